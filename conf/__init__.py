@@ -1,0 +1,1 @@
+"""Hydra configuration of gensr: one primary config per command (``pkg://gensr.conf``)."""

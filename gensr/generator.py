@@ -1,0 +1,144 @@
+"""The Generator contract and the card that travels inside every weights file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+from torch import Tensor
+
+from gensr.latent import Latents, LatentSpec
+from gensr.operators import Operator
+
+Capability = Literal["denoise", "posterior", "linear", "encode", "stages"]
+
+
+@dataclass(frozen=True)
+class GeneratorCard:
+    """What a user must know before believing a generator.
+
+    Attributes:
+        name: unique name, for example ``gaussian-microscopy``.
+        family: registered generator family that reads the weights.
+        domain: domain it was made for.
+        bands: number of bands it models jointly; 1 means that bands are processed one by one.
+        aligned: whether content must be aligned (a face crop) rather than a field of any size.
+        unit: meaning of its value range.
+        value_range: (low, high) that training data filled after normalisation.
+        pixel: pixel size or sampling of the training images, in words.
+        licence: licence of the weights.
+        data: training data with source and licence.
+        split: which part of the data it was fitted on.
+        recipe: how it was trained, with cost.
+        metrics: scores on the held-out split, by name.
+        bias: known bias and failure.
+        audit: nearest-neighbour audit in words and figures.
+        discrepancy: standard deviation of what the generator cannot express, generator units.
+        conformal: by "x<factor> noise <level>": factor on the standard deviation for nominal 90 % coverage.
+        version: of the weights.
+    """
+
+    name: str
+    family: str
+    domain: str
+    bands: int
+    aligned: bool
+    unit: str
+    value_range: tuple[float, float]
+    pixel: str
+    licence: str
+    data: str
+    split: str
+    recipe: str
+    bias: str
+    audit: str
+    discrepancy: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    conformal: Mapping[str, float] = field(default_factory=dict)
+    version: str = "1"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-able dictionary."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """A posterior in closed form.
+
+    Attributes:
+        mean: (n, band, rows, cols), generator units.
+        variance: same shape, marginal variance per pixel.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+
+class Generator(ABC):
+    """A prior over images, searched through its whitened latents. Pure: no side effects, no state, samples independent.
+
+    All images are (n, band, rows, cols) float32 in generator units; band counts other than ``card.bands`` are an error.
+    """
+
+    card: GeneratorCard
+    capabilities: frozenset[Capability]
+
+    @abstractmethod
+    def to(self, device: str) -> Generator:
+        """A copy on another device."""
+
+    @abstractmethod
+    def latents(self, shape: tuple[int, int]) -> LatentSpec:
+        """Latent tensors for images of (rows, cols).
+
+        Raises:
+            SearchError: if the generator cannot make that size; the message names sizes that work.
+        """
+
+    @abstractmethod
+    def synthesize(self, latents: Latents, shape: tuple[int, int]) -> Tensor:
+        """Images (n, band, rows, cols) of latents; differentiable in every searched latent."""
+
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Posterior mean E[x0 | x] for ``x = x0 + sigma n``; needs the capability "denoise".
+
+        Args:
+            x: (n, band, rows, cols).
+            sigma: (n,) noise level per sample, generator units.
+        """
+        raise NotImplementedError(f"{self.card.name} has no denoiser")
+
+    def posterior(self, y: Tensor, operator: Operator, variance: Tensor, usable: Tensor) -> Moments:
+        """Posterior moments of the images that explain ``y``; needs the capability "posterior".
+
+        Args:
+            y: observation (n, band, rows, cols), generator units.
+            operator: forward operator, acting in generator units.
+            variance: noise variance of every observed pixel, shape of y.
+            usable: bool, shape of y; False pixels are ignored.
+        """
+        raise NotImplementedError(f"{self.card.name} has no closed-form posterior")
+
+    def encode(self, y: Tensor, operator: Operator, variance: Tensor) -> dict[str, Tensor]:
+        """Good latents to start a search for ``y`` from; needs the capability "encode"."""
+        raise NotImplementedError(f"{self.card.name} has no encoder")
+
+    def context(self, operator: Operator) -> int:
+        """Low-resolution pixels of context to each side beyond which data no longer changes a pixel's posterior."""
+        return 8
+
+
+class Family(Protocol):
+    """A generator family: how to rebuild a generator from a weights file, and how to train one."""
+
+    name: str
+
+    def build(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: GeneratorCard) -> Generator:
+        """Rebuild from tensors and the configuration in the header.
+
+        Raises:
+            WeightsError: if tensors and configuration do not fit.
+        """

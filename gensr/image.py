@@ -1,0 +1,76 @@
+"""Images: data, grid, mask and noise carried together, never changed in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from gensr.errors import GridError
+from gensr.grid import PixelGrid
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+
+def _frozen(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One plane of a scene, in the physical units of its file.
+
+    Attributes:
+        values: float32 (band, y, x); invalid pixels hold any number.
+        grid: where the pixels lie.
+        valid: bool (band, y, x); False marks nodata, NaN, masked pixels: they stay invalid in the output.
+        usable: bool (band, y, x); False also where a valid pixel must not enter the likelihood (saturated).
+        bands: one name per band.
+        unit: unit of the values, "" if unknown.
+    """
+
+    values: FloatArray
+    grid: PixelGrid
+    valid: BoolArray
+    usable: BoolArray
+    bands: tuple[str, ...]
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("values", "valid", "usable"):
+            array = getattr(self, name)
+            if array.ndim != 3 or array.shape[1:] != self.grid.shape or array.shape[0] != len(self.bands):
+                raise GridError(
+                    f"{name} of shape {array.shape} does not fit {len(self.bands)} bands on a grid of {self.grid.shape}"
+                )
+            object.__setattr__(self, name, _frozen(array))
+
+    def to_xarray(self) -> xr.DataArray:
+        """Return a copy as DataArray (band, y, x); invalid pixels are NaN, coordinates are pixel centres in the frame.
+
+        A rotated grid has 2-D coordinates ``xc`` and ``yc``. The grid travels in ``attrs["grid"]`` for reading
+        only: coordinates are always made from it, never the other way.
+        """
+        import xarray as xr
+
+        data = np.where(self.valid, self.values, np.float32(np.nan))
+        rows, cols = self.grid.shape
+        t = self.grid.transform
+        coords: dict[str, object] = {"band": list(self.bands)}
+        if t.b == 0 and t.d == 0:
+            coords["x"] = t.a * (np.arange(cols) + 0.5) + t.c
+            coords["y"] = t.e * (np.arange(rows) + 0.5) + t.f
+        else:
+            x, y = np.meshgrid(np.arange(cols) + 0.5, np.arange(rows) + 0.5)
+            coords["xc"] = (("y", "x"), t.a * x + t.b * y + t.c)
+            coords["yc"] = (("y", "x"), t.d * x + t.e * y + t.f)
+        attrs = {"units": self.unit, "grid": self.grid}
+        return xr.DataArray(data, dims=("band", "y", "x"), coords=coords, attrs=attrs)

@@ -1,0 +1,116 @@
+"""The Operator contract: linear forward models with adjoint and regularised pseudo-inverse."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gensr.errors import SearchError
+from gensr.grid import Factor
+
+
+class Operator(ABC):
+    """A linear map ``A`` from a high-resolution image to a low-resolution one, per band.
+
+    All methods take tensors (..., rows, cols) of any floating dtype and device and act on the last two axes.
+    Operators are immutable; `forward` has no state.
+
+    Attributes:
+        factor: refinement (rows, cols) between the low-resolution and the high-resolution grid.
+        reach: how many low-resolution pixels a high-resolution pixel influences to either side, beyond the
+            low-resolution pixel that contains it (0 for area integration); tiles need this much context.
+    """
+
+    factor: Factor
+    reach: int
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply ``A``: (..., rows*fy, cols*fx) to (..., rows, cols)."""
+
+    @abstractmethod
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Apply ``A^T``: (..., rows, cols) to (..., rows*fy, cols*fx)."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Name and parameters for reports and caches: two operators with equal descriptions are equal."""
+
+    @property
+    def gain(self) -> float:
+        """Response to a constant image of ones in the interior: 1 for means, ``fy*fx`` for sums (flux)."""
+        return 1.0
+
+    def pseudo_inverse(self, y: Tensor, regularisation: float = 0.0, tolerance: float = 1e-12) -> Tensor:
+        """``A^T (A A^T + regularisation I)^-1 y`` by conjugate gradients; the minimum-norm solution for 0.
+
+        Args:
+            y: (..., rows, cols).
+            regularisation: added to the diagonal, in units of ``A A^T``; 0 or positive.
+            tolerance: relative residual at which the iteration stops.
+
+        Raises:
+            SearchError: if the iteration does not converge (a singular ``A A^T`` needs a regularisation).
+        """
+        return self.adjoint(self.solve_normal(y, regularisation, tolerance))
+
+    def solve_normal(self, y: Tensor, regularisation: float | Tensor = 0.0, tolerance: float = 1e-12) -> Tensor:
+        """Solve ``(A A^T + regularisation I) u = y`` by conjugate gradients, all leading axes at once."""
+        floor = 32 * torch.finfo(y.dtype).eps
+        return conjugate_gradients(
+            lambda u: self.forward(self.adjoint(u)) + regularisation * u, y, max(tolerance, floor), 4 * y[0].numel() + 200
+        )
+
+    def check_input(self, x: Tensor) -> tuple[int, int]:
+        """Low-resolution shape of ``x``.
+
+        Raises:
+            SearchError: if the size is no multiple of the factor.
+        """
+        rows, cols = x.shape[-2:]
+        fy, fx = self.factor
+        if rows % fy or cols % fx:
+            raise SearchError(f"image of {rows} x {cols} pixels is no multiple of the factor {fy} x {fx}; pad it first")
+        return rows // fy, cols // fx
+
+
+def conjugate_gradients(apply: Any, b: Tensor, tolerance: float, limit: int) -> Tensor:  # noqa: ANN401
+    """Solve ``apply(x) = b`` for a symmetric positive semi-definite map, batched over all but the last two axes.
+
+    Args:
+        apply: linear map on tensors of b's shape.
+        b: (..., rows, cols).
+        tolerance: stop when every residual norm is below this fraction of its right-hand side.
+        limit: most iterations.
+
+    Raises:
+        SearchError: if the limit is reached far from the tolerance.
+    """
+
+    def dot(p: Tensor, q: Tensor) -> Tensor:
+        return (p * q).sum((-2, -1), keepdim=True)
+
+    x = torch.zeros_like(b)
+    r = b.clone()
+    p = r.clone()
+    rr = dot(r, r)
+    goal = rr * tolerance**2
+    best = rr
+    for _ in range(limit):
+        if bool((rr <= goal).all()):
+            return x
+        ap = apply(p)
+        curvature = dot(p, ap)
+        alpha = torch.where(curvature > 0, rr / curvature.clamp(min=torch.finfo(b.dtype).tiny), torch.zeros_like(rr))
+        x = x + alpha * p
+        r = r - alpha * ap
+        new = dot(r, r)
+        p = r + torch.where(rr > 0, new / rr.clamp(min=torch.finfo(b.dtype).tiny), torch.zeros_like(rr)) * p
+        rr = new
+        best = torch.minimum(best, rr)
+    if bool((best <= goal * 1e6).all()):
+        return x
+    raise SearchError("conjugate gradients did not converge; give the pseudo-inverse a regularisation above 0")

@@ -1,0 +1,108 @@
+"""Finding domains, generator families, weights and commands through entry points.
+
+First-party plugins register exactly as a stranger's do. A broken plugin is named in a warning and skipped; a doubled
+name keeps the first and warns; an unknown name lists what is installed. Model: xarray's backend registry.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gensr.errors import PluginError
+
+if TYPE_CHECKING:
+    from gensr.domain import Domain
+    from gensr.generator import Family
+
+GROUPS = ("domains", "generators", "weights", "commands", "conf")
+
+
+@cache
+def _group(group: str) -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=f"gensr.{group}"):
+        if point.name in found and point.value != found[point.name].value:
+            warnings.warn(
+                f"gensr.{group} {point.name!r} is registered twice ({found[point.name].value} and {point.value}); "
+                "the first is used, uninstall one of the packages",
+                stacklevel=2,
+            )
+        found.setdefault(point.name, point)
+    return found
+
+
+def refresh() -> None:
+    """Forget what was found; call it after installing a plugin in a running session."""
+    _group.cache_clear()
+    domain.cache_clear()
+    family.cache_clear()
+
+
+def names(group: str) -> list[str]:
+    """Names registered in a group, sorted."""
+    return sorted(_group(group))
+
+
+def load(group: str, name: str) -> Any:  # noqa: ANN401
+    """Import one plugin object.
+
+    Raises:
+        PluginError: unknown name, missing dependency of the plugin, or a plugin that fails to import.
+    """
+    points = _group(group)
+    if name not in points:
+        known = ", ".join(sorted(points)) or "none: reinstall gensr"
+        raise PluginError(f"{group[:-1] if group.endswith('s') else group} {name!r} is not installed; installed: {known}")
+    try:
+        return points[name].load()
+    except ModuleNotFoundError as error:
+        raise PluginError(f"{name!r} needs the package {error.name!r}; pip install {error.name}") from error
+    except Exception as error:
+        raise PluginError(f"plugin {name!r} ({points[name].value}) fails to import: {error}") from error
+
+
+@cache
+def domain(name: str) -> Domain:
+    """The domain of that name.
+
+    Raises:
+        PluginError: see `load`.
+    """
+    instance: Domain = load("domains", name)()
+    return instance
+
+
+def domains() -> list[Domain]:
+    """All domains that can be imported; a broken one is warned about and left out."""
+    found = []
+    for name in names("domains"):
+        try:
+            found.append(domain(name))
+        except PluginError as error:
+            warnings.warn(str(error), stacklevel=2)
+    return found
+
+
+@cache
+def family(name: str) -> Family:
+    """The generator family of that name.
+
+    Raises:
+        PluginError: see `load`.
+    """
+    found: Family = load("generators", name)
+    return found
+
+
+def weight_folders() -> list[Path]:
+    """Folders that hold shipped weights, first-party first."""
+    folders = []
+    for name in sorted(names("weights"), key=lambda n: (n != "gensr", n)):
+        module = importlib.import_module(_group("weights")[name].value)
+        folders += [Path(p) for p in module.__path__]
+    return folders

@@ -1,0 +1,72 @@
+"""Statistics of a scene from a bounded, evenly spread sample of windows, so that huge files cost the same as small ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from gensr.domain import Scene
+from gensr.grid import Window
+from gensr.image import Image
+from gensr.normalise import AffineNormaliser
+
+SIDE = 256
+WINDOWS = 24
+
+
+def sample_images(scene: Scene, windows: int = WINDOWS, side: int = SIDE) -> Iterator[Image]:
+    """Up to ``windows`` windows of ``side`` pixels, spread evenly over planes, rows and columns.
+
+    The same scene always gives the same windows.
+    """
+    rows, cols = scene.grid.shape
+    h, w = min(side, rows), min(side, cols)
+    places = [(r, c) for r in _starts(rows, h) for c in _starts(cols, w)]
+    total = scene.planes * len(places)
+    count = min(windows, total)
+    # A golden-ratio walk visits planes and places evenly without a random generator.
+    picked = sorted({int((0.5 + i * 0.6180339887498949) % 1.0 * total) for i in range(count)})
+    for index in picked:
+        plane, place = divmod(index, len(places))
+        row, col = places[place]
+        yield scene.read(plane, Window(row, col, h, w))
+
+
+def _starts(size: int, window: int) -> list[int]:
+    count = max(1, -(-size // window))
+    return [round(i * (size - window) / max(1, count - 1)) for i in range(count)]
+
+
+def sample_values(scene: Scene) -> list[npt.NDArray[np.float32]]:
+    """Usable values of every band in the sampled windows; an array may be empty."""
+    parts: list[list[npt.NDArray[np.float32]]] = [[] for _ in scene.bands]
+    for image in sample_images(scene):
+        for band, part in enumerate(parts):
+            part.append(image.values[band][image.usable[band]])
+    return [np.concatenate(part) if part else np.zeros(0, np.float32) for part in parts]
+
+
+def percentile_normaliser(scene: Scene, low: float, high: float, joint: bool = False) -> AffineNormaliser:
+    """Map the ``low`` percentile to 0 and the ``high`` one to 1, per band or joint over bands.
+
+    A constant or empty band gets gain 1 (or its quantum), so that the map stays invertible.
+
+    Args:
+        scene: the opened input.
+        low: percentile, 0 to 100.
+        high: percentile above ``low``.
+        joint: one gain and offset for all bands.
+    """
+    values = sample_values(scene)
+    if joint:
+        values = [np.concatenate(values)] * len(values)
+    gain, offset = [], []
+    for v in values:
+        lo, hi = (float(q) for q in np.percentile(v, [low, high])) if v.size else (0.0, 0.0)
+        if hi <= lo and v.size:
+            lo, hi = float(v.min()), float(v.max())
+        gain.append(hi - lo if hi > lo else (scene.quantum or 1.0))
+        offset.append(lo)
+    return AffineNormaliser(tuple(gain), tuple(offset))

@@ -1,0 +1,61 @@
+"""Helpers for people who test a domain or generator of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gensr.domain import Codes, Scene
+from gensr.grid import Factor, Window, as_factor
+
+
+class NearestProduct:
+    """A `gensr.domain.Product` whose mean and samples replicate every pixel (flux divided when ``total``).
+
+    Args:
+        scene: the opened input.
+        factor: refinement.
+        total: the scene holds flux per pixel, so replicated values are divided by the number of new pixels.
+        std: the constant standard deviation, physical units.
+        samples: number of samples; sample k equals the mean.
+    """
+
+    def __init__(
+        self, scene: Scene, factor: int | Factor, total: bool = False, std: float = 1.0, samples: int = 1
+    ) -> None:
+        self.scene, self.factor, self.samples = scene, as_factor(factor), samples
+        self._divide = float(self.factor[0] * self.factor[1]) if total else 1.0
+        self._std = std
+        self.report: Mapping[str, Any] = {
+            "gensr": "test",
+            "generator": {"name": "nearest", "sha256": "0" * 64},
+            "operator": {"name": "area"},
+            "seed": 0,
+            "consistency": {"rms": 0.0},
+        }
+
+    def _fine(self, plane: int, window: Window) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        fy, fx = self.factor
+        row, col = window.row // fy, window.col // fx
+        rows, cols = -(-(window.row + window.rows) // fy) - row, -(-(window.col + window.cols) // fx) - col
+        image = self.scene.read(plane, Window(row, col, rows, cols))
+        top, left = window.row - row * fy, window.col - col * fx
+        cut = np.s_[:, top : top + window.rows, left : left + window.cols]
+        values = np.repeat(np.repeat(image.values, fy, 1), fx, 2)[cut] / np.float32(self._divide)
+        return values, np.repeat(np.repeat(image.valid, fy, 1), fx, 2)[cut]
+
+    def mean(self, plane: int, window: Window) -> Codes:
+        """See `gensr.domain.Product.mean`."""
+        return self.scene.encode(plane, *self._fine(plane, window))[0]
+
+    def sample(self, index: int, plane: int, window: Window) -> Codes:
+        """See `gensr.domain.Product.sample`."""
+        return self.mean(plane, window)
+
+    def std(self, plane: int, window: Window) -> npt.NDArray[np.float32]:
+        """See `gensr.domain.Product.std`."""
+        valid = self._fine(plane, window)[1]
+        return np.where(valid, np.float32(self._std), np.float32(np.nan))
