@@ -1,4 +1,4 @@
-"""Competitor columns: the estimators every claim of quality is measured beside, and the committed tables of their scores.
+"""Competitor columns: the estimators every claim of quality is measured beside, and the tables of their scores.
 
 Nothing here needs the rest of the framework; the data packs are read from a folder that the caller names.
 """

@@ -57,7 +57,7 @@ def decode(code: NDArray[np.int16]) -> NDArray[np.float32]:
         Flux of the same shape, float32, electron/s per pixel.
     """
     root = np.asarray(code, np.float64) * (STEP / 2) + np.sqrt(FLOOR)
-    return ((root**2 - FLOOR) / EXPOSURE).astype(np.float32)
+    return np.asarray((root**2 - FLOOR) / EXPOSURE, np.float32)
 
 
 def load_fields(path: Path, limit: int | None = None) -> Fields:
@@ -74,7 +74,9 @@ def load_fields(path: Path, limit: int | None = None) -> Fields:
         FileNotFoundError: there is no such file.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no simulated fields at {path}; the astronomy pack holds train.npz, val.npz and test.npz")
+        raise FileNotFoundError(
+            f"no simulated fields at {path}; the astronomy pack holds train.npz, val.npz and test.npz"
+        )
     with np.load(path) as arrays:
         code, kind = arrays["code"][:limit], arrays["kind"][:limit]
         ends = np.cumsum(arrays["source_count"].astype(np.int64))[: len(code)]

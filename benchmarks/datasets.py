@@ -133,7 +133,8 @@ def _brain(root: Path, split: str, limit: int | None) -> list[Case]:
     for row in _rows(folder, wanted):
         if not Path(row["file"]).name.startswith("mni_"):
             continue
-        volume: Any = nibabel.as_closest_canonical(nibabel.load(_found(folder / row["file"])))  # type: ignore[attr-defined]
+        stored = nibabel.load(_found(folder / row["file"]))
+        volume: Any = nibabel.as_closest_canonical(stored)  # type: ignore[no-untyped-call]
         voxels = np.asarray(volume.get_fdata(dtype=np.float32))  # (x, y, z), to the right, front and top
         voxels /= np.percentile(voxels, 99.9)
         name = Path(row["file"]).name.removesuffix(".nii.gz")

@@ -1,7 +1,7 @@
 """Interpolating upscalers as separable dense matrices: nearest, bicubic (Keys), Lanczos-3.
 
-An upscaled pixel ``i`` sits at ``(i + 0.5) / s - 0.5`` in old pixels: the field of view does not move. At the borders the
-kernel is either cut and renormalised, which is what Pillow's ``resize`` does, or edge pixels are repeated.
+An upscaled pixel ``i`` sits at ``(i + 0.5) / s - 0.5`` in old pixels: the field of view does not move. At the borders
+the kernel is either cut and renormalised, which is what Pillow's ``resize`` does, or edge pixels are repeated.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,8 +50,8 @@ def interpolation_matrix(
         size: number of old pixels.
         factor: upscaling s, at least 1.
         method: nearest, bicubic (Keys, a = -0.5) or lanczos (3 lobes).
-        edge: "renormalise" cuts the kernel at the border and scales it to sum to one, as Pillow does; "repeat" lets edge
-            pixels go on beyond it.
+        edge: "renormalise" cuts the kernel at the border and scales it to sum to one, as Pillow does; "repeat" lets
+            edge pixels go on beyond it.
 
     Returns:
         (size * factor, size), float64, read-only. Rows sum to one.
