@@ -1,6 +1,31 @@
-"""Linear forward operators."""
+"""Linear forward operators: what an instrument makes of a high-resolution image.
 
-from gensr.operators.base import Operator, conjugate_gradients
+All put low-resolution pixel ``i`` in the middle of high-resolution pixels ``s i .. s i + s - 1``.
+"""
+
+from gensr.operators.base import EVERYWHERE, Operator, conjugate_gradients
+from gensr.operators.bicubic import Bicubic
+from gensr.operators.compose import Compose
+from gensr.operators.kspace import KSpaceCrop
+from gensr.operators.lanczos import Lanczos
+from gensr.operators.mask import Mask
+from gensr.operators.psf import GaussianPSF, MeasuredPSF
+from gensr.operators.registry import OPERATORS, parse_operator
 from gensr.operators.separable import Area, SeparableOperator
 
-__all__ = ["Area", "Operator", "SeparableOperator", "conjugate_gradients"]
+__all__ = [
+    "EVERYWHERE",
+    "OPERATORS",
+    "Area",
+    "Bicubic",
+    "Compose",
+    "GaussianPSF",
+    "KSpaceCrop",
+    "Lanczos",
+    "Mask",
+    "MeasuredPSF",
+    "Operator",
+    "SeparableOperator",
+    "conjugate_gradients",
+    "parse_operator",
+]

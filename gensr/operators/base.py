@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor
 
 from gensr.errors import SearchError
 from gensr.grid import Factor
+
+EVERYWHERE = 1_000_000
+"""The `Operator.reach` of an operator that is not local: more pixels than any image has on a side."""
 
 
 class Operator(ABC):
@@ -22,8 +26,11 @@ class Operator(ABC):
         factor: refinement (rows, cols) between the low-resolution and the high-resolution grid.
         reach: how many low-resolution pixels a high-resolution pixel influences to either side, beyond the
             low-resolution pixel that contains it (0 for area integration); tiles need this much context.
+        local: False if every low-resolution pixel depends on the whole image: such an operator cannot be tiled, its
+            input is the whole plane, and its reach is `EVERYWHERE`.
     """
 
+    local: bool = True
     factor: Factor
     reach: int
 
@@ -44,13 +51,14 @@ class Operator(ABC):
         """Response to a constant image of ones in the interior: 1 for means, ``fy*fx`` for sums (flux)."""
         return 1.0
 
-    def pseudo_inverse(self, y: Tensor, regularisation: float = 0.0, tolerance: float = 1e-12) -> Tensor:
-        """``A^T (A A^T + regularisation I)^-1 y`` by conjugate gradients; the minimum-norm solution for 0.
+    def pseudo_inverse(self, y: Tensor, regularisation: float | Tensor = 0.0, tolerance: float = 1e-12) -> Tensor:
+        """``A^T (A A^T + regularisation I)^-1 y``; for 0 the minimum-norm solution.
 
         Args:
             y: (..., rows, cols).
-            regularisation: added to the diagonal, in units of ``A A^T``; 0 or positive.
-            tolerance: relative residual at which the iteration stops.
+            regularisation: added to the diagonal, in units of ``A A^T``; 0 or positive. A tensor must broadcast
+                against ``y``.
+            tolerance: relative residual at which an iteration stops; closed forms ignore it.
 
         Raises:
             SearchError: if the iteration does not converge (a singular ``A A^T`` needs a regularisation).
@@ -58,10 +66,11 @@ class Operator(ABC):
         return self.adjoint(self.solve_normal(y, regularisation, tolerance))
 
     def solve_normal(self, y: Tensor, regularisation: float | Tensor = 0.0, tolerance: float = 1e-12) -> Tensor:
-        """Solve ``(A A^T + regularisation I) u = y`` by conjugate gradients, all leading axes at once."""
+        """Solve ``(A A^T + regularisation I) u = y``: conjugate gradients unless the operator has a closed form."""
         floor = 32 * torch.finfo(y.dtype).eps
+        limit = 4 * y.shape[-2] * y.shape[-1] + 200
         return conjugate_gradients(
-            lambda u: self.forward(self.adjoint(u)) + regularisation * u, y, max(tolerance, floor), 4 * y[0].numel() + 200
+            lambda u: self.forward(self.adjoint(u)) + regularisation * u, y, max(tolerance, floor), limit
         )
 
     def check_input(self, x: Tensor) -> tuple[int, int]:
@@ -77,8 +86,31 @@ class Operator(ABC):
         return rows // fy, cols // fx
 
 
-def conjugate_gradients(apply: Any, b: Tensor, tolerance: float, limit: int) -> Tensor:  # noqa: ANN401
+def is_uniform(regularisation: float | Tensor) -> bool:
+    """Whether a regularisation is one number per image, so that closed forms in a transformed basis hold."""
+    if not isinstance(regularisation, Tensor):
+        return True
+    return regularisation.numel() == 1 or (regularisation.ndim >= 2 and tuple(regularisation.shape[-2:]) == (1, 1))
+
+
+def invert_spectrum(spectrum: Tensor, regularisation: float | Tensor, extent: int) -> Tensor:
+    """``1 / (spectrum + regularisation)``, and 0 where that is a division by a numerically vanishing eigenvalue.
+
+    Args:
+        spectrum: eigenvalues of ``A A^T``, (rows, cols), not negative.
+        regularisation: a number, or one per leading axis with trailing axes (1, 1).
+        extent: larger side of the matrix: the null space starts below ``extent * eps`` of the largest singular
+            value, numpy's rule for a matrix rank.
+    """
+    shifted = spectrum + regularisation
+    floor = spectrum.max() * (extent * torch.finfo(spectrum.dtype).eps) ** 2
+    return torch.where(shifted > floor, 1 / shifted.clamp(min=torch.finfo(spectrum.dtype).tiny), 0.0)
+
+
+def conjugate_gradients(apply: Callable[[Tensor], Tensor], b: Tensor, tolerance: float, limit: int) -> Tensor:
     """Solve ``apply(x) = b`` for a symmetric positive semi-definite map, batched over all but the last two axes.
+
+    Hestenes and Stiefel (1952), doi:10.6028/jres.049.044.
 
     Args:
         apply: linear map on tensors of b's shape.
@@ -93,24 +125,26 @@ def conjugate_gradients(apply: Any, b: Tensor, tolerance: float, limit: int) -> 
     def dot(p: Tensor, q: Tensor) -> Tensor:
         return (p * q).sum((-2, -1), keepdim=True)
 
+    tiny = torch.finfo(b.dtype).tiny
     x = torch.zeros_like(b)
     r = b.clone()
     p = r.clone()
     rr = dot(r, r)
     goal = rr * tolerance**2
-    best = rr
+    best, best_x = rr, x
     for _ in range(limit):
-        if bool((rr <= goal).all()):
-            return x
+        if bool((best <= goal).all()):
+            return best_x
         ap = apply(p)
         curvature = dot(p, ap)
-        alpha = torch.where(curvature > 0, rr / curvature.clamp(min=torch.finfo(b.dtype).tiny), torch.zeros_like(rr))
+        alpha = torch.where(curvature > 0, rr / curvature.clamp(min=tiny), torch.zeros_like(rr))
         x = x + alpha * p
         r = r - alpha * ap
         new = dot(r, r)
-        p = r + torch.where(rr > 0, new / rr.clamp(min=torch.finfo(b.dtype).tiny), torch.zeros_like(rr)) * p
+        p = r + torch.where(rr > 0, new / rr.clamp(min=tiny), torch.zeros_like(rr)) * p
         rr = new
+        best_x = torch.where(rr < best, x, best_x)
         best = torch.minimum(best, rr)
     if bool((best <= goal * 1e6).all()):
-        return x
+        return best_x
     raise SearchError("conjugate gradients did not converge; give the pseudo-inverse a regularisation above 0")

@@ -2,11 +2,17 @@
 
 Low-resolution pixel ``i`` covers high-resolution pixels ``s i .. s i + s - 1``; the kernel is centred on the middle of
 that block, ``s i + (s - 1)/2``. The image continues by half-sample reflection, so rows sum to one at borders too.
+
+With a symmetric kernel and this reflection the cosines ``cos(pi k (i + 1/2) / n)`` (DCT-II) of the low-resolution grid
+are the left singular vectors of the matrix ``K`` of an axis, whatever the kernel (Strang 1999,
+doi:10.1137/S0036144598336745): each collects the high-resolution cosines that alias to it. `SeparableOperator` solves
+its normal equations in that basis, exactly.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -16,29 +22,67 @@ import torch
 from torch import Tensor
 
 from gensr.grid import Factor, as_factor
-from gensr.operators.base import Operator
+from gensr.operators.base import Operator, invert_spectrum, is_uniform
+from gensr.operators.boundary import reflect
 
 Kernel = tuple[float, ...]
+FloatArray = npt.NDArray[np.float64]
+
+
+def antialiased(function: Callable[[FloatArray], FloatArray], support: int, s: int) -> FloatArray:
+    """Taps of an interpolation kernel stretched ``s`` times, as antialiased resizing uses it (Pillow, PULSE).
+
+    Args:
+        function: kernel of the distance in low-resolution pixels.
+        support: the kernel vanishes from this distance on.
+        s: refinement.
+
+    Returns:
+        Symmetric taps of the parity of ``s``, sum 1, without vanishing taps at the ends.
+    """
+    length = 2 * support * s + (s % 2)
+    distance = (np.arange(length) - (length - 1) / 2) / s
+    taps = function(distance)
+    taps[np.abs(taps) < 1e-14] = 0.0
+    margin = int(np.flatnonzero(taps)[0])
+    taps = taps[margin : length - margin]
+    return np.asarray(taps / taps.sum())
 
 
 @lru_cache(maxsize=64)
-def _matrix(kernel: Kernel, s: int, size: int) -> npt.NDArray[np.float64]:
+def _matrix(kernel: Kernel, s: int, size: int) -> FloatArray:
     """Dense (size, size*s) matrix of a 1-D kernel (length of the parity of s) with reflection at the ends."""
     rows, cols = size, size * s
     start = (s - len(kernel)) // 2  # first tap relative to the block start
     matrix = np.zeros((rows, cols))
-    taps = start + np.arange(len(kernel))
-    index = np.arange(rows)[:, None] * s + taps[None, :]  # (rows, taps)
-    period = 2 * cols
-    index = index % period
-    index = np.where(index >= cols, period - 1 - index, index)
-    np.add.at(matrix, (np.arange(rows)[:, None], index), np.asarray(kernel)[None, :])
+    index = np.arange(rows)[:, None] * s + start + np.arange(len(kernel))[None, :]  # (rows, taps)
+    np.add.at(matrix, (np.arange(rows)[:, None], reflect(index, cols)), np.asarray(kernel)[None, :])
     return matrix
+
+
+def _spectral(kernel: Kernel, s: int, size: int) -> tuple[FloatArray, FloatArray]:
+    """Orthonormal cosines ``U`` (size, size) in columns and ``U^T K`` (size, size*s), whose rows are orthogonal."""
+    k, i = np.arange(size), np.arange(size)
+    basis = np.cos(np.pi * np.outer(i + 0.5, k) / size) * np.sqrt(2 / size)
+    basis[:, 0] = np.sqrt(1 / size)
+    return basis, basis.T @ _matrix(kernel, s, size)
 
 
 @lru_cache(maxsize=64)
 def _tensor(kernel: Kernel, s: int, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.from_numpy(_matrix(kernel, s, size)).to(dtype=dtype, device=device)
+    with torch.inference_mode(False):  # a cached inference tensor would break every later backward pass
+        return torch.from_numpy(_matrix(kernel, s, size)).to(dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=32)
+def _spectral_tensors(
+    kernel: Kernel, s: int, size: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``U``, ``U^T K`` and the squared singular values (size,)."""
+    basis, rows = _spectral(kernel, s, size)
+    with torch.inference_mode(False):
+        u, t, e = (torch.from_numpy(a).to(dtype=dtype, device=device) for a in (basis, rows, (rows**2).sum(1)))
+    return u, t, e
 
 
 class SeparableOperator(Operator):
@@ -57,13 +101,15 @@ class SeparableOperator(Operator):
         self.reach = int(np.ceil(longest))
 
     @abstractmethod
-    def kernel(self, s: int) -> npt.NDArray[np.float64]:
+    def kernel(self, s: int) -> FloatArray:
         """Symmetric kernel for refinement ``s``, any positive sum; its length has the parity of ``s``."""
 
     @staticmethod
-    def _checked(kernel: npt.NDArray[np.float64], s: int) -> Kernel:
+    def _checked(kernel: FloatArray, s: int) -> Kernel:
         if (len(kernel) - s) % 2:
             raise ValueError(f"kernel of {len(kernel)} taps cannot be centred on a block of {s}")
+        if not np.allclose(kernel, kernel[::-1], rtol=0, atol=1e-12 * np.abs(kernel).max()):
+            raise ValueError("kernel is not symmetric; MeasuredPSF takes kernels of any shape")
         return tuple(float(k) for k in kernel / kernel.sum())
 
     @property
@@ -88,6 +134,32 @@ class SeparableOperator(Operator):
         ky, kx = self.matrices(*y.shape[-2:], y)
         return self.gain * (ky.T @ y @ kx)
 
+    def solve_normal(self, y: Tensor, regularisation: float | Tensor = 0.0, tolerance: float = 1e-12) -> Tensor:
+        """See `Operator.solve_normal`: exact in the cosine basis unless the regularisation varies over the image."""
+        if not is_uniform(regularisation):
+            return super().solve_normal(y, regularisation, tolerance)
+        (uy, _, ey), (ux, _, ex) = self._axes(y)
+        return uy @ self._filtered(uy.T @ y @ ux, ey, ex, regularisation) @ ux.T
+
+    def pseudo_inverse(self, y: Tensor, regularisation: float | Tensor = 0.0, tolerance: float = 1e-12) -> Tensor:
+        """See `Operator.pseudo_inverse`: exact in the cosine basis unless the regularisation varies over the image."""
+        if not is_uniform(regularisation):
+            return super().pseudo_inverse(y, regularisation, tolerance)
+        (uy, ty, ey), (ux, tx, ex) = self._axes(y)
+        return self.gain * (ty.T @ self._filtered(uy.T @ y @ ux, ey, ex, regularisation) @ tx)
+
+    def _axes(self, y: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
+        first, second = (
+            _spectral_tensors(kernel, s, size, y.dtype, y.device)
+            for kernel, s, size in zip(self._kernels, self.factor, y.shape[-2:], strict=True)
+        )
+        return first, second
+
+    def _filtered(self, modes: Tensor, ey: Tensor, ex: Tensor, regularisation: float | Tensor) -> Tensor:
+        spectrum = self.gain**2 * torch.outer(ey, ex)
+        extent = max(n * s for n, s in zip(modes.shape[-2:], self.factor, strict=True))
+        return modes * invert_spectrum(spectrum, regularisation, extent)
+
     def describe(self) -> dict[str, Any]:
         """See `Operator.describe`."""
         return {"name": type(self).__name__.lower(), "factor": list(self.factor), "total": self.total}
@@ -96,7 +168,7 @@ class SeparableOperator(Operator):
 class Area(SeparableOperator):
     """Pixel integration: the mean (or sum) of each block. The operator of detectors."""
 
-    def kernel(self, s: int) -> npt.NDArray[np.float64]:
+    def kernel(self, s: int) -> FloatArray:
         """See `SeparableOperator.kernel`."""
         return np.ones(s)
 
@@ -113,6 +185,10 @@ class Area(SeparableOperator):
         return y.repeat_interleave(fy, -2).repeat_interleave(fx, -1) * (self.gain / (fy * fx))
 
     def solve_normal(self, y: Tensor, regularisation: float | Tensor = 0.0, tolerance: float = 1e-12) -> Tensor:
-        """Exact: ``A A^T`` is a multiple of the identity."""
+        """Exact: ``A A^T`` is a multiple of the identity, so the regularisation may vary from pixel to pixel."""
         fy, fx = self.factor
         return y / (self.gain**2 / (fy * fx) + regularisation)
+
+    def pseudo_inverse(self, y: Tensor, regularisation: float | Tensor = 0.0, tolerance: float = 1e-12) -> Tensor:
+        """See `Operator.pseudo_inverse`; exact."""
+        return self.adjoint(self.solve_normal(y, regularisation))
