@@ -19,7 +19,7 @@ from . import interpolation
 from .astronomy import load_fields, photometry
 from .datasets import Case, foreground, load, luminance
 from .flux_lmmse import fit_flux_lmmse
-from .lmmse import PatchStatistics, cached_statistics, patch_lmmse
+from .lmmse import Blend, PatchStatistics, cached_statistics, patch_lmmse
 from .protocol import mean_squared_error, observe, score
 
 __all__ = ["SETTINGS", "Setting", "astronomy_rows", "main", "setting_rows"]
@@ -67,6 +67,11 @@ def _cases(root: Path, setting: Setting, split: str, limit: int | None) -> list[
     if setting.grey:
         return [replace(case, image=luminance(case.image).astype(np.float32)) for case in cases]
     return cases
+
+
+def _patch_estimator(fitted: Sequence[PatchStatistics], factor: int, sigma: float, blend: Blend) -> Estimator:
+    each = [patch_lmmse(statistics, factor, sigma, blend=blend).upscale for statistics in fitted]
+    return each[0] if len(each) == 1 else partial(_bandwise, each)
 
 
 def _bandwise(estimators: Sequence[Estimator], low: Array) -> Array:
@@ -118,13 +123,14 @@ def setting_rows(root: Path, cache: Path, setting: Setting, limit: int | None = 
                 method: partial(interpolation.upscale, factor=factor, method=method) for method in interpolation.METHODS
             }
             for method, fitted in moments.items():
-                each = [patch_lmmse(statistics, factor, noise * peak).upscale for statistics in fitted]
-                estimators[method] = each[0] if len(each) == 1 else partial(_bandwise, each)
+                estimators[method] = _patch_estimator(fitted, factor, noise * peak, "uniform")
+                if fitted[0].patch > 16:
+                    estimators[f"{method} centre"] = _patch_estimator(fitted, factor, noise * peak, "centre")
             for method, estimate in estimators.items():
                 answers = [estimate(low) for low in observations]
                 if setting.clipped:
                     answers = [np.clip(answer, 0, peak) for answer in answers]
-                head = {"domain": setting.name, "factor": factor, "noise": noise, "method": method}
+                head: Row = {"domain": setting.name, "factor": factor, "noise": noise, "method": method}
                 yield {**head, **_scores(cases, answers, masks)}
 
 
