@@ -1,0 +1,87 @@
+"""The one door to rasterio: imported late, with a bounded cache, fixed settings and errors that name the file."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gensr.errors import FormatError, OutputError, PluginError
+
+CACHE_BYTES = 128 * 2**20
+THREADS = min(4, os.cpu_count() or 1)
+
+
+def load() -> Any:  # noqa: ANN401
+    """The rasterio module with the submodules used here.
+
+    Raises:
+        PluginError: rasterio is not installed.
+    """
+    try:
+        import rasterio
+        import rasterio.control
+        import rasterio.enums
+        import rasterio.errors
+        import rasterio.rpc
+        import rasterio.shutil
+        import rasterio.windows
+    except ModuleNotFoundError as error:
+        raise PluginError("the satellite domain needs rasterio; pip install rasterio") from error
+    return rasterio
+
+
+def settings() -> dict[str, Any]:
+    """GDAL settings that do not depend on the caller's environment."""
+    return {
+        "GDAL_CACHEMAX": CACHE_BYTES,  # bytes; the default is a share of the RAM outside our accounting
+        "GDAL_NUM_THREADS": str(THREADS),
+        "GDAL_TIFF_INTERNAL_MASK": "YES",
+        "GDAL_DISABLE_READDIR_ON_OPEN": "FALSE",  # EMPTY_DIR hides .msk sidecars
+        "GTIFF_POINT_GEO_IGNORE": "NO",
+        "GTIFF_REPORT_COMPD_CS": "YES",
+        "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # otherwise a truncated JPEG is filled with grey
+    }
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Any]:
+    """rasterio with our settings; a failure becomes a FormatError that names ``path``."""
+    rasterio = load()
+    try:
+        with rasterio.Env(**settings()):
+            yield rasterio
+    except (rasterio.errors.RasterioError, OSError) as error:
+        raise FormatError(f"{path}: cannot be decoded ({brief(error)}); the file is damaged or truncated") from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Any]:
+    """rasterio with our settings; a failure becomes an OutputError that names ``path``."""
+    rasterio = load()
+    try:
+        with rasterio.Env(**settings()):
+            yield rasterio
+    except (rasterio.errors.RasterioError, OSError) as error:
+        raise OutputError(f"{path}: cannot be written ({brief(error)}); check free space and permissions") from error
+
+
+@contextmanager
+def without_georeference() -> Iterator[None]:
+    """Silence rasterio's warning about a missing transform: it is a fact here, reported as a note."""
+    rasterio = load()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        yield
+
+
+def brief(error: BaseException) -> str:
+    """One line of a library's message, from the first cause that says something."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    text = " ".join(str(cause).split()) or type(cause).__name__
+    return text if len(text) <= 160 else text[:157] + "..."

@@ -1,0 +1,98 @@
+"""Options of the satellite domain, checked once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gensr.errors import UsageError
+
+DEFAULTS: dict[str, Any] = {
+    "bands": None,  # names for all bands of the file, in order; an "alpha" that is named otherwise becomes data
+    "nodata": None,  # fill value that the file does not declare
+    "scale": None,  # physical = scale * stored + offset, where the file does not say so
+    "offset": None,
+    "saturated": "auto",  # stored code of saturated pixels; "auto": 65535 in uint16; "none"
+    "noise_floor": None,  # standard deviation of the noise in physical units; None: estimated from the data
+    "georeference": "auto",  # "affine" or "gcps" where a file has both
+    "max_gigabytes": 256.0,  # largest uncompressed size that is believed
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Checked options of `gensr.domains.satellite.Satellite`; see `DEFAULTS` for their meaning."""
+
+    bands: tuple[str, ...] | None
+    nodata: float | None
+    scale: float | None
+    offset: float | None
+    saturated: float | None | str
+    noise_floor: float | None
+    georeference: str
+    max_gigabytes: float
+
+
+def parse(options: Mapping[str, Any]) -> Options:
+    """Check options.
+
+    Raises:
+        UsageError: an unknown name or an impossible value.
+    """
+    unknown = sorted(set(options) - set(DEFAULTS))
+    if unknown:
+        raise UsageError(f"satellite has no option {', '.join(unknown)}; known options: {', '.join(DEFAULTS)}")
+    given = {**DEFAULTS, **options}
+    scale = _number("scale", given["scale"])
+    if scale == 0:
+        raise UsageError("scale=0 makes all values equal; give the scale of one stored step")
+    floor = _number("noise_floor", given["noise_floor"])
+    if floor is not None and floor <= 0:
+        raise UsageError(f"noise_floor={floor} is not positive; give a standard deviation in physical units")
+    limit = _number("max_gigabytes", given["max_gigabytes"])
+    if limit is None or limit <= 0:
+        raise UsageError(f"max_gigabytes={given['max_gigabytes']!r} is not positive")
+    if given["georeference"] not in ("auto", "affine", "gcps"):
+        raise UsageError(f"georeference={given['georeference']!r} is unknown; use auto, affine or gcps")
+    saturated = given["saturated"]
+    if saturated is None or saturated == "none":
+        saturated = None
+    elif saturated != "auto":
+        saturated = _number("saturated", saturated)
+    return Options(
+        bands=_names(given["bands"]),
+        nodata=_number("nodata", given["nodata"], nan=True),
+        scale=scale,
+        offset=_number("offset", given["offset"]),
+        saturated=saturated,
+        noise_floor=floor,
+        georeference=given["georeference"],
+        max_gigabytes=limit,
+    )
+
+
+def _number(name: str, value: Any, nan: bool = False) -> float | None:  # noqa: ANN401
+    if value is None:
+        return None
+    try:
+        number = float(value) if not isinstance(value, bool) else math.inf
+    except (TypeError, ValueError):
+        number = math.inf
+    if math.isinf(number) or (math.isnan(number) and not nan):
+        raise UsageError(f"{name}={value!r} is not a finite number")
+    return number
+
+
+def _names(value: Any) -> tuple[str, ...] | None:  # noqa: ANN401
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, Sequence) or not all(isinstance(v, str) for v in value):
+        raise UsageError(f"bands={value!r} is not a list of names; use for example bands=red,green,blue,nir")
+    names = tuple(v.strip() for v in value)
+    if not all(names) or len(set(names)) != len(names):
+        raise UsageError(f"bands={','.join(names)} holds an empty or doubled name")
+    return names

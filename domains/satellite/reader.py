@@ -1,0 +1,314 @@
+"""Opening a file: one named driver, everything hostile or meaningless refused in one line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gensr.errors import DomainError, FormatError
+
+from . import gdal, georeference, tags
+from .codes import EXACT, FLOAT32_EXACT, Coding, holds
+from .options import Options
+from .scene import Layout, Metadata, SatelliteScene
+from .signature import driver_of
+from .tiff import MAGIC, read_tiff
+
+BLOCK_LIMIT = 2**30
+MOST_RATIO = 2000  # DEFLATE reaches 1030; anything beyond is a sparse file or a bomb
+ALWAYS_BELIEVED = 2**26
+_CLASSES = re.compile(r"(^|[_\W])(SCL|QA_PIXEL|QA_RADSAT|QA60|MSK_CLASSI\w*)($|[_\W])", re.IGNORECASE)
+
+
+def open_scene(path: Path, options: Options) -> SatelliteScene:
+    """Open a raster file.
+
+    Raises:
+        FormatError: damaged, unsafe or unsupported.
+        DomainError: values that are no image, or options that do not fit.
+    """
+    driver = driver_of(path)
+    _check_sidecars(path)
+    if driver == "GTiff":
+        _check_tiff(path)
+    with gdal.reading(path) as rasterio, gdal.without_georeference():
+        dataset = rasterio.open(path.absolute(), driver=driver)
+    try:
+        with gdal.reading(path):
+            _check_structure(path, dataset, options)
+            return _understand(path, dataset, options)
+    except BaseException:
+        dataset.close()
+        raise
+
+
+def _check_sidecars(path: Path) -> None:
+    """GDAL opens mask and overview sidecars with any driver, VRT included."""
+    for suffix in (".msk", ".ovr", ".msk.ovr"):
+        sidecar = path.with_name(path.name + suffix)
+        if sidecar.is_file():
+            with sidecar.open("rb") as stream:
+                if stream.read(4) not in MAGIC:
+                    raise FormatError(f"{sidecar}: is not a TIFF; remove it or write the mask with gdal_translate")
+
+
+def _check_tiff(path: Path) -> None:
+    try:
+        tiff = read_tiff(path)
+    except ValueError as error:
+        raise FormatError(f"{path}: {error}; the file is damaged or truncated") from error
+    if tiff.end() > tiff.size:
+        raise FormatError(
+            f"{path}: has {tiff.size} bytes but its pixels reach to byte {tiff.end()}; the file is truncated"
+        )
+    nodata = tiff.nodata()
+    if re.fullmatch(r"[+-]?\d+", nodata) and abs(int(nodata)) > EXACT and set(tiff.integers(258)) == {64}:
+        if set(tiff.integers(339) or (1,)) <= {1, 2}:
+            raise FormatError(
+                f"{path}: 64-bit nodata {nodata} lies beyond 2^53, where GDAL returns another number; "
+                "rewrite the file with a smaller nodata value"
+            )
+
+
+def _check_structure(path: Path, dataset: Any, options: Options) -> None:  # noqa: ANN401
+    if dataset.subdatasets:
+        raise FormatError(
+            f"{path}: holds {len(dataset.subdatasets)} images (pages); copy the one you mean into a file of its own"
+        )
+    kinds = set(dataset.dtypes)
+    if any(k.startswith("complex") for k in kinds):
+        raise DomainError(f"{path}: complex values ({', '.join(sorted(kinds))}) are not an image; give the amplitude")
+    if len(kinds) != 1:
+        raise FormatError(f"{path}: bands of different dtypes {sorted(kinds)}; write one file per dtype")
+    colors = [c.name for c in dataset.colorinterp]
+    if "palette" in colors:
+        raise DomainError(
+            f"{path}: a colour table (palette) holds classes, not measurements; they have no super-resolution"
+        )
+    for i in dataset.indexes:
+        name = dataset.descriptions[i - 1] or (path.stem if dataset.count == 1 else "")
+        if _CLASSES.search(name) or dataset.tags(i).get("LAYER_TYPE") == "thematic":
+            raise DomainError(
+                f"{path}: band {i} ({name or 'thematic'}) is a class or bit map, not a measurement; leave it out"
+            )
+        if dataset.tags(i, ns="IMAGE_STRUCTURE").get("NBITS") == "1":
+            raise DomainError(f"{path}: band {i} has one bit per pixel, a mask and not an image")
+    _check_size(path, dataset, options)
+
+
+def _check_size(path: Path, dataset: Any, options: Options) -> None:  # noqa: ANN401
+    itemsize = np.dtype(dataset.dtypes[0]).itemsize
+    claim = dataset.width * dataset.height * dataset.count * itemsize
+    size = path.stat().st_size
+    shape = f"{dataset.width} x {dataset.height} x {dataset.count} {dataset.dtypes[0]}"
+    if claim > options.max_gigabytes * 2**30:
+        raise FormatError(f"{path}: claims {shape}, {claim / 2**30:.0f} GiB; raise max_gigabytes if that is true")
+    if claim > max(ALWAYS_BELIEVED, MOST_RATIO * size):
+        raise FormatError(f"{path}: claims {shape} in {size} bytes; an empty (sparse) file or a decompression bomb")
+    rows, cols = dataset.block_shapes[0]
+    interleaved = dataset.count if dataset.interleaving and dataset.interleaving.name == "pixel" else 1
+    block = rows * cols * itemsize * interleaved
+    if block > BLOCK_LIMIT:
+        raise FormatError(
+            f"{path}: is stored in blocks of {rows} x {cols} pixels, {block / 2**30:.1f} GiB each; "
+            "rewrite it tiled (gdal_translate -co TILED=YES)"
+        )
+
+
+def _understand(path: Path, dataset: Any, options: Options) -> SatelliteScene:  # noqa: ANN401
+    geo = georeference.read(dataset, path, options.georeference)
+    layout = _layout(path, dataset, options)
+    bands = _names(path, dataset, layout, options)
+    coding, metadata, notes = _values(path, dataset, layout, options)
+    scene = SatelliteScene(
+        path, dataset, bands, geo, layout, coding, metadata, options.noise_floor, (*geo.notes, *notes)
+    )
+    if coding.dtype.kind in "iu" and coding.dtype.itemsize >= 4:
+        _check_large_integers(scene)
+    return scene
+
+
+def _layout(path: Path, dataset: Any, options: Options) -> Layout:  # noqa: ANN401
+    colors = [c.name for c in dataset.colorinterp]
+    alphas = [i for i in dataset.indexes if colors[i - 1] == "alpha"]
+    named = options.bands
+    if named is not None and len(named) != dataset.count:
+        raise DomainError(f"{path}: has {dataset.count} bands, bands= names {len(named)}; name all of them, in order")
+    if len(alphas) > 1:
+        raise DomainError(f"{path}: bands {alphas} are all called alpha; say what they are with bands=")
+    alpha = alphas[0] if alphas else None
+    if alpha is not None and named is not None and named[alpha - 1].lower() != "alpha":
+        alpha = None
+    elif alpha is not None and named is None and _looks_like_data(dataset, alpha):
+        raise DomainError(
+            f"{path}: band {alpha} is tagged alpha but varies like the image, so it is probably near infrared; "
+            f"give bands=red,green,blue,nir (or bands=...,alpha if it is transparency)"
+        )
+    data = tuple(i for i in dataset.indexes if i != alpha)
+    if not data:
+        raise DomainError(f"{path}: has no band but alpha")
+    flags = [{f.name for f in dataset.mask_flag_enums[i - 1]} for i in data]
+    mask = "none"
+    if alpha is None and not any("alpha" in f for f in flags):
+        if all("per_dataset" in f for f in flags):
+            mask = "dataset"
+        elif any(not f for f in flags):
+            mask = "band"
+    return Layout(data, alpha, mask, dataset.count)
+
+
+def _looks_like_data(dataset: Any, alpha: int) -> bool:  # noqa: ANN401
+    """Whether a band called alpha has many levels between its ends and the spread of the other bands."""
+    if dataset.count < 4:
+        return False
+    side = 256
+    spread, between, total = [], 0, 0
+    for row in {0, max(0, (dataset.height - side) // 2), max(0, dataset.height - side)}:
+        for col in {0, max(0, (dataset.width - side) // 2), max(0, dataset.width - side)}:
+            place = ((row, min(row + side, dataset.height)), (col, min(col + side, dataset.width)))
+            codes = dataset.read(window=place).reshape(dataset.count, -1)
+            between += int(((codes[alpha - 1] != 0) & (codes[alpha - 1] != codes.max())).sum())
+            total += codes.shape[1]
+            spread.append(codes.astype(np.float64).std(1))
+    widths = np.mean(spread, 0)
+    others = np.delete(widths, alpha - 1)
+    similar = int(((others < 4 * widths[alpha - 1]) & (others > widths[alpha - 1] / 4)).sum())
+    return between > 0.5 * total and similar >= 3
+
+
+def _names(path: Path, dataset: Any, layout: Layout, options: Options) -> tuple[str, ...]:  # noqa: ANN401
+    if options.bands is not None:
+        return tuple(options.bands[i - 1] for i in layout.data)
+    names: list[str] = []
+    for i in layout.data:
+        color = dataset.colorinterp[i - 1].name
+        name = dataset.descriptions[i - 1] or (color if color not in ("undefined", "gray") else f"band {i}")
+        names.append(name if name not in names else f"{name} ({i})")
+    return tuple(names)
+
+
+def _values(
+    path: Path,
+    dataset: Any,  # noqa: ANN401
+    layout: Layout,
+    options: Options,
+) -> tuple[Coding, Metadata, list[str]]:
+    notes: list[str] = []
+    dtype = np.dtype(dataset.dtypes[0])
+    nodata = _nodata(path, dataset, layout, options, dtype, notes)
+    fill, avoid, declared = _marker(dtype, layout, nodata, notes)
+    kept, band_tags, dropped = tags.carried(dataset)
+    scales, offsets = _calibration(dataset, options)
+    saturated = options.saturated
+    if saturated == "auto":
+        saturated = 65535.0 if dtype == np.uint16 and 65535.0 not in nodata else None
+    if isinstance(saturated, float) and not holds(dtype, saturated):
+        raise DomainError(f"{path}: saturated={saturated} is no value of {dtype}")
+    try:
+        coding = Coding(
+            dtype=dtype,
+            scales=tuple(scales[i - 1] for i in layout.data),
+            offsets=tuple(offsets[i - 1] for i in layout.data),
+            nodata=nodata,
+            fill=fill,
+            avoid=avoid,
+            saturated=saturated if isinstance(saturated, float) else None,
+        )
+    except DomainError as error:
+        raise DomainError(f"{path}: {error}") from error
+    photometric = dataset.photometric.name if dataset.photometric is not None else ""
+    if photometric == "ycbcr" or dataset.driver == "JPEG":
+        notes.append("JPEG compression: its block artefacts are in the data")
+    untagged = all(s == 1 for s in dataset.scales) and not any(dataset.offsets)
+    metadata = Metadata(
+        colors=_colors(dataset, layout),
+        descriptions=tuple(dataset.descriptions) if options.bands is None else options.bands,
+        units=tuple(u or None for u in dataset.units),
+        scales=scales if untagged else tuple(dataset.scales),
+        offsets=offsets if untagged else tuple(dataset.offsets),
+        nodata=declared,
+        tags=kept,
+        band_tags=band_tags,
+        dropped=dropped,
+        photometric=photometric,
+    )
+    return coding, metadata, notes
+
+
+def _colors(dataset: Any, layout: Layout) -> tuple[Any, ...]:  # noqa: ANN401
+    """Colour interpretation per file band; a band that is not transparency after all is not called alpha again."""
+    interp = gdal.load().enums.ColorInterp
+    return tuple(
+        interp.undefined if c == interp.alpha and i != layout.alpha else c
+        for i, c in zip(dataset.indexes, dataset.colorinterp, strict=True)
+    )
+
+
+def _calibration(dataset: Any, options: Options) -> tuple[tuple[float, ...], tuple[float, ...]]:  # noqa: ANN401
+    """Scale and offset per file band; what the user gives comes before what the file says."""
+    scales = tuple(float(s) if options.scale is None else options.scale for s in dataset.scales)
+    offsets = tuple(float(o) if options.offset is None else options.offset for o in dataset.offsets)
+    return scales, offsets
+
+
+def _nodata(
+    path: Path,
+    dataset: Any,  # noqa: ANN401
+    layout: Layout,
+    options: Options,
+    dtype: np.dtype[Any],
+    notes: list[str],
+) -> tuple[float | None, ...]:
+    found: list[float | None] = []
+    for i in layout.data:
+        value = dataset.nodatavals[i - 1] if options.nodata is None else options.nodata
+        if value is None:
+            found.append(None)
+        elif holds(dtype, value) and not (dtype.itemsize == 8 and dtype.kind in "iu" and abs(value) > EXACT):
+            found.append(float(value))
+        elif options.nodata is not None:
+            raise DomainError(f"{path}: nodata={value} is no value of {dtype}; give a code of that type")
+        else:
+            notes.append(f"declared nodata {value} is no value of {dtype}: no pixel has it, it is dropped")
+            found.append(None)
+    return tuple(found)
+
+
+def _marker(
+    dtype: np.dtype[Any], layout: Layout, nodata: tuple[float | None, ...], notes: list[str]
+) -> tuple[float, float | None, float | None]:
+    """Code for invalid pixels, code that valid pixels avoid, and the nodata to declare."""
+    declared = next((n for n in nodata if n is not None), None)
+    if declared is not None:
+        if len({repr(n) for n in nodata}) > 1:
+            notes.append(f"bands declare different nodata {nodata}; GeoTIFF holds one: {declared}")
+        return declared, declared, declared
+    if layout.mask == "band" and dtype.kind == "f":
+        return float("nan"), None, float("nan")
+    if layout.mask == "band":
+        notes.append("per-band masks become nodata 0: GeoTIFF has one mask for all bands; valid zeros are moved by one")
+        return 0.0, 0.0, 0.0
+    return (float("nan") if dtype.kind == "f" else 0.0), None, None
+
+
+def _check_large_integers(scene: SatelliteScene) -> None:
+    """Refuse integers that float32 would round.
+
+    Raises:
+        DomainError: a valid value beyond 2^24.
+    """
+    from gensr.grid import Window
+
+    rows, cols = scene.grid.shape
+    step = max(1, 2**22 // (cols * len(scene.bands)))
+    for row in range(0, rows, step):
+        codes, valid = scene.codes(0, Window(row, 0, min(step, rows - row), cols))
+        kept = codes[valid]
+        if kept.size and (int(kept.max()) > FLOAT32_EXACT or int(kept.min()) < -FLOAT32_EXACT):
+            raise DomainError(
+                f"{scene.path}: holds {scene.dtype} values beyond 2^24, which float32 would round; "
+                "rescale them to 16 bits or floating point first"
+            )

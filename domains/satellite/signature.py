@@ -1,0 +1,127 @@
+"""What a file is, from its first bytes: the name of the one GDAL driver that may open it.
+
+A ``.tif`` that holds VRT XML reads any file on the disk when GDAL chooses the driver, so GDAL never chooses.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from gensr.errors import FormatError
+
+from .tiff import GDAL_METADATA, GDAL_NODATA, MAGIC, read_tiff
+
+HEAD = 65536
+JP2 = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
+JPEG2000_STREAM = b"\xff\x4f\xff\x51"
+_DRIVERS = {
+    **dict.fromkeys(MAGIC, "GTiff"),
+    JP2: "JP2OpenJPEG",
+    JPEG2000_STREAM: "JP2OpenJPEG",
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+}
+_REFUSED = {
+    b"CDF\x01": "netCDF",
+    b"CDF\x02": "netCDF",
+    b"CDF\x05": "netCDF",
+    b"\x89HDF": "HDF5 or netCDF-4",
+    b"\x0e\x03\x13\x01": "HDF4",
+    b"NITF": "NITF",
+    b"SIMPLE  =": "FITS",
+    b"EHFA_HEADER_TAG": "Erdas Imagine",
+    b"PK\x03\x04": "a zip archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+}
+_GEOJP2 = (bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03"), b"gml.root-instance", b"gml.data")
+_WORLD_FILES = {".tif": ".tfw", ".tiff": ".tfw", ".jp2": ".j2w", ".jpg": ".jgw", ".jpeg": ".jgw", ".png": ".pgw"}
+
+
+def check_path(path: Path) -> None:
+    """Refuse everything but a regular local file.
+
+    Raises:
+        FormatError: a URL, a GDAL virtual path, a folder, or no such file.
+    """
+    text = str(path)
+    if re.match(r"^[A-Za-z][A-Za-z0-9+.-]+:/", text) or "://" in text:
+        raise FormatError(f"{text}: URLs are not opened; download the file and give its local path")
+    if text.startswith(("/vsi", "\\vsi")) or str(path.absolute()).startswith("/vsi"):
+        raise FormatError(f"{text}: GDAL virtual paths (/vsi...) are not opened; unpack or download the file first")
+    if path.is_dir():
+        raise FormatError(f"{text}: is a folder; {_folder_advice(path)}")
+    if not path.is_file():
+        raise FormatError(f"{text}: no such file; check the path")
+
+
+def _folder_advice(path: Path) -> str:
+    bands = sorted(path.glob("GRANULE/*/IMG_DATA/**/*.jp2"))
+    if not bands:
+        return "give one image file"
+    return f"give one of its {len(bands)} band files, for example {bands[0].relative_to(path)}"
+
+
+def driver_of(path: Path) -> str:
+    """Name of the GDAL driver for the content of a file.
+
+    Raises:
+        FormatError: an empty, unknown or refused kind of file.
+    """
+    check_path(path)
+    head = _head(path)
+    if not head:
+        raise FormatError(f"{path}: the file is empty; expected GeoTIFF, JPEG 2000, JPEG or PNG")
+    for magic, driver in _DRIVERS.items():
+        if head.startswith(magic):
+            return driver
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(b"<VRTDataset"):
+        raise FormatError(
+            f"{path}: holds VRT XML, which can read any file on the disk; run gdal_translate to GeoTIFF first"
+        )
+    for magic, kind in _REFUSED.items():
+        if head.startswith(magic):
+            raise FormatError(
+                f"{path}: is {kind}; convert the image you mean to GeoTIFF (gdal_translate) and give that"
+            )
+    raise FormatError(f"{path}: starts with {head[:4]!r}; expected GeoTIFF, JPEG 2000, JPEG or PNG")
+
+
+def confidence(path: Path) -> int:
+    """How sure it is that the file is a georeferenced image: 0 to 3; never raises for a damaged file."""
+    try:
+        if path.is_dir():
+            return 2 if any(path.glob("MTD_MSIL*.xml")) else 0
+        if path.name.lower().endswith((".msk", ".ovr")):
+            return 0  # a sidecar of another file
+        return _confidence(path, driver_of(path))
+    except (FormatError, OSError, ValueError):
+        return 0
+
+
+def _confidence(path: Path, driver: str) -> int:
+    sidecar = 2 if _has_world_file(path) else 0
+    if driver == "GTiff":
+        tiff = read_tiff(path)
+        if tiff.georeference():
+            return 3
+        return max(2 if {GDAL_METADATA, GDAL_NODATA} & set(tiff.tags) else 1, sidecar)
+    if driver == "JP2OpenJPEG":
+        return 3 if any(mark in _head(path) for mark in _GEOJP2) else max(1, sidecar)
+    return sidecar
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(HEAD)
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+def _has_world_file(path: Path) -> bool:
+    world = _WORLD_FILES.get(path.suffix.lower(), ".wld")
+    return path.with_suffix(world).is_file() or path.with_suffix(".wld").is_file()

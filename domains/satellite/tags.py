@@ -1,0 +1,90 @@
+"""Tags: which are carried, which become false and are dropped, which are scaled, and what gensr adds.
+
+A copied profile loses descriptions, units and tags; copied tags keep statistics of pixels that no longer exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gensr.domain import Product
+from gensr.grid import Factor
+from gensr.provenance import MARK, as_json, sentence, software
+
+_DROPPED_PREFIXES = ("STATISTICS_", "HISTOGRAM", "GENSR_")
+_DROPPED = {
+    "OVR_RESAMPLING_ALG",
+    "OVERVIEW_RESAMPLING",
+    "TIFFTAG_MINSAMPLEVALUE",
+    "TIFFTAG_MAXSAMPLEVALUE",
+    "AREA_OR_POINT",  # part of the georeference
+}
+_OWN_NAMESPACES = {"IMAGE_STRUCTURE", "SUBDATASETS", "DERIVED_SUBDATASETS", "RPC", "GEOLOCATION", "COLOR_PROFILE"}
+_JSON_LIMIT = 2**18
+_ESSENTIAL = ("gensr", "generator", "operator", "factor", "seed", "noise", "consistency")
+
+
+def carried(dataset: Any) -> tuple[dict[str, dict[str, str]], tuple[dict[str, str], ...], tuple[str, ...]]:  # noqa: ANN401
+    """Dataset tags per namespace, tags per band, and the names of what is left out.
+
+    ``xml:`` and ``json:`` namespaces (XMP with its own geometry, GML) describe the old grid and are left out.
+    """
+    dropped: list[str] = []
+    tags = {"": _kept(dataset.tags(), dropped)}
+    for name in dataset.tag_namespaces():
+        if name.startswith(("xml:", "json:")):
+            dropped.append(name)
+        elif name and name not in _OWN_NAMESPACES and (found := _kept(dataset.tags(ns=name), dropped)):
+            tags[name] = found
+    bands = tuple(_kept(dataset.tags(i), dropped) for i in dataset.indexes)
+    return tags, bands, tuple(sorted(set(dropped)))
+
+
+def _kept(tags: Mapping[str, str], dropped: list[str]) -> dict[str, str]:
+    kept = {}
+    for key, value in tags.items():
+        if key in _DROPPED or key.startswith(_DROPPED_PREFIXES):
+            if key != "AREA_OR_POINT":
+                dropped.append(key)
+        else:
+            kept[key] = value
+    return kept
+
+
+def refined(tags: Mapping[str, str], factor: Factor) -> dict[str, str]:
+    """Tags of the default namespace on the refined grid: pixels per unit grow by the factor."""
+    result = dict(tags)
+    for key, s in (("TIFFTAG_YRESOLUTION", factor[0]), ("TIFFTAG_XRESOLUTION", factor[1])):
+        if key in result:
+            try:
+                result[key] = repr(float(result[key]) * s)
+            except ValueError:
+                del result[key]
+    return result
+
+
+def provenance(product: Product, source: Mapping[str, str], content: str) -> dict[str, str]:
+    """Tags that say what made the file.
+
+    Args:
+        product: the finished results.
+        source: default-namespace tags of the source.
+        content: ``"posterior mean"``, ``"posterior sample 1"`` or ``"posterior standard deviation"``.
+    """
+    words = sentence(product.report)
+    text = as_json(product.report)
+    if len(text) > _JSON_LIMIT:
+        text = as_json({k: product.report[k] for k in _ESSENTIAL if k in product.report})
+    tags = {
+        "TIFFTAG_SOFTWARE": software(),
+        "GENSR_GENERATED": MARK,
+        "GENSR_CONTENT": content,
+        "GENSR_PROVENANCE": words,
+        "GENSR_REPORT": text,
+    }
+    if not source.get("TIFFTAG_IMAGEDESCRIPTION", "").strip():
+        tags["TIFFTAG_IMAGEDESCRIPTION"] = words
+    if source.get("TIFFTAG_SOFTWARE"):
+        tags["GENSR_SOURCE_SOFTWARE"] = source["TIFFTAG_SOFTWARE"]
+    return tags
