@@ -35,7 +35,13 @@ def root(tmp_path: Path) -> Path:
     code = np.zeros((3, 64, 64), np.int16)
     code[:, 32, 32] = 20_000
     sources = np.array([[1, 20, 32, 32], [0, 21, 32, 32], [0, 26, 32, 32], [1, 20, 2, 2]], np.float32)
-    np.savez(folder / "test.npz", code=code, kind=np.int8([0, 3, 4]), source_count=np.int16([1, 0, 3]), sources=sources)
+    np.savez(
+        folder / "test.npz",
+        code=code,
+        kind=np.array([0, 3, 4], np.int8),
+        source_count=np.array([1, 0, 3], np.int16),
+        sources=sources,
+    )
     return tmp_path
 
 
