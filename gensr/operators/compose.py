@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gensr.errors import SearchError
 from gensr.operators.base import EVERYWHERE, Operator
+from gensr.operators.mask import Mask
 
 
 class Compose(Operator):
@@ -64,10 +65,19 @@ class Compose(Operator):
         return y
 
     def solve_normal(self, y: Tensor, regularisation: float | Tensor = 0.0, tolerance: float = 1e-12) -> Tensor:
-        """See `Operator.solve_normal`; a single operator keeps its closed form."""
+        """See `Operator.solve_normal`; a single operator keeps its closed form, a final mask drops what it hides."""
+        last = self.operators[-1]
         if len(self.operators) == 1:
-            return self.operators[0].solve_normal(y, regularisation, tolerance)
+            return last.solve_normal(y, regularisation, tolerance)
+        if isinstance(last, Mask) and not isinstance(regularisation, Tensor) and regularisation == 0:
+            y = last.forward(y)  # hidden pixels have no equation: 0 = y there would never converge
         return super().solve_normal(y, regularisation, tolerance)
+
+    def pseudo_inverse(self, y: Tensor, regularisation: float | Tensor = 0.0, tolerance: float = 1e-12) -> Tensor:
+        """See `Operator.pseudo_inverse`; a single operator keeps its closed form."""
+        if len(self.operators) == 1:
+            return self.operators[0].pseudo_inverse(y, regularisation, tolerance)
+        return super().pseudo_inverse(y, regularisation, tolerance)
 
     def describe(self) -> dict[str, Any]:
         """See `Operator.describe`."""

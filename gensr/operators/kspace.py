@@ -83,12 +83,14 @@ class KSpaceCrop(Operator):
         spectrum = torch.fft.rfft(x, dim=axis).narrow(axis, 0, n // 2 + 1) * _along(filters.shift / s, axis)
         # Transforms differ in what they make of an imaginary Nyquist sample; the real part is meant.
         spectrum = torch.complex(spectrum.real, spectrum.imag * _along(filters.imaginary, axis))
-        return torch.fft.irfft(spectrum, n=n, dim=axis)
+        cropped: Tensor = torch.fft.irfft(spectrum, n=n, dim=axis)
+        return cropped
 
     def _fill(self, y: Tensor, axis: int, n: int, s: int) -> Tensor:
         filters = _filters(self.window, n, s, y.dtype, y.device)
         spectrum = torch.fft.rfft(y, dim=axis) * _along(filters.shift.conj() * filters.doubling, axis)
-        return torch.fft.irfft(spectrum, n=n * s, dim=axis)
+        filled: Tensor = torch.fft.irfft(spectrum, n=n * s, dim=axis)
+        return filled
 
     def solve_normal(self, y: Tensor, regularisation: float | Tensor = 0.0, tolerance: float = 1e-12) -> Tensor:
         """See `Operator.solve_normal`: exact in k-space unless the regularisation varies over the image."""
@@ -104,7 +106,8 @@ class KSpaceCrop(Operator):
             ey = torch.cat((ey, ey[1 : (ny + 1) // 2].flip(0)))
         spectrum = self.gain**2 * torch.outer(ey, ex)
         inverse = invert_spectrum(spectrum, regularisation, max(ny * self.factor[0], nx * self.factor[1]))
-        return torch.fft.irfft2(torch.fft.rfft2(work) * inverse, s=(ny, nx)).to(y.dtype)
+        solved: Tensor = torch.fft.irfft2(torch.fft.rfft2(work) * inverse, s=(ny, nx))
+        return solved.to(y.dtype)
 
     def describe(self) -> dict[str, Any]:
         """See `Operator.describe`."""

@@ -202,7 +202,7 @@ def _transfer(
     frame[: shape[0], : shape[1]] = psf
     frame = np.roll(frame, (-(shape[0] // 2), -(shape[1] // 2)), (0, 1))
     with torch.inference_mode(False):
-        spectrum = torch.fft.rfft2(torch.from_numpy(frame))
+        spectrum: Tensor = torch.fft.rfft2(torch.from_numpy(frame))
         return spectrum.to(device=device, dtype=torch.complex128 if dtype == torch.float64 else torch.complex64)
 
 

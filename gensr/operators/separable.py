@@ -126,12 +126,13 @@ class SeparableOperator(Operator):
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Operator.forward`."""
-        ky, kx = self.matrices(*self.check_input(x), x)
+        rows, cols = self.check_input(x)
+        ky, kx = self.matrices(rows, cols, x)
         return self.gain * (ky @ x @ kx.T)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """See `Operator.adjoint`."""
-        ky, kx = self.matrices(*y.shape[-2:], y)
+        ky, kx = self.matrices(y.shape[-2], y.shape[-1], y)
         return self.gain * (ky.T @ y @ kx)
 
     def solve_normal(self, y: Tensor, regularisation: float | Tensor = 0.0, tolerance: float = 1e-12) -> Tensor:
