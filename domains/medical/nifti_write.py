@@ -1,0 +1,111 @@
+"""Writing NIfTI outputs: the header of the input on the refined grid, voxels streamed, a JSON sidecar beside each."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gensr.domain import Names, Product
+from gensr.provenance import sentence, software
+
+from .nifti_header import comment_extension, refined_header
+from .options import NOTICE, check_factor
+from .scene import Source, outputs, row_blocks
+from .through_plane import slice_factor
+
+if TYPE_CHECKING:
+    from .nifti import NiftiScene
+
+_MEANING = {"mean": "posterior mean", "std": "posterior standard deviation (same unit as the image)"}
+
+
+def write(scene: NiftiScene, product: Product, folder: Path, names: Names) -> list[Path]:
+    """Write every output of a NIfTI scene into ``folder``; see `gensr.domain.Domain.write`."""
+    slices = slice_factor(product)
+    check_factor(product.factor, scene.options, slices)
+    scale = scene.layout.scale(product.factor, slices)
+    suffix = ".nii.gz" if scene.compressed else ".nii"
+    written: list[Path] = []
+    for kind, name, source in outputs(product, names, suffix):
+        header = refined_header(scene.header, scale)
+        if kind == "std":
+            _make_std(header)
+        header["descrip"] = _descrip(bytes(header["descrip"].item()), names.factor, kind)
+        target = folder / name
+        _write_voxels(scene, header, product, source, target, scale)
+        sidecar = folder / (name[: -len(suffix)] + ".json")
+        sidecar.write_text(_sidecar(scene, product, kind, header), "ascii")
+        written += [target, sidecar]
+    return written
+
+
+def _make_std(header: Any) -> None:  # noqa: ANN401
+    header.set_data_dtype(np.float32)
+    header["scl_slope"], header["scl_inter"] = 1.0, 0.0
+    header["cal_min"] = header["cal_max"] = 0.0
+    header["intent_code"] = 0
+    header["intent_name"] = b"std"
+
+
+def _descrip(old: bytes, factor: int, kind: str) -> bytes:
+    """The old description, cut so that the label fits the 80-byte field with its final zero."""
+    label = f"[AI-SR x{factor} - NOT FOR DIAGNOSIS] gensr {kind}".encode("ascii")
+    kept = old.rstrip(b"\0 ")[: 79 - len(label) - 2]
+    return kept + b"; " + label if kept else label
+
+
+def _write_voxels(
+    scene: NiftiScene, header: Any, product: Product, source: Source, target: Path, scale: tuple[int, int, int]  # noqa: ANN401
+) -> None:
+    """Header, extensions and voxels; through an uncompressed file, so that memory stays that of a block."""
+    order = header.endianness
+    extensions = scene.header.extensions + comment_extension(f"{sentence(product.report)}; {NOTICE}", order)
+    offset = int(header["sizeof_hdr"]) + 4 + len(extensions)
+    header["vox_offset"] = offset
+    plain = target.with_name(target.name.removesuffix(".gz"))
+    dtype = header.get_data_dtype()
+    shape = (*(n * s for n, s in zip(scene.layout.shape, scale, strict=True)), scene.layout.volumes)
+    with plain.open("wb") as stream:
+        stream.write(header.binaryblock + b"\1\0\0\0" + extensions)
+        stream.truncate(offset + math.prod(shape) * dtype.itemsize)
+    voxels = np.memmap(plain, dtype, "r+", offset, shape, "F")
+    slices = scale[scene.layout.axis]
+    for plane in range(scene.planes * slices):
+        for window in row_blocks(scene.layout.plane_shape, product.factor):
+            where = scene.layout.index(plane, window, scene.layout.slices * slices)
+            voxels[where] = source(plane, window)[0].T
+    voxels.flush()
+    del voxels
+    if plain != target:
+        _compress(plain, target)
+
+
+def _compress(plain: Path, target: Path) -> None:
+    # No file name and no time in the gzip header: equal voxels give equal files.
+    with plain.open("rb") as stream, target.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
+        shutil.copyfileobj(stream, packed, 1 << 20)
+    os.remove(plain)
+
+
+def _sidecar(scene: NiftiScene, product: Product, kind: str, header: Any) -> str:  # noqa: ANN401
+    unit = scene.header.unit or "unit unknown"
+    zooms = " x ".join(f"{float(z):.6g}" for z in header["pixdim"][1:4])
+    content = {
+        "Description": f"{_MEANING.get(kind, f'posterior {kind}')} of a super-resolved image",
+        "Sources": [scene.label],
+        "SpatialReference": "orig",
+        "Resolution": f"voxels of {zooms} {unit}, generated from {' x '.join(f'{z:.6g}' for z in scene.zooms)}",
+        "GeneratedBy": [
+            {"Name": "gensr", "Version": software().split()[-1], "Description": sentence(product.report)},
+        ],
+        "SyntheticData": True,
+        "Notice": NOTICE,
+    }
+    return json.dumps(content, indent=2, ensure_ascii=True) + "\n"

@@ -1,0 +1,65 @@
+"""What every opened medical image has in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gensr.domain import Codes, Names, Product, Scene
+from gensr.grid import Factor, Window
+
+from .through_plane import Stack
+
+BLOCK = 1 << 20
+Source = Callable[[int, Window], Codes | npt.NDArray[np.float32]]
+"""Reads a window of a plane of the mean, of a sample or of the standard deviation."""
+
+
+class MedicalScene(Scene):
+    """An opened NIfTI or DICOM input.
+
+    Attributes:
+        modality: DICOM code of the modality ("MR", "CT", "CR", "DX", "PT", ...).
+        options: complete options of the domain.
+        stack: how planes form volumes.
+        display: (lowest, highest) physical value to show, from the file; None where it does not say.
+        full_range: physical values of the lowest and highest code of an 8-bit radiograph; None for anything else.
+    """
+
+    modality: str
+    options: Mapping[str, Any]
+    stack: Stack
+    display: tuple[float, float] | None
+    full_range: tuple[float, float] | None
+
+    @abstractmethod
+    def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
+        """Write mean, std and samples in the format of the input."""
+
+
+def outputs(product: Product, names: Names, suffix: str) -> list[tuple[str, str, Source]]:
+    """Kind ("mean", "std", "sample1", ...), file name and source of every image to write."""
+    found: list[tuple[str, str, Source]] = [
+        ("mean", names.mean(suffix), product.mean),
+        ("std", names.std(suffix), product.std),
+    ]
+    for k in range(product.samples):
+        found.append((f"sample{k + 1}", names.sample(k, suffix), _sample(product, k)))
+    return found
+
+
+def _sample(product: Product, index: int) -> Source:
+    return lambda plane, window: product.sample(index, plane, window)
+
+
+def row_blocks(shape: tuple[int, int], factor: Factor) -> Iterator[Window]:
+    """Windows of whole refined rows that cover a refined plane, each about a million pixels."""
+    rows, cols = shape[0] * factor[0], shape[1] * factor[1]
+    height = max(1, BLOCK // cols)
+    for row in range(0, rows, height):
+        yield Window(row, 0, min(height, rows - row), cols)
