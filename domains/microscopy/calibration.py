@@ -1,0 +1,125 @@
+"""Physical pixel sizes of the three kinds of file, as written and in micrometres; nothing is invented."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+from xml.dom import minidom
+
+from gensr.grid import Affine
+
+from .container import Container
+from .units import escape, micrometres, unescape
+
+Rational = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Size of a pixel.
+
+    Attributes:
+        x: column step in micrometres, None if the file does not say.
+        y: row step in micrometres, None if the file does not say.
+        z: slice step in micrometres, None if the file does not say.
+        interval: seconds between frames, None if the file does not say.
+        unit: unit as the file spells it.
+        source: where the numbers come from, a phrase for people.
+    """
+
+    x: float | None
+    y: float | None
+    z: float | None
+    interval: float | None
+    unit: str
+    source: str
+
+    def transform(self) -> tuple[Affine, str]:
+        """Corner-based transform and frame of a plane."""
+        if self.x is None or self.y is None:
+            return Affine(1.0, 0.0, 0.0, 0.0, 1.0, 0.0), "pixel"
+        return Affine(self.x, 0.0, 0.0, 0.0, self.y, 0.0), "um"
+
+
+def read_calibration(container: Container) -> Calibration:
+    """Calibration of the chosen series."""
+    if container.kind == "ome":
+        return _ome(container)
+    if container.kind == "imagej":
+        return _imagej(container)
+    return _plain(container)
+
+
+def resolution(container: Container) -> tuple[Rational, Rational] | None:
+    """X and Y resolution as the rationals in the file (pixels per unit), None if absent or unusable."""
+    found = []
+    for code in (282, 283):
+        tag = container.key.tags.get(code)
+        value = tag.value if tag is not None else None
+        if not (isinstance(value, tuple) and len(value) == 2 and min(value) > 0):
+            return None
+        found.append((int(value[0]), int(value[1])))
+    return found[0], found[1]
+
+
+def resolution_unit(container: Container) -> int:
+    """ResolutionUnit tag: 1 none, 2 inch (the default of the standard), 3 centimetre."""
+    tag = container.key.tags.get(296)
+    return int(tag.value) if tag is not None and int(tag.value) in (1, 2, 3) else 2
+
+
+def positive(text: Any) -> float | None:  # noqa: ANN401
+    """A finite positive number, or None."""
+    try:
+        number = float(text)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) and number > 0 else None
+
+
+def _ome(container: Container) -> Calibration:
+    pixels = ome_pixels(container.ome, container.index)
+    sizes: list[float | None] = []
+    for axis in "XYZ":
+        scale = micrometres(pixels.getAttribute(f"PhysicalSize{axis}Unit") or "um")
+        size = positive(pixels.getAttribute(f"PhysicalSize{axis}"))
+        sizes.append(size * scale if size is not None and scale is not None else None)
+    seconds = {"": 1.0, "s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0, "µs": 1e-6, "d": 86400.0}
+    step, scale = positive(pixels.getAttribute("TimeIncrement")), seconds.get(pixels.getAttribute("TimeIncrementUnit"))
+    unit = pixels.getAttribute("PhysicalSizeXUnit")
+    source = "OME PhysicalSize" + ("" if unit else ", unit absent: the OME default is um")
+    z = sizes[2] if "Z" in container.series.axes else None
+    interval = step * scale if step is not None and scale is not None else None
+    return Calibration(sizes[0], sizes[1], z, interval, unit, source if sizes[0] else "none")
+
+
+def ome_pixels(xml: str, index: int) -> Any:  # noqa: ANN401
+    """The Pixels element of an OME Image."""
+    root = minidom.parseString(xml.encode("utf-8")).documentElement
+    assert root is not None  # checked when the file was opened
+    return root.getElementsByTagNameNS("*", "Pixels")[index]
+
+
+def _imagej(container: Container) -> Calibration:
+    meta = container.tif.imagej_metadata or {}
+    unit = str(meta.get("unit", ""))
+    scale, rationals = micrometres(unit), resolution(container)
+    source = "ImageJ unit and resolution tags"
+    if not unit and resolution_unit(container) in (2, 3) and container.key.tags.get(296) is not None:
+        scale, source = (25.4e3, 1e4)[resolution_unit(container) - 2], "TIFF resolution tags"
+    x = y = None
+    if scale is not None and rationals is not None:
+        x, y = (d / n * scale for n, d in rationals)
+    spacing = positive(meta.get("spacing"))
+    z = spacing * scale if spacing is not None and scale is not None and "Z" in container.series.axes else None
+    return Calibration(x, y, z, positive(meta.get("finterval")), escape(unescape(unit)), source if x else "none")
+
+
+def _plain(container: Container) -> Calibration:
+    rationals, unit = resolution(container), resolution_unit(container)
+    if rationals is None or unit == 1:
+        return Calibration(None, None, None, None, "", "none")
+    scale = (25.4e3, 1e4)[unit - 2]
+    x, y = (d / n * scale for n, d in rationals)
+    return Calibration(x, y, None, None, ("inch", "cm")[unit - 2], "TIFF resolution tags")

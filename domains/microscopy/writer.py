@@ -1,0 +1,342 @@
+"""Write a product in the kind of file that came in: OME-TIFF, ImageJ or plain TIFF, block by block."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gensr.domain import Names, Product
+from gensr.errors import OutputError
+from gensr.grid import Factor, Window
+from gensr.provenance import MARK, sentence, software
+
+from . import imagej
+from .calibration import Rational, resolution, resolution_unit
+from .container import import_tifffile
+from .ome import Refined, new_xml, refined_xml
+from .scene import CARRIED_TAGS, MicroscopyScene
+
+Codes = npt.NDArray[Any]
+Fetch = Callable[[int, Window], Codes]
+"""Plane and refined window to codes (y, x)."""
+
+BIG = 3_900_000_000
+TILED_SIDE = 2048
+PYRAMID_SIDE = 4096
+ROWS = 256
+_LOSSLESS = {1: None, 8: "zlib", 32946: "zlib", 5: "lzw", 32773: "packbits", 50000: "zstd", 34925: "lzma"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One file of the output set.
+
+    Attributes:
+        path: where it goes.
+        dtype: stored type, native byte order.
+        fetch: reads the product.
+        title: what it is, one line.
+        uncertainty: holds standard deviations, not intensities.
+    """
+
+    path: Path
+    dtype: np.dtype[Any]
+    fetch: Fetch
+    title: str
+    uncertainty: bool = False
+
+
+def write_product(scene: MicroscopyScene, product: Product, folder: Path, names: Names, suffix: str) -> list[Path]:
+    """Write mean, standard deviation and samples; returns the files.
+
+    Raises:
+        OutputError: if the format library cannot write the file.
+    """
+    note = sentence({"factor": list(product.factor), **product.report})
+    kind = output_kind(scene)
+    written = []
+    for layer in _layers(scene, product, folder, names, suffix, note):
+        try:
+            if kind == "imagej":
+                _write_imagej(scene, product.factor, layer, note)
+            else:
+                _write_pages(scene, product, layer, note, kind)
+        except (ValueError, TypeError, OSError) as error:
+            raise OutputError(f"{layer.path.name}: cannot be written ({error}); try container=ome") from error
+        written.append(layer.path)
+    return written
+
+
+def output_kind(scene: MicroscopyScene) -> str:
+    """Kind of the output: that of the input unless ``container=ome``."""
+    return "ome" if scene.options["container"] == "ome" else scene.container.kind
+
+
+def _layers(
+    scene: MicroscopyScene, product: Product, folder: Path, names: Names, suffix: str, note: str
+) -> Iterator[Layer]:
+    def mean(plane: int, window: Window) -> Codes:
+        return _only(product.mean(plane, window))
+
+    def std(plane: int, window: Window) -> Codes:
+        return _only(product.std(plane, window))
+
+    yield Layer(
+        folder / names.mean(suffix), scene.dtype, _with_labels(scene, product.factor, mean), f"posterior mean; {note}"
+    )
+    title = f"posterior standard deviation in intensity units; {note}"
+    yield Layer(folder / names.std(suffix), np.dtype(np.float32), std, title, uncertainty=True)
+    for k in range(product.samples):
+
+        def sample(plane: int, window: Window, k: int = k) -> Codes:
+            return _only(product.sample(k, plane, window))
+
+        fetch = _with_labels(scene, product.factor, sample)
+        yield Layer(folder / names.sample(k, suffix), scene.dtype, fetch, f"posterior sample {k + 1}; {note}")
+
+
+def _only(codes: Codes) -> Codes:
+    """The one band of a plane: (1, y, x) to (y, x)."""
+    plane: Codes = codes[0]
+    return plane
+
+
+def _with_labels(scene: MicroscopyScene, factor: Factor, fetch: Fetch) -> Fetch:
+    """Repeat the stored codes of label planes instead of reading the product."""
+
+    def nearest(plane: int, window: Window) -> Codes:
+        if plane not in scene.labels:
+            return fetch(plane, window)
+        fy, fx = factor
+        row, col = window.row // fy, window.col // fx
+        bottom, right = -(-(window.row + window.rows) // fy), -(-(window.col + window.cols) // fx)
+        codes = scene.reader.read(plane, Window(row, col, bottom - row, right - col))
+        top, left = window.row - row * fy, window.col - col * fx
+        repeated: Codes = codes.repeat(fy, 0).repeat(fx, 1)
+        return repeated[top : top + window.rows, left : left + window.cols]
+
+    return nearest
+
+
+def scaled_resolution(scene: MicroscopyScene, factor: Factor) -> tuple[Rational, Rational] | None:
+    """Resolution rationals multiplied by the factor, exact while they fit 32 bits."""
+    found = resolution(scene.container)
+    if found is None:
+        return None
+    return _times(found[0], factor[1]), _times(found[1], factor[0])
+
+
+def _times(rational: Rational, f: int) -> Rational:
+    numerator, denominator = rational[0] * f, rational[1]
+    if numerator < 1 << 32:
+        return numerator, denominator
+    value = Fraction(numerator, denominator)
+    if value.numerator >= 1 << 32:
+        value = Fraction(1) / (Fraction(1) / value).limit_denominator((1 << 32) - 1)
+    return value.numerator, value.denominator
+
+
+def _write_imagej(scene: MicroscopyScene, factor: Factor, layer: Layer, note: str) -> None:
+    shape = imagej.output_shape(scene, factor, layer.dtype.name)
+    if int(np.prod(shape, dtype=np.int64)) * layer.dtype.itemsize > imagej.LIMIT:
+        raise OutputError(f"{layer.path.name}: exceeds the 4 GB of an ImageJ TIFF; use container=ome")
+    meta = imagej.metadata(scene, factor, shape, note, layer.uncertainty)
+    table = None if layer.uncertainty else imagej.colormap(scene)
+    scaled = scaled_resolution(scene, factor)
+    target = import_tifffile().memmap(
+        layer.path,
+        shape=shape,
+        dtype=layer.dtype,
+        imagej=True,
+        byteorder=scene.container.tif.byteorder,
+        resolution=scaled,
+        resolutionunit=resolution_unit(scene.container) if scaled is not None else None,
+        colormap=table,
+        software=software(),
+        metadata=meta,
+    )
+    target = target.reshape(shape)
+    for plane in range(scene.planes):
+        t, z, c, s = imagej.place(scene, plane, shape)
+        for row in range(0, shape[3], ROWS):
+            window = Window(row, 0, min(ROWS, shape[3] - row), shape[4])
+            target[t, z, c, row : row + window.rows, :, s] = layer.fetch(plane, window)
+    target.flush()
+
+
+def _write_pages(scene: MicroscopyScene, product: Product, layer: Layer, note: str, kind: str) -> None:
+    reader, tif, factor = scene.reader, scene.container.tif, product.factor
+    rows, cols = scene.grid.shape[0] * factor[0], scene.grid.shape[1] * factor[1]
+    nbytes = scene.planes * rows * cols * layer.dtype.itemsize
+    tile = _tile(scene, rows, cols)
+    levels = _levels(rows, cols) if kind == "ome" and tile is not None else []
+    shape = (reader.pages, *_page_shape(scene, rows, cols))
+    with import_tifffile().TiffWriter(
+        layer.path, bigtiff=tif.is_bigtiff or nbytes > BIG, byteorder=tif.byteorder, ome=False, shaped=False
+    ) as writer:
+        common = _common(scene, layer, tile)
+        writer.write(
+            _blocks(scene, layer, (rows, cols), tile, 1),
+            shape=shape,
+            resolution=scaled_resolution(scene, factor),
+            resolutionunit=resolution_unit(scene.container),
+            description=_description(scene, product, layer, note, kind, shape),
+            software=software(),
+            subifds=len(levels),
+            extratags=_extratags(scene),
+            **common,
+        )
+        for level in levels:
+            reduced = (-(-rows // level), -(-cols // level))
+            shape = (reader.pages, *_page_shape(scene, *reduced))
+            writer.write(_blocks(scene, layer, (rows, cols), tile, level), shape=shape, subfiletype=1, **common)
+
+
+def _common(scene: MicroscopyScene, layer: Layer, tile: tuple[int, int] | None) -> dict[str, Any]:
+    key = scene.container.key
+    compression = _LOSSLESS.get(int(key.compression), "zlib")
+    predictor = compression is not None and layer.dtype.kind in "iu" and int(key.predictor) == 2
+    photometric = {0: "miniswhite", 1: "minisblack", 2: "rgb", 3: "minisblack", 6: "rgb"}[int(key.photometric)]
+    colour = scene.reader.samples > 1
+    common: dict[str, Any] = {
+        "dtype": layer.dtype.newbyteorder(scene.container.tif.byteorder),
+        "photometric": photometric,
+        "compression": compression,
+        "predictor": 2 if predictor else None,
+        "tile": tile,
+        "metadata": None,
+        "maxworkers": 1,
+    }
+    if colour:
+        common["planarconfig"] = "separate" if scene.reader.separate else "contig"
+        extra = [int(e) for e in key.extrasamples]
+        common["extrasamples"] = extra or None
+    return common
+
+
+def _tile(scene: MicroscopyScene, rows: int, cols: int) -> tuple[int, int] | None:
+    if max(rows, cols) > PYRAMID_SIDE:
+        return (512, 512)
+    return (256, 256) if max(rows, cols) > TILED_SIDE or scene.container.key.is_tiled else None
+
+
+def _levels(rows: int, cols: int) -> list[int]:
+    """Steps of the pyramid: halved until the longer side fits 1024."""
+    if max(rows, cols) <= PYRAMID_SIDE:
+        return []
+    levels, step = [], 2
+    while max(rows, cols) / step > 512:
+        levels.append(step)
+        step *= 2
+    return levels
+
+
+def _page_shape(scene: MicroscopyScene, rows: int, cols: int) -> tuple[int, ...]:
+    if scene.reader.samples == 1:
+        return (rows, cols)
+    return (scene.reader.samples, rows, cols) if scene.reader.separate else (rows, cols, scene.reader.samples)
+
+
+def _blocks(
+    scene: MicroscopyScene, layer: Layer, size: tuple[int, int], tile: tuple[int, int] | None, step: int
+) -> Iterator[Codes]:
+    """Tiles (or whole pages) in the order of the file, every ``step`` x ``step`` pixels averaged."""
+    rows, cols = size
+    high, wide = tile if tile is not None else size
+    samples, order = scene.reader.samples, layer.dtype.newbyteorder(scene.container.tif.byteorder)
+    separate = scene.reader.separate and tile is not None
+    for page in range(scene.reader.pages):
+        planes = range(page * samples, (page + 1) * samples)
+        for group in [[p] for p in planes] if separate or samples == 1 else [list(planes)]:
+            for row in range(0, rows, high * step):
+                for col in range(0, cols, wide * step):
+                    window = Window(row, col, min(high * step, rows - row), min(wide * step, cols - col))
+                    parts = [_reduced(layer.fetch(p, window), step) for p in group]
+                    block = parts[0] if len(group) == 1 else np.stack(parts, 0 if scene.reader.separate else -1)
+                    yield np.ascontiguousarray(_padded(block, tile, len(group) > 1), order)
+
+
+def _reduced(codes: Codes, step: int) -> Codes:
+    """Mean of blocks, rounded for integers; ragged borders repeat their last pixel."""
+    if step == 1:
+        return codes
+    rows, cols = codes.shape
+    wide = np.pad(codes.astype(np.float64), ((0, -rows % step), (0, -cols % step)), mode="edge")
+    mean = wide.reshape(wide.shape[0] // step, step, wide.shape[1] // step, step).mean((1, 3))
+    reduced: Codes = (np.rint(mean) if codes.dtype.kind in "iu" else mean).astype(codes.dtype)
+    return reduced
+
+
+def _padded(block: Codes, tile: tuple[int, int] | None, colour: bool) -> Codes:
+    if tile is None:
+        return block
+    rows, cols = block.shape[:2]
+    pad = [(0, tile[0] - rows), (0, tile[1] - cols)] + ([(0, 0)] if colour else [])
+    return np.pad(block, pad)
+
+
+def _extratags(scene: MicroscopyScene) -> list[Any]:
+    """Descriptive tags of the first page, carried as they are."""
+    found = []
+    for code in CARRIED_TAGS:
+        tag = scene.container.key.tags.get(code)
+        if tag is not None and isinstance(tag.value, str | bytes):
+            value = tag.value.encode("ascii", "replace").decode() if isinstance(tag.value, str) else tag.value
+            found.append((code, 2 if isinstance(value, str) else 7, len(value), value, True))
+    return found
+
+
+def _description(
+    scene: MicroscopyScene, product: Product, layer: Layer, note: str, kind: str, shape: tuple[int, ...]
+) -> bytes:
+    if kind == "ome":
+        c = scene.container
+        xml = c.ome if c.kind == "ome" else new_xml(scene)
+        big = c.tif.byteorder == ">"
+        out = Refined(product.factor, layer.dtype, big, scene.reader.pages, layer.title, notes(product, note))
+        return refined_xml(xml, c.index if c.kind == "ome" else 0, out, scene.options["positions"])
+    text = str(scene.container.key.description or "").rstrip("\0").rstrip()
+    if scene.container.series.kind == "shaped":
+        return json.dumps({"shape": _shaped(scene, shape), **_other_keys(text), "gensr": layer.title}).encode("ascii")
+    return f"{text}\n{layer.title}".strip().encode("utf-8")
+
+
+def _shaped(scene: MicroscopyScene, shape: tuple[int, ...]) -> list[int]:
+    sizes = [int(n) for n in scene.container.series.get_shape(squeeze=False)]
+    axes = scene.container.series.get_axes(squeeze=False)
+    rows, cols = (
+        (shape[-2], shape[-1]) if scene.reader.separate or scene.reader.samples == 1 else (shape[-3], shape[-2])
+    )
+    return [rows if a == "Y" else cols if a == "X" else n for a, n in zip(axes, sizes, strict=True)]
+
+
+def _other_keys(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return {k: v for k, v in found.items() if k != "shape"} if isinstance(found, dict) else {}
+
+
+def notes(product: Product, note: str) -> dict[str, str]:
+    """Provenance as key and value, for formats that have a place for it."""
+    report = product.report
+    generator = report.get("generator", {})
+    return {
+        "mark": MARK,
+        "software": str(report.get("gensr", software())),
+        "generator": str(generator.get("name", "?")),
+        "generator_sha256": str(generator.get("sha256", "?")),
+        "operator": str(report.get("operator", {}).get("name", "?")),
+        "factor": f"{product.factor[0]} x {product.factor[1]}",
+        "seed": str(report.get("seed", "?")),
+        "residual_rms": str(report.get("consistency", {}).get("rms", "?")),
+        "sentence": note,
+    }
