@@ -133,7 +133,7 @@ class Coding:
             room_up, room_down = int(code) < info.max, int(code) > info.min
             up, down = self.dtype.type(int(code) + room_up), self.dtype.type(int(code) - room_down)
         upward = ((exact >= float(code)) & room_up) | (not room_down)
-        return np.where(upward, up, down).astype(self.dtype)
+        return np.asarray(np.where(upward, up, down), self.dtype)
 
     def _code(self, value: float) -> Any:  # noqa: ANN401
         """A number in the dtype of the codes: -9999.1 is stored as -9999.0996 in float32."""

@@ -49,7 +49,7 @@ def settings() -> dict[str, Any]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[Any]:
-    """rasterio with our settings; a failure becomes a FormatError that names ``path``."""
+    """Settings for reading; a failure becomes a FormatError that names ``path``."""
     rasterio = load()
     try:
         with rasterio.Env(**settings()):
@@ -60,7 +60,7 @@ def reading(path: Path) -> Iterator[Any]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Any]:
-    """rasterio with our settings; a failure becomes an OutputError that names ``path``."""
+    """Settings for writing; a failure becomes an OutputError that names ``path``."""
     rasterio = load()
     try:
         with rasterio.Env(**settings()):

@@ -29,7 +29,7 @@ class Options:
     nodata: float | None
     scale: float | None
     offset: float | None
-    saturated: float | None | str
+    saturated: float | str | None
     noise_floor: float | None
     georeference: str
     max_gigabytes: float

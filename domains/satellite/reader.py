@@ -65,12 +65,12 @@ def _check_tiff(path: Path) -> None:
             f"{path}: has {tiff.size} bytes but its pixels reach to byte {tiff.end()}; the file is truncated"
         )
     nodata = tiff.nodata()
-    if re.fullmatch(r"[+-]?\d+", nodata) and abs(int(nodata)) > EXACT and set(tiff.integers(258)) == {64}:
-        if set(tiff.integers(339) or (1,)) <= {1, 2}:
-            raise FormatError(
-                f"{path}: 64-bit nodata {nodata} lies beyond 2^53, where GDAL returns another number; "
-                "rewrite the file with a smaller nodata value"
-            )
+    integers64 = set(tiff.integers(258)) == {64} and set(tiff.integers(339) or (1,)) <= {1, 2}
+    if integers64 and re.fullmatch(r"[+-]?\d{1,40}", nodata) and abs(int(nodata)) > EXACT:
+        raise FormatError(
+            f"{path}: 64-bit nodata {nodata} lies beyond 2^53, where GDAL returns another number; "
+            "rewrite the file with a smaller nodata value"
+        )
 
 
 def _check_structure(path: Path, dataset: Any, options: Options) -> None:  # noqa: ANN401

@@ -102,7 +102,7 @@ def _image(
         return whole
 
     def mask(window: Window) -> npt.NDArray[np.bool_]:
-        return _replicate(lambda w: scene.codes(0, w)[1].any(0), window, product.factor)
+        return _replicate(lambda w: np.asarray(scene.codes(0, w)[1].any(0)), window, product.factor)
 
     source = meta.tags.get("", {})
     return Output(
@@ -211,7 +211,9 @@ def _creation(output: Output, geo: Georeference) -> dict[str, Any]:
         "blockxsize": BLOCK,
         "blockysize": BLOCK,
         "interleave": "pixel",
-        "compress": "LZW",
+        "compress": "ZSTD",  # level 1 costs no time against writing plainly and halves the temporary file
+        "zstd_level": 1,
+        "predictor": 2 if output.dtype.itemsize <= 4 else 1,
         "bigtiff": "IF_SAFER",
         "photometric": "RGB" if rgb else "MINISBLACK",
         "alpha": "NO",  # without a word GDAL takes the 4th of four bytes for transparency
