@@ -1,0 +1,104 @@
+"""What astropy makes of the world coordinates: which pixel axes are the sky, pixel size, centre."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
+
+from .container import Container, recorded
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The coordinate system of an image.
+
+    Attributes:
+        rows: 1-based FITS axis of image rows (y).
+        columns: 1-based FITS axis of image columns (x).
+        sky: whether both are celestial.
+        pixel_size: arcsec per (row, column), None if unknown.
+        centre: longitude and latitude of the centre in degrees, None if unknown.
+        summary: CTYPE and the kinds of distortion.
+        notes: repairs and doubts.
+    """
+
+    rows: int
+    columns: int
+    sky: bool
+    pixel_size: tuple[float, float] | None
+    centre: tuple[float, float] | None
+    summary: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+
+def find_frame(container: Container, header: Any, shape: tuple[int, ...]) -> Frame:  # noqa: ANN401
+    """Read the coordinate system of an image; a broken one is noted, not fatal.
+
+    Args:
+        container: the file (lookup tables are in other HDUs).
+        header: of the image.
+        shape: NumPy order.
+    """
+    notes: list[str] = []
+    rows, columns = 2, 1
+    wcs = _wcs(container, header, notes)
+    if wcs is None:
+        return Frame(rows, columns, False, None, None, {"ctype": []}, notes)
+    summary: dict[str, Any] = {"ctype": [str(c) for c in wcs.wcs.ctype], "distortion": _distortions(wcs, header)}
+    axes = sorted((wcs.wcs.lng + 1, wcs.wcs.lat + 1))
+    if axes[0] < 1 or axes[1] > len(shape):
+        return Frame(rows, columns, False, None, None, summary, notes)
+    columns, rows = axes
+    size, centre = _sky(wcs, shape[-rows], shape[-columns], notes)
+    if size is not None and wcs.wcs.lng > wcs.wcs.lat:
+        size = size[::-1]
+    return Frame(rows, columns, True, size, centre, summary, notes)
+
+
+def _wcs(container: Container, header: Any, notes: list[str]) -> Any:  # noqa: ANN401
+    try:
+        with recorded(notes), fits.open(container.plain, memmap=False) as hdus:
+            return WCS(header, fobj=hdus)
+    except (ValueError, KeyError, TypeError, AssertionError, OSError, IndexError, MemoryError) as error:
+        notes.append(
+            f"world coordinates not understood ({' '.join(str(error).split())[:160]}); cards are refined all the same"
+        )
+        return None
+
+
+def _sky(
+    wcs: Any,  # noqa: ANN401
+    height: int,
+    width: int,
+    notes: list[str],
+) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+    try:
+        with recorded(notes), np.errstate(all="ignore"):
+            sky = wcs.celestial
+            step = proj_plane_pixel_scales(sky) * 3600.0
+            # `celestial` puts longitude first, whatever the axis order of the file.
+            middle = ((width - 1) / 2, (height - 1) / 2)
+            place = sky.all_pix2world(*(middle if wcs.wcs.lng < wcs.wcs.lat else middle[::-1]), 0)
+    except (ValueError, TypeError) as error:
+        notes.append(f"centre of the field unknown ({' '.join(str(error).split())[:160]})")
+        return None, None
+    size = (float(step[1]), float(step[0])) if np.all(np.isfinite(step)) and np.all(step > 0) else None
+    centre = (float(place[0]), float(place[1])) if np.all(np.isfinite(place)) else None
+    return size, centre
+
+
+def _distortions(wcs: Any, header: Any) -> list[str]:  # noqa: ANN401
+    kinds = {
+        "SIP": wcs.sip is not None,
+        "CPDIS": wcs.cpdis1 is not None or wcs.cpdis2 is not None,
+        "D2IM": wcs.det2im1 is not None or wcs.det2im2 is not None,
+        "TPV": "TPV" in str(header.get("CTYPE1", "")),
+        "TNX/ZPX": any(code in str(header.get("CTYPE1", "")) for code in ("-TNX", "-ZPX")),
+        "DSS plate": "AMDX1" in header,
+    }
+    return [name for name, present in kinds.items() if present]

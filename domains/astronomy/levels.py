@@ -1,0 +1,158 @@
+"""Sky level and noise: from the file's own error map where there is one, otherwise measured on the image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gensr.grid import Window
+from gensr.noise import GaussianNoise, Noise, PoissonGaussianNoise
+from gensr.statistics import SIDE, WINDOWS
+
+from .container import number
+from .hdus import INVERSE_VARIANCE, VARIANCE
+from .scene import FitsScene
+from .units import Values, words
+
+MAD = 1.4826
+"""Standard deviation of a normal distribution per median absolute deviation."""
+QUIETEST_READ = 0.5
+"""Electrons: a sky noise below this means that the unit, not the detector, is wrong."""
+
+
+@dataclass(frozen=True)
+class Sky:
+    """Levels of a scene in physical units per source pixel.
+
+    Attributes:
+        level: median of usable pixels.
+        sigma: robust noise from differences of horizontal neighbours.
+        error: median of the file's error map over usable pixels, 0 if there is none.
+        reach: 99.5th percentile of the distance from the median.
+        count: usable pixels looked at.
+    """
+
+    level: float
+    sigma: float
+    error: float
+    reach: float
+    count: int
+
+    @property
+    def gain(self) -> float:
+        """Unit of the generator: the noise, or a hundredth of the signal where there is none; never 0."""
+        return max(self.sigma, self.error) or self.reach / 100 or 1.0
+
+
+def measure(scene: FitsScene) -> Sky:
+    """Measure the levels once on a bounded sample of windows.
+
+    Differences of neighbours see the noise and little of the scene. The noise of drizzled images is correlated, so it
+    is underestimated there (Fruchter & Hook 2002).
+    """
+    if scene.sky is None:
+        values, steps, errors = [], [], []
+        for plane, window in _windows(scene):
+            image = scene.read(plane, window)
+            v, ok = image.values[0], image.usable[0]
+            values.append(v[ok])
+            pairs = ok[:, 1:] & ok[:, :-1]
+            steps.append((v[:, 1:].astype(np.float64) - v[:, :-1])[pairs])
+            errors.append(_errors(scene, plane, window, ok))
+        v, d, e = np.concatenate(values), np.concatenate(steps), np.concatenate(errors)
+        level = float(np.median(v)) if v.size else 0.0
+        sigma = float(MAD * np.median(np.abs(d - np.median(d))) / np.sqrt(2)) if d.size else 0.0
+        reach = float(np.percentile(np.abs(v - level), 99.5)) if v.size else 0.0
+        scene.sky = Sky(level, sigma, float(np.median(e)) if e.size else 0.0, reach, int(v.size))
+    return scene.sky
+
+
+def find_noise(scene: FitsScene) -> tuple[Noise | None, str]:
+    """Noise model in physical units, and where it comes from.
+
+    Returns:
+        None with the reason, if the file says nothing credible about its noise.
+    """
+    sky = measure(scene)
+    if sky.error > 0:
+        name = scene.companions.noise.name if scene.companions.noise else "?"
+        return GaussianNoise(sky.error), f"median of {name} over usable pixels"
+    photon = _units_per_electron(scene)
+    if photon is None:
+        return None, "no error map, and no gain that fits the unit; estimated from the data"
+    if sky.sigma < QUIETEST_READ * photon or max(sky.level, 0.0) * photon > 4 * sky.sigma**2:
+        return None, "gain and unit contradict the noise of the sky; estimated from the data"
+    # The sky part of the measured variance is already Poisson: what is left is read noise and removed sky.
+    floor = max(sky.sigma**2 - max(sky.level, 0.0) * photon, scene.step**2 / 12, 1e-6 * sky.sigma**2)
+    return PoissonGaussianNoise(photon, float(np.sqrt(floor))), "gain of the header and the noise of the sky"
+
+
+def _errors(scene: FitsScene, plane: int, window: Window, usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Standard deviations of usable pixels from the noise map, whatever it stores; useless entries dropped."""
+    layer = scene.companions.noise
+    if layer is None:
+        return np.zeros(0)
+    stored, finite = scene.container.pixels(layer).physical(scene.index(plane, window))
+    values = stored[finite & usable & (stored > 0)].astype(np.float64)
+    if layer.name in VARIANCE:
+        return np.sqrt(values)
+    return 1 / np.sqrt(values) if layer.name in INVERSE_VARIANCE else values
+
+
+def _units_per_electron(scene: FitsScene) -> float | None:
+    """Image units per photo-electron, None if the header does not tell."""
+    if scene.values is not Values.FLUX:
+        return None
+    found = set(words(scene.unit))
+    if found & {"electron", "electrons", "e"}:
+        photon = 1.0
+    elif found & {"adu", "dn", "count", "counts", "cts", "ct"}:
+        gain = next((number(scene.header, k, 0.0) for k in ("GAIN", "EGAIN") if _is_number(scene.header, k)), 0.0)
+        if gain <= 0:
+            return None
+        photon = 1 / gain
+    else:
+        return None
+    rate = "s" in found or "sec" in found or "second" in found
+    if found - {
+        "electron",
+        "electrons",
+        "e",
+        "adu",
+        "dn",
+        "count",
+        "counts",
+        "cts",
+        "ct",
+        "s",
+        "sec",
+        "second",
+        "pix",
+        "pixel",
+    }:
+        return None
+    if rate:
+        seconds = number(scene.header, "EXPTIME", 0.0) if _is_number(scene.header, "EXPTIME") else 0.0
+        return photon / seconds if seconds > 0 else None
+    return photon
+
+
+def _is_number(header: Any, key: str) -> bool:  # noqa: ANN401
+    return isinstance(header.get(key), int | float) and not isinstance(header.get(key), bool)
+
+
+def _windows(scene: FitsScene) -> Iterator[tuple[int, Window]]:
+    """Windows spread evenly over planes, rows and columns, always the same ones."""
+    rows, cols = scene.grid.shape
+    h, w = min(SIDE, rows), min(SIDE, cols)
+    down, across = -(-rows // h), -(-cols // w)
+    total = scene.planes * down * across
+    count = min(WINDOWS, total)
+    for index in sorted({int((0.5 + i * 0.6180339887498949) % 1.0 * total) for i in range(count)}):
+        plane, place = divmod(index, down * across)
+        row, col = divmod(place, across)
+        yield plane, Window(min(row * h, rows - h), min(col * w, cols - w), h, w)
