@@ -1,0 +1,177 @@
+"""Writing DICOM outputs: one object per source object (or refined slice), Explicit VR Little Endian, frame by frame."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+
+from gensr.domain import Codes, Names, Product
+from gensr.errors import DomainError, OutputError
+
+from .dicom_files import quiet
+from .dicom_geometry import Place, frame_groups, number, refine_groups, refine_header
+from .dicom_identity import Identity, label, new_identity
+from .dicom_values import copied, finish, scale_slopes, std_codes, std_header, std_top
+from .options import check_factor
+from .scene import Source, outputs, row_blocks
+from .through_plane import refine_extent, refine_positions, slice_factor
+
+if TYPE_CHECKING:
+    from .dicom_scene import DicomScene
+
+LARGEST_SIDE = 65535
+LARGEST_PIXELS = 0xFFFFFFFE
+
+
+def write(scene: DicomScene, product: Product, folder: Path, names: Names) -> list[Path]:
+    """Write every output of a DICOM scene into ``folder``; see `gensr.domain.Domain.write`."""
+    slices = slice_factor(product)
+    check_factor(product.factor, scene.options, slices)
+    _check_size(scene, product, slices)
+    alone = scene.series.multiframe or not scene.path.is_dir()
+    suffix = ".dcm" if alone and slices == 1 else ""
+    source_series = str(scene.first.instance.header.get("SeriesInstanceUID", ""))
+    written = []
+    for kind, name, source in outputs(product, names, suffix):
+        identity = new_identity(kind, names.factor, product.report, source_series, str(scene.options["uids"]))
+        job = _Job(scene, product, source, identity, slices)
+        target = folder / name
+        if scene.series.multiframe:
+            _write_multiframe(job, target)
+        elif suffix:
+            _write_single(job, 0, target)
+        else:
+            target.mkdir()
+            for plane in range(scene.planes * slices):
+                _write_single(job, plane, target / f"slice_{plane + 1:05d}.dcm")
+        written.append(target)
+    return written
+
+
+def _check_size(scene: DicomScene, product: Product, slices: int) -> None:
+    rows, cols = scene.grid.shape[0] * product.factor[0], scene.grid.shape[1] * product.factor[1]
+    if max(rows, cols) > LARGEST_SIDE:
+        raise DomainError(f"{rows} x {cols} pixels do not fit DICOM ({LARGEST_SIDE} a side); use a smaller factor or crop")
+    frames = scene.planes if scene.series.multiframe else 1
+    if rows * cols * max(2, scene.dtype.itemsize) * frames > LARGEST_PIXELS:
+        raise DomainError(f"{frames} frames of {rows} x {cols} pixels exceed 4 GiB in one DICOM object; use a smaller factor")
+    if slices > 1 and (scene.series.multiframe or scene.series.step is None):
+        raise DomainError("through-plane refinement needs a DICOM series of single-frame slices with an even step")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One output series in the making."""
+
+    scene: DicomScene
+    product: Product
+    source: Source
+    identity: Identity
+    slices: int
+
+    @property
+    def is_std(self) -> bool:
+        return self.identity.kind == "std"
+
+    def plane(self, plane: int) -> Codes | npt.NDArray[np.float32]:
+        """A whole refined plane (rows, cols): one frame is the unit of DICOM, so it is the unit of memory."""
+        factor = self.product.factor
+        rows, cols = (n * f for n, f in zip(self.scene.grid.shape, factor, strict=True))
+        whole = np.empty((rows, cols), np.float32 if self.is_std else self.scene.dtype)
+        for window in row_blocks(self.scene.grid.shape, factor):
+            whole[window.row : window.row + window.rows] = self.source(plane, window)[0]
+        return whole
+
+
+def _write_single(job: _Job, plane: int, target: Path) -> None:
+    """One single-frame object."""
+    scene = job.scene
+    coarse = scene.stack.coarse_plane(plane, job.slices)
+    part = (plane % (scene.stack.slices * job.slices)) % job.slices
+    frame = scene.series.frames[coarse]
+    source = frame.instance.header
+    header = copied(source)
+    label(header, job.identity, part)
+    place = frame.place
+    if job.slices > 1:
+        place = _between(scene, header, place, job.slices, part)
+        header.InstanceNumber = plane + 1
+    refine_header(header, place, job.product.factor)
+    pixels = job.plane(plane)
+    if job.is_std:
+        top = std_top(pixels)
+        std_header(header, top, scene.unit)
+        pixels = std_codes(pixels, top)
+    elif scene.written is not scene.codecs:
+        header.RescaleSlope = number(scene.written[coarse].slope)
+    finish(header, source)
+    header["PixelData"] = _element(pixels.tobytes(), header.BitsAllocated)
+    _save(header, target)
+
+
+def _between(scene: DicomScene, header: Dataset, place: Place, factor: int, part: int) -> Place:
+    """Place of refined slice ``part`` of a coarse slice; thickness and spacing of the header are updated."""
+    step = scene.series.step
+    if step is None:
+        raise DomainError("through-plane refinement needs an even slice step")
+    thickness, spacing = refine_extent(float(np.linalg.norm(step)), factor)
+    header.SliceThickness, header.SpacingBetweenSlices = number(thickness), number(spacing)
+    position = refine_positions(place.at, step, factor)[part]
+    if header.get("SliceLocation") is not None and header.SliceLocation != "":
+        header.SliceLocation = number(float(header.SliceLocation) + float((position - place.at) @ place.normal))
+    return replace(place, position=position)
+
+
+def _write_multiframe(job: _Job, target: Path) -> None:
+    """One multi-frame object; pixels go through a temporary file, so that memory stays that of a frame."""
+    scene = job.scene
+    source = scene.first.instance.header
+    header = copied(source)
+    label(header, job.identity)
+    places = [frame.place for frame in scene.series.frames]
+    if frame_groups(source) is not None:
+        refine_groups(header, places, job.product.factor)
+    else:
+        refine_header(header, places[0], job.product.factor)
+    top = max(std_top(job.plane(plane)) for plane in range(scene.planes)) if job.is_std else 0.0
+    if job.is_std:
+        std_header(header, top, scene.unit)
+    elif scene.written is not scene.codecs:
+        scale_slopes(header, scene.written[0].slope / scene.codecs[0].slope)
+    finish(header, source)
+    with tempfile.TemporaryFile(dir=target.parent) as stream:
+        size = 0
+        for plane in range(scene.planes):
+            pixels = job.plane(plane)
+            size += stream.write((std_codes(pixels, top) if job.is_std else pixels).tobytes())
+        stream.write(b"\0" * (size % 2))
+        stream.seek(0)
+        header["PixelData"] = _element(stream, header.BitsAllocated)
+        _save(header, target)
+
+
+def _element(value: bytes | IO[bytes], allocated: int) -> DataElement:
+    """Pixel Data with the VR that Explicit VR Little Endian asks for; native codes are little endian here."""
+    if isinstance(value, bytes):
+        value += b"\0" * (len(value) % 2)
+    return DataElement(0x7FE00010, "OW" if allocated > 8 else "OB", value)
+
+
+def _save(header: Dataset, target: Path) -> None:
+    try:
+        with quiet():
+            header.save_as(target, enforce_file_format=True, overwrite=False)
+    except FileExistsError as error:
+        raise OutputError(f"{target.name}: exists already; give an empty staging folder") from error
+    except Exception as error:
+        raise OutputError(
+            f"{target.name}: cannot be encoded as Explicit VR Little Endian ({type(error).__name__}); "
+            "an element of the source is invalid, repair it or remove it"
+        ) from error
