@@ -1,0 +1,192 @@
+"""Open a photograph without trusting it: format, size and depth are settled before a pixel is decoded."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gensr.errors import FormatError, PluginError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
+MAGIC = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WEBP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
+PIXEL_LIMIT = 89_478_485
+"""Pillow's own limit for a picture that is no decompression bomb; a quarter of a gigabyte in RGB."""
+ORIENTATION = 274
+_GEO_TAGS = (33550, 33922, 34264, 34735)
+_MODES = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "RGBX": "RGB", "I;16": "I;16", "I;16B": "I;16"}
+_TRANSPOSED = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+
+Codes = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photograph, turned upright.
+
+    Attributes:
+        path: the file.
+        format: "PNG", "JPEG", "WEBP" or "TIFF".
+        codes: (band, y, x), uint8 or uint16, without alpha.
+        alpha: (y, x) uint8, None if the picture is opaque.
+        orientation: EXIF orientation that was undone, 1 if upright.
+        mode: colour mode of the file.
+        info: Pillow's ``info``: ICC profile, resolution, XMP, text.
+        exif: Pillow's ``Exif``.
+        text: text chunks of a PNG.
+        frames: number of pictures in the file.
+    """
+
+    path: Path
+    format: str
+    codes: Codes
+    alpha: Codes | None
+    orientation: int
+    mode: str
+    info: dict[str, Any]
+    exif: Any
+    text: dict[str, str]
+    frames: int
+
+
+def import_pillow() -> Any:  # noqa: ANN401
+    """The format library.
+
+    Raises:
+        PluginError: if it is not installed.
+    """
+    try:
+        from PIL import Image
+    except ModuleNotFoundError as error:
+        raise PluginError("faces need the package Pillow; pip install Pillow") from error
+    return Image
+
+
+def format_of(path: Path) -> str:
+    """Format by the first bytes, "" if it is none of ours."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as stream:
+        head = stream.read(12)
+    found = next((name for magic, name in MAGIC.items() if head.startswith(magic)), "")
+    return "" if found == "WEBP" and head[8:] != b"WEBP" else found
+
+
+def size_of(path: Path) -> tuple[int, int] | None:
+    """(rows, columns) before the orientation is undone, from the header alone; None if it cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with import_pillow().open(path, formats=FORMATS) as image:
+                return int(image.height), int(image.width)
+    # Whoever opens the file will say what is wrong with it.
+    except Exception:
+        return None
+
+
+def read_photo(path: Path) -> Photo:
+    """Decode a photograph.
+
+    Raises:
+        FormatError: not a photograph, damaged, unsafe, or a kind that is refused by name.
+    """
+    if not path.is_file():
+        raise FormatError(f"{path}: no such file; give a PNG, JPEG, WebP or TIFF picture")
+    if not format_of(path):
+        raise FormatError(f"{path}: is not a PNG, JPEG, WebP or TIFF picture; convert it to PNG")
+    pillow = import_pillow()
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns about bombs and truncated headers: both are refused here.
+            warnings.simplefilter("error")
+            with pillow.open(path, formats=FORMATS) as image:
+                _check(path, image)
+                return _decode(path, image, pillow)
+    except FormatError:
+        raise
+    # A damaged picture surfaces in the library as almost any exception.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        raise FormatError(f"{path}: damaged picture ({type(error).__name__}: {reason}); get an intact copy") from error
+
+
+def _check(path: Path, image: Any) -> None:  # noqa: ANN401
+    if image.width * image.height > PIXEL_LIMIT:
+        raise FormatError(
+            f"{path}: has {image.width} x {image.height} pixels, limit {PIXEL_LIMIT}; crop the face first"
+        )
+    if image.width < 1 or image.height < 1:
+        raise FormatError(f"{path}: is empty ({image.width} x {image.height}); get an intact copy")
+    frames = int(getattr(image, "n_frames", 1))
+    if frames > 1 and image.format != "MPO":
+        raise FormatError(f"{path}: holds {frames} pictures (animation or pages); save the one you want as PNG")
+    if image.mode in ("CMYK", "YCCK", "LAB", "HSV"):
+        raise FormatError(f"{path}: colour model {image.mode} is not supported; convert it to RGB (sRGB)")
+    if image.mode == "1":
+        raise FormatError(f"{path}: is black and white (1 bit); convert it to 8-bit grey")
+    if image.format == "PNG" and _png_depth(path)[0] == 16 and _png_depth(path)[1] != 0:
+        raise FormatError(f"{path}: 16-bit colour PNG is not supported; convert it to 8-bit RGB or 16-bit grey")
+    if image.format == "TIFF":
+        _check_tiff(path, image)
+    if image.mode not in (*_MODES, "P", "PA"):
+        raise FormatError(
+            f"{path}: samples of mode {image.mode} are not supported; convert to 8-bit RGB or 16-bit grey"
+        )
+
+
+def _check_tiff(path: Path, image: Any) -> None:  # noqa: ANN401
+    tags = image.tag_v2
+    if any(code in tags for code in _GEO_TAGS):
+        raise FormatError(f"{path}: is georeferenced; use domain=satellite")
+    if max(tags.get(258, (1,))) > 8 and int(tags.get(277, 1)) > 1:
+        raise FormatError(f"{path}: 16-bit colour TIFF is not supported; convert it to 8-bit RGB or 16-bit grey")
+
+
+def _png_depth(path: Path) -> tuple[int, int]:
+    """Bit depth and colour type from the header chunk; Pillow reduces 16-bit colour to 8 bits without a word."""
+    with path.open("rb") as stream:
+        head = stream.read(26)
+    depth, colour = struct.unpack("BB", head[24:26])
+    return int(depth), int(colour)
+
+
+def _decode(path: Path, image: Any, pillow: Any) -> Photo:  # noqa: ANN401
+    exif, info, mode = image.getexif(), dict(image.info), str(image.mode)
+    image.load()
+    text = dict(getattr(image, "text", {})) if image.format == "PNG" else {}
+    plain = _plain(image)
+    orientation = int(exif.get(ORIENTATION, 1) or 1)
+    if orientation in _TRANSPOSED:
+        plain = plain.transpose(getattr(pillow.Transpose, _TRANSPOSED[orientation]))
+    pixels = np.asarray(plain)
+    alpha = None
+    if plain.mode in ("LA", "RGBA"):
+        pixels, alpha = pixels[..., :-1], np.ascontiguousarray(pixels[..., -1])
+    codes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+    codes = np.ascontiguousarray(codes, codes.dtype.newbyteorder("="))
+    kind = "JPEG" if image.format == "MPO" else str(image.format)
+    frames = int(getattr(image, "n_frames", 1))
+    orientation = orientation if orientation in _TRANSPOSED else 1
+    return Photo(path, kind, codes, alpha, orientation, mode, info, exif, text, frames)
+
+
+def _plain(image: Any) -> Any:  # noqa: ANN401
+    """Palette and colour-key pictures become true colour; the palette of a refined picture would need new colours."""
+    if image.mode in ("P", "PA"):
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if image.mode in ("L", "RGB") and image.has_transparency_data:
+        return image.convert("LA" if image.mode == "L" else "RGBA")
+    return image.convert("RGB") if image.mode == "RGBX" else image

@@ -1,0 +1,179 @@
+"""Write portraits in the format that came in, with profile, resolution, alpha and marks."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gensr.domain import Names, Product
+from gensr.errors import OutputError
+from gensr.grid import Window
+from gensr.provenance import software
+
+from . import marks
+from .photo import Codes, import_pillow
+from .scene import FaceScene
+
+if TYPE_CHECKING:
+    from PIL.Image import Exif
+    from PIL.Image import Image as Picture
+
+ROWS = 512
+SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "TIFF": ".tif"}
+SIDE_LIMITS = {"JPEG": 65500, "WEBP": 16383}
+_LOSSLESS_TIFF = {"tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits"}
+
+
+@dataclass(frozen=True)
+class Dress:
+    """What is saved with the pixels.
+
+    Attributes:
+        icc: ICC profile, None if the input has none.
+        dpi: dots per inch (x, y), None if the input states none.
+        exif: EXIF of the output.
+        packet: XMP of the output.
+        text: the mark, one ASCII line.
+    """
+
+    icc: bytes | None
+    dpi: tuple[float, float] | None
+    exif: Exif
+    packet: bytes
+    text: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Profile and resolution as Pillow's ``save`` takes them."""
+        dpi: dict[str, Any] = {} if self.dpi is None else {"dpi": self.dpi}
+        return {"icc_profile": self.icc, **dpi}
+
+
+def write_product(scene: FaceScene, product: Product, folder: Path, names: Names, suffix: str) -> list[Path]:
+    """Write mean, samples and the standard deviation (float32 TIFF, one page per band).
+
+    Raises:
+        OutputError: if the format library cannot write a file.
+    """
+    rows, cols = scene.grid.shape[0] * product.factor[0], scene.grid.shape[1] * product.factor[1]
+    windows = [Window(r, 0, min(ROWS, rows - r), cols) for r in range(0, rows, ROWS)]
+    written = []
+    try:
+        mean = np.concatenate([product.mean(0, w) for w in windows], 1)
+        written.append(_write(scene, product, mean, folder / names.mean(suffix), "posterior mean"))
+        std = np.concatenate([product.std(0, w) for w in windows], 1)
+        written.append(_write_std(scene, product, std, folder / names.std(".tif")))
+        for k in range(product.samples):
+            sample = np.concatenate([product.sample(k, 0, w) for w in windows], 1)
+            path = folder / names.sample(k, suffix)
+            written.append(_write(scene, product, sample, path, f"posterior sample {k + 1}"))
+    except (ValueError, TypeError, OSError, struct.error) as error:
+        raise OutputError(f"{scene.path.name}: the {scene.output_format} cannot be written ({error})") from error
+    return written
+
+
+def _write(scene: FaceScene, product: Product, codes: Codes, path: Path, title: str) -> Path:
+    photo, text = scene.photo, marks.note(product, title)
+    image = import_pillow().fromarray(_interleaved(scene, product, codes))
+    size = (int(codes.shape[1]), int(codes.shape[2]))
+    dress = Dress(
+        photo.info.get("icc_profile"),
+        marks.resolution(photo, product.factor),
+        marks.exif_block(photo, product.factor, size, text),
+        marks.xmp_packet(photo, text),
+        text,
+    )
+    save = {"PNG": _save_png, "JPEG": _save_jpeg, "WEBP": _save_webp, "TIFF": _save_tiff}[scene.output_format]
+    save(scene, image, path, dress)
+    return path
+
+
+def _interleaved(scene: FaceScene, product: Product, codes: Codes) -> Codes:
+    """(band, y, x) to what Pillow takes, alpha repeated onto the refined grid."""
+    planes = list(codes)
+    if scene.photo.alpha is not None:
+        fy, fx = product.factor
+        planes.append(scene.photo.alpha.repeat(fy, 0).repeat(fx, 1))
+    return np.ascontiguousarray(np.stack(planes, -1) if len(planes) > 1 else planes[0])
+
+
+def _save_png(scene: FaceScene, image: Picture, path: Path, dress: Dress) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    info, photo = PngInfo(), scene.photo
+    for chunk, data in _colour_chunks(photo.info):
+        info.add(chunk, data)
+    for key, value in photo.text.items():
+        if key != "XML:com.adobe.xmp":
+            name = {"Software": "Original Software", "Comment": "Original Comment"}.get(key, key)
+            info.add_itxt(name, str(value))
+    info.add_text("Software", software())
+    info.add_text("Comment", dress.text)
+    info.add_itxt("XML:com.adobe.xmp", dress.packet.decode("utf-8"))
+    image.save(path, "PNG", pnginfo=info, exif=dress.exif, **dress.options)
+
+
+def _colour_chunks(info: dict[str, Any]) -> list[tuple[bytes, bytes]]:
+    """Colour space chunks of a PNG without an ICC profile."""
+    chunks = []
+    if isinstance(info.get("srgb"), int):
+        chunks.append((b"sRGB", bytes([info["srgb"]])))
+    if isinstance(info.get("gamma"), float):
+        chunks.append((b"gAMA", struct.pack(">I", round(info["gamma"] * 100000))))
+    if isinstance(info.get("chromaticity"), tuple) and len(info["chromaticity"]) == 8:
+        chunks.append((b"cHRM", struct.pack(">8I", *(round(c * 100000) for c in info["chromaticity"]))))
+    return chunks
+
+
+def _save_jpeg(scene: FaceScene, image: Picture, path: Path, dress: Dress) -> None:
+    old = scene.photo.info.get("comment", b"")
+    old = old.encode("utf-8") if isinstance(old, str) else old
+    comment = (old.rstrip(b"\0") + b"\n" if old else b"") + dress.text.encode("ascii")
+    image.save(
+        path,
+        "JPEG",
+        quality=100,
+        subsampling="4:4:4",
+        exif=dress.exif,
+        xmp=dress.packet,
+        comment=comment[-65000:],
+        **dress.options,
+    )
+
+
+def _save_webp(scene: FaceScene, image: Picture, path: Path, dress: Dress) -> None:
+    image.save(path, "WEBP", lossless=True, exact=True, exif=dress.exif, xmp=dress.packet, icc_profile=dress.icc)
+
+
+def _save_tiff(scene: FaceScene, image: Picture, path: Path, dress: Dress) -> None:
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    tags = ImageFileDirectory_v2()
+    for code in (269, 270, 271, 272, 285, 305, 306, 315, 316, 33432):
+        if code in dress.exif:
+            tags[code] = str(dress.exif[code])
+    tags[274] = 1
+    if dress.dpi is None and 282 in dress.exif and 283 in dress.exif:
+        tags[282], tags[283], tags[296] = float(dress.exif[282]), float(dress.exif[283]), 1
+    tags[700] = dress.packet
+    old = scene.photo.info.get("compression")
+    compression = old if old in _LOSSLESS_TIFF else "tiff_adobe_deflate" if old == "jpeg" else None
+    image.save(path, "TIFF", tiffinfo=tags, compression=compression, **dress.options)
+
+
+def _write_std(scene: FaceScene, product: Product, std: npt.NDArray[np.float32], path: Path) -> Path:
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    pillow = import_pillow()
+    text = marks.note(product, "posterior standard deviation in codes")
+    pages = [pillow.fromarray(np.ascontiguousarray(band, np.float32)) for band in std]
+    tags = ImageFileDirectory_v2()
+    tags[270] = f"pages: {', '.join(scene.bands)}; {text}"
+    tags[305] = software()
+    pages[0].save(path, "TIFF", save_all=True, append_images=pages[1:], tiffinfo=tags)
+    return path
