@@ -25,7 +25,7 @@ from .scene import MedicalScene
 from .through_plane import Stack
 
 KEPT_FRAMES = 2
-_DENSITY_BITS = 8
+_FULL_RANGE_BITS = 8
 
 
 class DicomScene(MedicalScene):
@@ -57,7 +57,7 @@ class DicomScene(MedicalScene):
         self.stack = Stack(series.slices, series.volumes, step, place.thickness, place.spacing)
         self.display = _window(self.first, self.codecs[0])
         low, high = (self.codecs[0].slope * n + self.codecs[0].intercept for n in stored.limits)
-        detector = self.modality in ("CR", "DX") and stored.stored <= _DENSITY_BITS
+        detector = self.modality in ("CR", "DX") and stored.stored <= _FULL_RANGE_BITS
         self.full_range = (min(low, high), max(low, high)) if detector else None
         self.warnings = self._notes()
         self._frames: OrderedDict[int, Codes] = OrderedDict()
@@ -193,7 +193,8 @@ def _window(frame: Frame, codec: Codec) -> tuple[float, float] | None:
         if centre is None or width is None or centre == "" or width == "":
             return None
         c, w = (float(np.atleast_1d(np.asarray(v, np.float64))[0]) for v in (centre, width))
-        return (c - w / 2, c + w / 2) if w > 0 else None
+        # PS3.3 C.11.2.1.2.1: the linear function shows codes 0 to 255 for centre 128, width 256.
+        return (c - w / 2, c + w / 2 - 1) if w > 1 else None
 
     window = guarded(name, "reading the window", action)
     if window is None or not codec.inverted:

@@ -26,6 +26,7 @@ _STD_DROPPED = (
     "PixelPaddingRangeLimit",
     "RealWorldValueMappingSequence",
 )
+_WORDS = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
 _GROUP_DROPPED = ("PixelValueTransformationSequence", "FrameVOILUTSequence", "RealWorldValueMappingSequence")
 
 
@@ -98,6 +99,7 @@ def finish(header: Dataset, source: Dataset) -> None:
 
 
 def _swap_words(_: Dataset, element: DataElement) -> None:
-    """Lookup tables stored as words are bytes to pydicom, which does not turn them over."""
-    if element.VR == "OW" and isinstance(element.value, bytes):
-        element.value = np.frombuffer(element.value, ">u2").astype("<u2").tobytes()
+    """Words in opaque elements (lookup tables) are bytes to pydicom, which does not turn them over."""
+    size = _WORDS.get(str(element.VR))
+    if size and isinstance(element.value, bytes) and len(element.value) % size == 0:
+        element.value = np.frombuffer(element.value, f">u{size}").astype(f"<u{size}").tobytes()

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.filewriter import dcmwrite
 
 from gensr.domain import Codes, Names, Product
 from gensr.errors import DomainError, OutputError
@@ -167,7 +168,8 @@ def _element(value: bytes | IO[bytes], allocated: int) -> DataElement:
 def _save(header: Dataset, target: Path) -> None:
     try:
         with quiet():
-            header.save_as(target, enforce_file_format=True, overwrite=False)
+            # Not Dataset.save_as, which refuses big-endian sources: `finish` has turned their words over.
+            dcmwrite(target, header, enforce_file_format=True, overwrite=False)
     except FileExistsError as error:
         raise OutputError(f"{target.name}: exists already; give an empty staging folder") from error
     except Exception as error:
