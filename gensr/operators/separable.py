@@ -6,7 +6,7 @@ that block, ``s i + (s - 1)/2``. The image continues by half-sample reflection, 
 With a symmetric kernel and this reflection the cosines ``cos(pi k (i + 1/2) / n)`` (DCT-II) of the low-resolution grid
 are the left singular vectors of the matrix ``K`` of an axis, whatever the kernel (Strang 1999,
 doi:10.1137/S0036144598336745): each collects the high-resolution cosines that alias to it. `SeparableOperator` solves
-its normal equations in that basis, exactly.
+its normal equations in that basis, exactly (the basis is dense: meant for tiles, not for a whole large scene).
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ from torch import Tensor
 
 from gensr.grid import Factor, as_factor
 from gensr.operators.base import Operator, invert_spectrum, is_uniform
-from gensr.operators.boundary import reflect
+from gensr.operators.boundary import fold, pad, reflect
 
 Kernel = tuple[float, ...]
 FloatArray = npt.NDArray[np.float64]
+LARGEST_MATRIX = 768
+"""Low-resolution pixels of an axis up to which a dense matrix is used: fastest for tiles, but its cost is quadratic."""
 
 
 def antialiased(function: Callable[[FloatArray], FloatArray], support: int, s: int) -> FloatArray:
@@ -49,7 +51,6 @@ def antialiased(function: Callable[[FloatArray], FloatArray], support: int, s: i
     return np.asarray(taps / taps.sum())
 
 
-@lru_cache(maxsize=64)
 def _matrix(kernel: Kernel, s: int, size: int) -> FloatArray:
     """Dense (size, size*s) matrix of a 1-D kernel (length of the parity of s) with reflection at the ends."""
     rows, cols = size, size * s
@@ -68,7 +69,7 @@ def _spectral(kernel: Kernel, s: int, size: int) -> tuple[FloatArray, FloatArray
     return basis, basis.T @ _matrix(kernel, s, size)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def _tensor(kernel: Kernel, s: int, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     with torch.inference_mode(False):  # a cached inference tensor would break every later backward pass
         return torch.from_numpy(_matrix(kernel, s, size)).to(dtype=dtype, device=device)
@@ -83,6 +84,21 @@ def _spectral_tensors(
     with torch.inference_mode(False):
         u, t, e = (torch.from_numpy(a).to(dtype=dtype, device=device) for a in (basis, rows, (rows**2).sum(1)))
     return u, t, e
+
+
+def _convolve(x: Tensor, kernel: Kernel, s: int) -> Tensor:
+    """The matrix of `_matrix` times the last axis, in linear time: (..., size*s) to (..., size)."""
+    padded = pad(x, (0, (len(kernel) - s) // 2))
+    taps = x.new_tensor(kernel)[None, None]
+    rows = torch.nn.functional.conv1d(padded.reshape(-1, 1, padded.shape[-1]), taps, stride=s)
+    return rows.reshape(*x.shape[:-1], -1)
+
+
+def _spread(y: Tensor, kernel: Kernel, s: int) -> Tensor:
+    """The transpose of `_convolve`: (..., size) to (..., size*s)."""
+    taps = y.new_tensor(kernel)[None, None]
+    rows = torch.nn.functional.conv_transpose1d(y.reshape(-1, 1, y.shape[-1]), taps, stride=s)
+    return fold(rows.reshape(*y.shape[:-1], -1), (0, (len(kernel) - s) // 2))
 
 
 class SeparableOperator(Operator):
@@ -127,11 +143,17 @@ class SeparableOperator(Operator):
     def forward(self, x: Tensor) -> Tensor:
         """See `Operator.forward`."""
         rows, cols = self.check_input(x)
+        if max(rows, cols) > LARGEST_MATRIX:
+            across = _convolve(x, self._kernels[1], self.factor[1])
+            return self.gain * _convolve(across.mT, self._kernels[0], self.factor[0]).mT
         ky, kx = self.matrices(rows, cols, x)
         return self.gain * (ky @ x @ kx.T)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """See `Operator.adjoint`."""
+        if max(y.shape[-2:]) > LARGEST_MATRIX:
+            down = _spread(y.mT, self._kernels[0], self.factor[0]).mT
+            return self.gain * _spread(down, self._kernels[1], self.factor[1])
         ky, kx = self.matrices(y.shape[-2], y.shape[-1], y)
         return self.gain * (ky.T @ y @ kx)
 

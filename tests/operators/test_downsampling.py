@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data
 
 from gensr.errors import UsageError
-from gensr.operators import Area, Bicubic, GaussianPSF, Lanczos, Operator
+from gensr.operators import Area, Bicubic, GaussianPSF, Lanczos, Operator, separable
 from gensr.operators.boundary import fold, pad, reflect
 
 PHOTO = data.camera()[:240, :336].astype(np.float32) / 255
@@ -27,6 +27,24 @@ def test_equals_pillow_in_the_interior(operator, filter_, factor):
     inner = (slice(r, size[1] - r), slice(r, size[0] - r))
     assert np.abs(result - pillow)[inner].max() < 1e-5
     assert np.abs(result - pillow).max() < 0.2
+
+
+@pytest.mark.parametrize("operator", [Bicubic(3), Lanczos((4, 2), total=True), GaussianPSF((1, 2), 0.6), Bicubic(1)])
+@pytest.mark.parametrize("shape", [(5, 7), (1, 1), (1, 9)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_large_images_are_convolved_with_the_same_result(operator, shape, dtype, monkeypatch):
+    fy, fx = operator.factor
+    x, y = torch.rand(2, 3, shape[0] * fy, shape[1] * fx).to(dtype), torch.rand(2, 3, *shape).to(dtype)
+    expected = operator.forward(x), operator.adjoint(y)
+    monkeypatch.setattr(separable, "LARGEST_MATRIX", 0)
+    for result, reference in zip((operator.forward(x), operator.adjoint(y)), expected, strict=True):
+        assert result.dtype == dtype
+        assert torch.allclose(result, reference, rtol=0, atol=8 * torch.finfo(dtype).eps * float(reference.abs().max()))
+
+
+def test_a_large_image_takes_no_matrix():
+    low = Bicubic(2).forward(torch.ones(2, 2 * 20_000))  # a dense matrix would be 3.2 GB
+    assert torch.allclose(low, torch.ones(1, 20_000))
 
 
 @pytest.mark.parametrize(("operator", "reach"), [(Area, 0), (Bicubic, 2), (Lanczos, 3)])

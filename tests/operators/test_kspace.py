@@ -133,3 +133,16 @@ def test_brain_slices_reproduce_the_gap(s, matching, mixed, capsys):
     assert right == pytest.approx(matching, abs=0.3)
     assert wrong == pytest.approx(mixed, abs=0.3)
     assert right - wrong > 4
+
+
+@pytest.mark.parametrize("window", ["none", "hamming", "fermi"])
+@pytest.mark.parametrize("s", [1, 2, 3, 4, 5])
+def test_adjoint_is_exact_for_every_size(s, window):
+    """Even and odd sizes on either grid treat the Nyquist sample differently."""
+    operator = KSpaceCrop((s, 1), window)
+    for n in range(1, 18):
+        for m in (1, 2, 3):
+            x, y = torch.rand(n * s, m, dtype=torch.float64), torch.rand(n, m, dtype=torch.float64)
+            left, right = float((operator.forward(x) * y).sum()), float((x * operator.adjoint(y)).sum())
+            assert left == pytest.approx(right, rel=1e-12), (n, m)
+            assert torch.allclose(operator.forward(operator.pseudo_inverse(y)), y, rtol=0, atol=1e-12), (n, m)
