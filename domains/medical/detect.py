@@ -12,7 +12,7 @@ NIFTI, DICOM = "nifti", "dicom"
 _GZIP = b"\x1f\x8b"
 _HEAD = 1024
 _LOOKED_AT = 64
-_VRS = frozenset("AE AS AT CS DA DS DT FL FD IS LO LT OB OW PN SH SL SQ SS ST TM UI UL UN US UT".encode().split())
+_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT OB OW PN SH SL SQ SS ST TM UI UL UN US UT".split())
 
 
 def kind(path: Path) -> str:
@@ -34,7 +34,10 @@ def kind(path: Path) -> str:
 
 def nifti_version(head: bytes) -> int:
     """1 or 2 for the start of a NIfTI header (single file or detached), 0 for anything else."""
-    if head[344:348] in (b"n+1\0", b"ni1\0") and 348 in (*struct.unpack("<i", head[:4]), *struct.unpack(">i", head[:4])):
+    if head[344:348] in (b"n+1\0", b"ni1\0") and 348 in (
+        *struct.unpack("<i", head[:4]),
+        *struct.unpack(">i", head[:4]),
+    ):
         return 1
     if head[4:8] in (b"n+2\0", b"ni2\0") and 540 in (*struct.unpack("<i", head[:4]), *struct.unpack(">i", head[:4])):
         return 2

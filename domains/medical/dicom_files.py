@@ -11,8 +11,14 @@ from typing import TypeVar
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.multival import MultiValue
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from gensr.errors import FormatError
 
@@ -151,11 +157,7 @@ def _refused_image_type(header: Dataset) -> str | None:
 def _texts(value: object) -> list[str]:
     if value is None:
         return []
-    return [value] if isinstance(value, str) else [str(v) for v in value] if isinstance(value, list | tuple) else _multi(value)
-
-
-def _multi(value: object) -> list[str]:
-    return [str(v) for v in value] if isinstance(value, pydicom.multival.MultiValue) else [str(value)]
+    return [str(v) for v in value] if isinstance(value, MultiValue | list) else [str(value)]
 
 
 def identifying_words(header: Dataset) -> frozenset[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.valuerep import DSfloat
 
 from gensr.errors import FormatError
@@ -94,15 +95,21 @@ def read_place(header: Dataset, name: str, own: Dataset | None = None, shared: D
     """
     measures = place_of("PixelMeasuresSequence", own, shared) or header
     spacing = _numbers(measures, "PixelSpacing", 2, name)
-    orientation = _numbers(place_of("PlaneOrientationSequence", own, shared) or header, "ImageOrientationPatient", 6, name)
+    orientation = _numbers(
+        place_of("PlaneOrientationSequence", own, shared) or header, "ImageOrientationPatient", 6, name
+    )
     position = _numbers(place_of("PlanePositionSequence", own, shared) or header, "ImagePositionPatient", 3, name)
     thickness = _numbers(measures, "SliceThickness", 1, name)
     if spacing is not None and min(spacing) <= 0:
         raise FormatError(f"{name}: Pixel Spacing {spacing.tolist()} is not positive; repair the header")
     if position is not None and orientation is not None and spacing is None:
-        raise FormatError(f"{name}: an image position without Pixel Spacing: the new position cannot be computed; repair it")
+        raise FormatError(
+            f"{name}: an image position without Pixel Spacing: the new position cannot be computed; repair it"
+        )
     if position is not None and orientation is None:
-        raise FormatError(f"{name}: an image position without orientation: the new position cannot be computed; repair it")
+        raise FormatError(
+            f"{name}: an image position without orientation: the new position cannot be computed; repair it"
+        )
     axes, repaired = _orthonormal(orientation, name) if orientation is not None else (None, False)
     return Place(
         spacing=None if spacing is None else (float(spacing[0]), float(spacing[1])),
@@ -124,7 +131,9 @@ def _numbers(item: Dataset, keyword: str, count: int, name: str) -> Vector | Non
     if found is None:
         return None
     if found.shape != (count,) or not np.isfinite(found).all():
-        raise FormatError(f"{name}: {keyword} has {found.size} values or is not finite, expected {count}; repair the header")
+        raise FormatError(
+            f"{name}: {keyword} has {found.size} values or is not finite, expected {count}; repair the header"
+        )
     return found
 
 
@@ -135,7 +144,9 @@ def _orthonormal(cosines: Vector, name: str) -> tuple[Vector, bool]:
     if error <= ORTHONORMAL:
         return axes, False
     if error > BEYOND_REPAIR:
-        raise FormatError(f"{name}: direction cosines are off orthonormal by {error:.2g}; repair Image Orientation Patient")
+        raise FormatError(
+            f"{name}: direction cosines are off orthonormal by {error:.2g}; repair Image Orientation Patient"
+        )
     x = axes[0] / np.linalg.norm(axes[0])
     y = axes[1] - (axes[1] @ x) * x
     return np.stack([x, y / np.linalg.norm(y)]), True
@@ -202,9 +213,8 @@ def groups(header: Dataset) -> Iterator[Dataset]:
 
 def _divide(item: Dataset, keyword: str, factor: Factor) -> None:
     value = item.get(keyword)
-    if isinstance(value, list | tuple) or (value is not None and not isinstance(value, str | float | int)):
-        if len(value) == 2:
-            item[keyword].value = [number(float(v) / f) for v, f in zip(value, factor, strict=True)]
+    if isinstance(value, MultiValue) and len(value) == 2:
+        item[keyword].value = [number(float(v) / f) for v, f in zip(value, factor, strict=True)]
 
 
 def _put(item: Dataset, keyword: str, values: Vector) -> None:
@@ -256,4 +266,6 @@ def _refine_region(region: Dataset, factor: Factor) -> None:
         if f"PhysicalDelta{axis}" in region:
             region[f"PhysicalDelta{axis}"].value = float(region[f"PhysicalDelta{axis}"].value) / f
         if f"ReferencePixel{axis}0" in region:
-            region[f"ReferencePixel{axis}0"].value = round(refine_centre(int(region[f"ReferencePixel{axis}0"].value), f))
+            region[f"ReferencePixel{axis}0"].value = round(
+                refine_centre(int(region[f"ReferencePixel{axis}0"].value), f)
+            )

@@ -1,4 +1,4 @@
-"""Who an output is and what it must say: new UIDs, the labels of a generated image, nothing that is stale or private."""
+"""Who an output is and what it must say: new UIDs, the labels of a generated image, nothing stale or private."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def label(header: Dataset, identity: Identity, part: int = 0) -> None:
     header.ContributingEquipmentSequence = Sequence([*contributions, _equipment(identity)])
     _label_groups(header, identity, source_class, source_instance)
     header.file_meta = FileMetaDataset()
-    header.file_meta.MediaStorageSOPClassUID = source_class
+    header.file_meta.MediaStorageSOPClassUID = UID(source_class)
     header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
     header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     # The preamble of the source may hold another file's header (dual-personality files) or text.

@@ -11,8 +11,15 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.pixels import pixel_array
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+)
 
 from gensr.domain import Codes
 from gensr.errors import DomainError, FormatError
@@ -82,8 +89,8 @@ def read_stored(header: Dataset, name: str) -> Stored:
     samples = _integer(header, "SamplesPerPixel", name, 1)
     if kind not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
         raise FormatError(
-            f"{name}: photometric interpretation {kind or 'missing'} with {samples} samples: colour and palette images are "
-            "refused; convert to MONOCHROME2 if the colour carries no meaning"
+            f"{name}: photometric interpretation {kind or 'missing'} with {samples} samples: colour and palette "
+            "images are refused; convert to MONOCHROME2 if the colour carries no meaning"
         )
     rows, cols = _integer(header, "Rows", name), _integer(header, "Columns", name)
     frames = _integer(header, "NumberOfFrames", name, 1)
@@ -93,10 +100,13 @@ def read_stored(header: Dataset, name: str) -> Stored:
         raise FormatError(f"{name}: {rows} x {cols} pixels in {frames} frames; the header is damaged")
     if allocated not in (8, 16, 32) or not 1 < stored <= allocated or not stored - 1 <= high < allocated:
         raise FormatError(
-            f"{name}: {stored} of {allocated} bits with high bit {high} is not supported; expected 8, 16 or 32 allocated bits"
+            f"{name}: {stored} of {allocated} bits with high bit {high} is not supported; "
+            "expected 8, 16 or 32 allocated bits"
         )
     if rows * cols * (allocated // 8) > LARGEST_FRAME:
-        raise FormatError(f"{name}: a frame of {rows} x {cols} pixels is larger than {LARGEST_FRAME >> 30} GiB; refused")
+        raise FormatError(
+            f"{name}: a frame of {rows} x {cols} pixels is larger than {LARGEST_FRAME >> 30} GiB; refused"
+        )
     signed = _integer(header, "PixelRepresentation", name, 0) == 1
     found = Stored(rows, cols, frames, allocated, stored, high, signed, kind == "MONOCHROME1", None)
     padding = _padding(header, found, name)
@@ -122,7 +132,9 @@ def _padding(header: Dataset, stored: Stored, name: str) -> tuple[int, int] | No
     low, high = (-(whole // 2), whole // 2 - 1) if stored.signed else (0, whole - 1)
     codes = [v - whole if v > high else v + whole if v < low else v for v in (first, last)]
     if any(not low <= code <= high for code in codes):
-        raise FormatError(f"{name}: Pixel Padding Value {first} does not fit {stored.allocated} bits; the header is damaged")
+        raise FormatError(
+            f"{name}: Pixel Padding Value {first} does not fit {stored.allocated} bits; the header is damaged"
+        )
     if min(codes) <= stored.limits[0] and max(codes) >= stored.limits[1]:
         raise FormatError(f"{name}: the padding range covers every code; the header is damaged")
     return min(codes), max(codes)
@@ -136,6 +148,8 @@ def check_pixels(header: Dataset, stored: Stored, path: Path, position: int, los
         DomainError: lossy compression without ``lossy=true``.
     """
     syntax = transfer_syntax(header)
+    if not syntax.is_transfer_syntax or syntax.is_private:
+        raise FormatError(f"{name}: unknown transfer syntax {syntax}; convert it to Explicit VR Little Endian")
     refuse_lossy(header, syntax, lossy, name)
     if syntax == DeflatedExplicitVRLittleEndian:
         return
@@ -155,7 +169,9 @@ def check_pixels(header: Dataset, stored: Stored, path: Path, position: int, los
         return
     expected = stored.rows * stored.cols * stored.frames * (stored.allocated // 8)
     if remaining - (8 if syntax.is_implicit_VR else 12) < expected:
-        raise FormatError(f"{name}: {remaining} bytes of pixel data, its header asks for {expected}; the file is truncated")
+        raise FormatError(
+            f"{name}: {remaining} bytes of pixel data, its header asks for {expected}; the file is truncated"
+        )
 
 
 def is_lossy(header: Dataset) -> bool:
@@ -206,7 +222,9 @@ def decode(path: Path, header: Dataset, stored: Stored, index: int, name: str) -
     except Exception as error:
         raise _undecodable(name, index, syntax, error) from error
     if codes.shape != (stored.rows, stored.cols):
-        raise FormatError(f"{name}: frame {index + 1} decodes to {codes.shape}, its header says {stored.rows} x {stored.cols}")
+        raise FormatError(
+            f"{name}: frame {index + 1} decodes to {codes.shape}, its header says {stored.rows} x {stored.cols}"
+        )
     return _clean(codes, stored)
 
 
@@ -236,7 +254,7 @@ def _clean(codes: Codes, stored: Stored) -> Codes:
     return found
 
 
-def rescale(item: Dataset, modality: str, name: str) -> tuple[float, float]:
+def rescale(item: Dataset, name: str) -> tuple[float, float]:
     """Rescale slope and intercept of a header or functional group, 1 and 0 where absent.
 
     Raises:
@@ -247,7 +265,9 @@ def rescale(item: Dataset, modality: str, name: str) -> tuple[float, float]:
         return 1.0, 0.0
     slope, intercept = (1.0 if slope is None else slope), (intercept or 0.0)
     if slope == 0 or not (math.isfinite(slope) and math.isfinite(intercept)):
-        raise FormatError(f"{name}: Rescale Slope {slope:g} and Intercept {intercept:g} are impossible; repair the header")
+        raise FormatError(
+            f"{name}: Rescale Slope {slope:g} and Intercept {intercept:g} are impossible; repair the header"
+        )
     return slope, intercept
 
 

@@ -25,6 +25,7 @@ from .scene import MedicalScene
 from .through_plane import Stack
 
 KEPT_FRAMES = 2
+LISTED = 8
 _FULL_RANGE_BITS = 8
 
 
@@ -104,10 +105,12 @@ class DicomScene(MedicalScene):
         if self.modality == "MR":
             notes.append("MR is sampled in k-space: pixel integration is an approximation, see option operator")
         if self.modality == "PT":
-            notes.append(f"PET: written with a rescale slope {PET_HEADROOM:g} times the source's, for peaks above its range")
-        if self.stack.step is not None and self.stack.thickness is not None:
-            if self.stack.step > 1.01 * self.stack.thickness:
-                notes.append(f"gaps between slices: step {self.stack.step:g} mm, thickness {self.stack.thickness:g} mm")
+            notes.append(
+                f"PET: written with a rescale slope {PET_HEADROOM:g} times the source's, for peaks above its range"
+            )
+        step, thickness = self.stack.step, self.stack.thickness
+        if step is not None and thickness is not None and step > 1.01 * thickness:
+            notes.append(f"gaps between slices: step {step:g} mm, thickness {thickness:g} mm")
         return notes
 
     def facts(self) -> dict[str, Any]:
@@ -115,6 +118,7 @@ class DicomScene(MedicalScene):
         instance, place = self.first.instance, self.first.place
         header, stored = instance.header, instance.stored
         orientation, position = place.orientation, place.position
+        pairs = sorted({(c.slope, c.intercept) for c in self.codecs})
         return {
             "format": "DICOM multi-frame" if self.series.multiframe else "DICOM series" if self.planes > 1 else "DICOM",
             "sop_class": getattr(header.SOPClassUID, "name", str(header.SOPClassUID)),
@@ -133,7 +137,8 @@ class DicomScene(MedicalScene):
             "slice_thickness_mm": place.thickness,
             "image_orientation": None if orientation is None else [float(v) for v in orientation.ravel()],
             "image_position": None if position is None else [float(v) for v in position],
-            "rescale": sorted({(c.slope, c.intercept) for c in self.codecs}),
+            "rescale": [list(pair) for pair in pairs[:LISTED]],
+            "rescale_pairs": len(pairs),
             "unit": self.unit,
             "padding": None if stored.padding is None else list(stored.padding),
             "window": None if self.display is None else list(self.display),

@@ -1,4 +1,4 @@
-"""From DICOM objects to ordered frames: which belong together, where each lies, in what order slices and volumes come."""
+"""From DICOM objects to ordered frames: which belong together, and in what order slices and volumes come."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pydicom.dataset import Dataset
 
 from gensr.errors import FormatError
 
-from .dicom_files import dicom_files, guarded, identifying_words, read_header, refuse_by_name
+from .detect import dicom_files, scrubbed
+from .dicom_files import guarded, identifying_words, read_header, refuse_by_name, safe_name
 from .dicom_geometry import Place, frame_groups, place_of, read_place
-from .detect import scrubbed
 from .dicom_pixels import Stored, check_pixels, read_stored, rescale
 
 SAME_POSITION = 0.01
@@ -98,20 +98,25 @@ def load_series(path: Path, options: Mapping[str, Any]) -> Series:
     """
     if not path.is_dir():
         instance = load_instance(path, bool(options["lossy"]))
-        return _multiframe(instance) if instance.stored.frames > 1 or frame_groups(instance.header) else _stack([instance])
+        return (
+            _multiframe(instance) if instance.stored.frames > 1 or frame_groups(instance.header) else _stack([instance])
+        )
     instances = _select(path, str(options["series"]), bool(options["lossy"]))
     several = [i for i in instances if i.stored.frames > 1 or frame_groups(i.header)]
     if not several:
         return _stack(instances)
     if len(instances) > 1:
-        raise FormatError(f"{several[0].name}: a multi-frame object among {len(instances)} files; give it as a single file")
+        raise FormatError(
+            f"{several[0].name}: a multi-frame object among {len(instances)} files; give it as a single file"
+        )
     return _multiframe(instances[0])
 
 
 def _select(folder: Path, wanted: str, lossy: bool) -> list[Instance]:
     files = dicom_files(folder)
+    name = safe_name(folder)
     if not files:
-        raise FormatError(f"{folder.name}: no DICOM files in this folder; give a series folder or a file")
+        raise FormatError(f"{name}: no DICOM files in this folder; give a series folder or a file")
     by_series: dict[str, list[Path]] = {}
     kinds: dict[str, str] = {}
     for file in files:
@@ -120,10 +125,10 @@ def _select(folder: Path, wanted: str, lossy: bool) -> list[Instance]:
         by_series.setdefault(uid, []).append(file)
         kinds.setdefault(uid, str(header.get("Modality", "?")))
     if wanted and wanted not in by_series:
-        raise FormatError(f"{folder.name}: no series {wanted}; it holds {_listing(by_series, kinds)}")
+        raise FormatError(f"{name}: no series {wanted}; it holds {_listing(by_series, kinds)}")
     if not wanted and len(by_series) > 1:
         raise FormatError(
-            f"{folder.name}: {len(by_series)} series in one folder: {_listing(by_series, kinds)}; choose one with series=UID"
+            f"{name}: {len(by_series)} series in one folder: {_listing(by_series, kinds)}; choose one with series=UID"
         )
     chosen = by_series[wanted] if wanted else files
     instances = [load_instance(file, lossy) for file in chosen]
@@ -140,11 +145,16 @@ def _listing(by_series: Mapping[str, list[Path]], kinds: Mapping[str, str]) -> s
 
 def _multiframe(instance: Instance) -> Series:
     """Frames keep the order of the object, to which its functional groups refer."""
-    frames, modality = [], str(instance.header.get("Modality", ""))
+    own_groups = instance.header.get("PerFrameFunctionalGroupsSequence")
+    if own_groups and len(own_groups) != instance.stored.frames:
+        raise FormatError(
+            f"{instance.name}: {len(own_groups)} frame groups for {instance.stored.frames} frames; the header is damaged"
+        )
+    frames = []
     for index in range(instance.stored.frames):
         shared, own = frame_groups(instance.header, index) or (None, None)
         source = place_of("PixelValueTransformationSequence", own, shared) or instance.header
-        slope, intercept = rescale(source, modality, instance.name)
+        slope, intercept = rescale(source, instance.name)
         frames.append(Frame(instance, index, slope, intercept, read_place(instance.header, instance.name, own, shared)))
     warnings: list[str] = []
     slices, volumes = len(frames), 1
@@ -162,7 +172,9 @@ def _multiframe_stack(frames: list[Frame]) -> tuple[Vector | None, tuple[int, in
     if len(frames) < 2 or any(p is None for p in positions) or not _parallel(frames):
         return None, None
     points = np.array(positions)
-    repeat = next((k for k in range(1, len(points)) if np.linalg.norm(points[k] - points[0]) < SAME_POSITION), len(points))
+    repeat = next(
+        (k for k in range(1, len(points)) if np.linalg.norm(points[k] - points[0]) < SAME_POSITION), len(points)
+    )
     if repeat < 2 or len(points) % repeat:
         return None, None
     cycles = points.reshape(-1, repeat, 3)
@@ -176,8 +188,7 @@ def _stack(instances: list[Instance]) -> Series:
     """Single-frame objects: grouped by position along the normal, volumes in acquisition order."""
     frames = []
     for instance in instances:
-        modality = str(instance.header.get("Modality", ""))
-        slope, intercept = rescale(instance.header, modality, instance.name)
+        slope, intercept = rescale(instance.header, instance.name)
         frames.append(Frame(instance, 0, slope, intercept, read_place(instance.header, instance.name)))
     _check_alike(frames)
     if len(frames) == 1:
@@ -202,7 +213,9 @@ def _stack(instances: list[Instance]) -> Series:
     for group in groups:
         shift = max(float(np.linalg.norm(f.place.at - group[0].place.at)) for f in group)
         if shift > 10 * SAME_POSITION:
-            raise FormatError(f"{group[1].instance.name}: overlaps {group[0].instance.name} at another place of the same slice")
+            raise FormatError(
+                f"{group[1].instance.name}: overlaps {group[0].instance.name} at another place of the same slice"
+            )
         group.sort(key=_acquired)
     ordered = [group[volume] for volume in range(volumes) for group in groups]
     step = _even_step(np.array([g[0].place.at for g in groups]))
@@ -239,11 +252,20 @@ def _check_alike(frames: list[Frame]) -> None:
                 f"{name}: {other.rows} x {other.cols} pixels of {other.stored} bits, {first.instance.name} has "
                 f"{same.rows} x {same.cols} of {same.stored}; give images of one kind, or single files"
             )
-        if frame.place.spacing is not None and first.place.spacing is not None:
-            if not np.allclose(frame.place.spacing, first.place.spacing, rtol=1e-4):
-                raise FormatError(f"{name}: pixel spacing differs from {first.instance.name}; give one acquisition at a time")
+        if not _same_spacing(frame, first):
+            raise FormatError(
+                f"{name}: pixel spacing differs from {first.instance.name}; give one acquisition at a time"
+            )
         if not _same_direction(frame, first):
-            raise FormatError(f"{name}: orientation differs from {first.instance.name} (a localiser?); give one stack at a time")
+            raise FormatError(
+                f"{name}: orientation differs from {first.instance.name} (a localiser?); give one stack at a time"
+            )
+
+
+def _same_spacing(a: Frame, b: Frame) -> bool:
+    if a.place.spacing is None or b.place.spacing is None:
+        return a.place.spacing is b.place.spacing
+    return bool(np.allclose(a.place.spacing, b.place.spacing, rtol=1e-4))
 
 
 def _same_direction(a: Frame, b: Frame) -> bool:

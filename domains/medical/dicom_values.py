@@ -1,9 +1,8 @@
-"""Value attributes of an output: the codes of a standard deviation, rescale slopes, byte order of tables, lossy history."""
+"""Value attributes of an output: codes of a standard deviation, rescale slopes, byte order of tables, lossy history."""
 
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +32,7 @@ _GROUP_DROPPED = ("PixelValueTransformationSequence", "FrameVOILUTSequence", "Re
 def copied(header: Dataset) -> Dataset:
     """A deep copy, quietly."""
     with quiet():
-        return cast(Dataset, deepcopy(header))
+        return deepcopy(header)
 
 
 def std_top(std: npt.NDArray[np.float32]) -> float:

@@ -16,7 +16,7 @@ from pydicom.filewriter import dcmwrite
 from gensr.domain import Codes, Names, Product
 from gensr.errors import DomainError, OutputError
 
-from .dicom_files import quiet
+from .dicom_files import guarded, quiet
 from .dicom_geometry import Place, frame_groups, number, refine_groups, refine_header
 from .dicom_identity import Identity, label, new_identity
 from .dicom_values import copied, finish, scale_slopes, std_codes, std_header, std_top
@@ -59,10 +59,14 @@ def write(scene: DicomScene, product: Product, folder: Path, names: Names) -> li
 def _check_size(scene: DicomScene, product: Product, slices: int) -> None:
     rows, cols = scene.grid.shape[0] * product.factor[0], scene.grid.shape[1] * product.factor[1]
     if max(rows, cols) > LARGEST_SIDE:
-        raise DomainError(f"{rows} x {cols} pixels do not fit DICOM ({LARGEST_SIDE} a side); use a smaller factor or crop")
+        raise DomainError(
+            f"{rows} x {cols} pixels do not fit DICOM ({LARGEST_SIDE} a side); use a smaller factor or crop"
+        )
     frames = scene.planes if scene.series.multiframe else 1
     if rows * cols * max(2, scene.dtype.itemsize) * frames > LARGEST_PIXELS:
-        raise DomainError(f"{frames} frames of {rows} x {cols} pixels exceed 4 GiB in one DICOM object; use a smaller factor")
+        raise DomainError(
+            f"{frames} frames of {rows} x {cols} pixels exceed 4 GiB in one DICOM object; use a smaller factor"
+        )
     if slices > 1 and (scene.series.multiframe or scene.series.step is None):
         raise DomainError("through-plane refinement needs a DICOM series of single-frame slices with an even step")
 
@@ -95,25 +99,28 @@ def _write_single(job: _Job, plane: int, target: Path) -> None:
     """One single-frame object."""
     scene = job.scene
     coarse = scene.stack.coarse_plane(plane, job.slices)
-    part = (plane % (scene.stack.slices * job.slices)) % job.slices
     frame = scene.series.frames[coarse]
-    source = frame.instance.header
-    header = copied(source)
-    label(header, job.identity, part)
-    place = frame.place
-    if job.slices > 1:
-        place = _between(scene, header, place, job.slices, part)
-        header.InstanceNumber = plane + 1
-    refine_header(header, place, job.product.factor)
     pixels = job.plane(plane)
-    if job.is_std:
-        top = std_top(pixels)
-        std_header(header, top, scene.unit)
-        pixels = std_codes(pixels, top)
-    elif scene.written is not scene.codecs:
-        header.RescaleSlope = number(scene.written[coarse].slope)
-    finish(header, source)
-    header["PixelData"] = _element(pixels.tobytes(), header.BitsAllocated)
+    top = std_top(pixels) if job.is_std else 0.0
+
+    def prepare() -> Dataset:
+        header = copied(frame.instance.header)
+        place, part = frame.place, plane % (scene.stack.slices * job.slices) % job.slices
+        label(header, job.identity, part)
+        if job.slices > 1:
+            place = _between(scene, header, place, job.slices, part)
+            header.InstanceNumber = plane + 1
+        refine_header(header, place, job.product.factor)
+        if job.is_std:
+            std_header(header, top, scene.unit)
+        elif scene.written is not scene.codecs:
+            header.RescaleSlope = number(scene.written[coarse].slope)
+        finish(header, frame.instance.header)
+        return header
+
+    header = guarded(frame.instance.name, "carrying the header over", prepare)
+    codes = std_codes(pixels, top) if job.is_std else pixels
+    header["PixelData"] = _element(_little(codes), header.BitsAllocated)
     _save(header, target)
 
 
@@ -134,32 +141,41 @@ def _write_multiframe(job: _Job, target: Path) -> None:
     """One multi-frame object; pixels go through a temporary file, so that memory stays that of a frame."""
     scene = job.scene
     source = scene.first.instance.header
-    header = copied(source)
-    label(header, job.identity)
-    places = [frame.place for frame in scene.series.frames]
-    if frame_groups(source) is not None:
-        refine_groups(header, places, job.product.factor)
-    else:
-        refine_header(header, places[0], job.product.factor)
     top = max(std_top(job.plane(plane)) for plane in range(scene.planes)) if job.is_std else 0.0
-    if job.is_std:
-        std_header(header, top, scene.unit)
-    elif scene.written is not scene.codecs:
-        scale_slopes(header, scene.written[0].slope / scene.codecs[0].slope)
-    finish(header, source)
+
+    def prepare() -> Dataset:
+        header = copied(source)
+        label(header, job.identity)
+        places = [frame.place for frame in scene.series.frames]
+        if frame_groups(source) is not None:
+            refine_groups(header, places, job.product.factor)
+        else:
+            refine_header(header, places[0], job.product.factor)
+        if job.is_std:
+            std_header(header, top, scene.unit)
+        elif scene.written is not scene.codecs:
+            scale_slopes(header, scene.written[0].slope / scene.codecs[0].slope)
+        finish(header, source)
+        return header
+
+    header = guarded(scene.first.instance.name, "carrying the header over", prepare)
     with tempfile.TemporaryFile(dir=target.parent) as stream:
         size = 0
         for plane in range(scene.planes):
             pixels = job.plane(plane)
-            size += stream.write((std_codes(pixels, top) if job.is_std else pixels).tobytes())
+            size += stream.write(_little(std_codes(pixels, top) if job.is_std else pixels))
         stream.write(b"\0" * (size % 2))
         stream.seek(0)
         header["PixelData"] = _element(stream, header.BitsAllocated)
         _save(header, target)
 
 
+def _little(codes: Codes) -> bytes:
+    return codes.astype(codes.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
 def _element(value: bytes | IO[bytes], allocated: int) -> DataElement:
-    """Pixel Data with the VR that Explicit VR Little Endian asks for; native codes are little endian here."""
+    """Pixel Data with the VR that Explicit VR Little Endian asks for."""
     if isinstance(value, bytes):
         value += b"\0" * (len(value) % 2)
     return DataElement(0x7FE00010, "OW" if allocated > 8 else "OB", value)

@@ -53,7 +53,9 @@ class Medical(Domain):
             raise FormatError(f"{path.name}: no such file or folder")
         kind = detect.DICOM if path.is_dir() else detect.kind(path)
         if not kind:
-            raise FormatError(f"{path.name}: neither NIfTI nor DICOM; give .nii, .nii.gz, DICOM files or a series folder")
+            raise FormatError(
+                f"{path.name}: neither NIfTI nor DICOM; give .nii, .nii.gz, DICOM files or a series folder"
+            )
         try:
             if kind == detect.NIFTI:
                 from .nifti import open_nifti
@@ -63,7 +65,9 @@ class Medical(Domain):
 
             return open_dicom(path, complete_options)
         except ModuleNotFoundError as error:
-            raise PluginError(f"reading {kind} files needs the package {error.name!r}; pip install {error.name}") from error
+            raise PluginError(
+                f"reading {kind} files needs the package {error.name!r}; pip install {error.name}"
+            ) from error
 
     def stem(self, path: Path) -> str:
         """See `Domain.stem`; a DICOM name that holds the patient's name or number becomes a hash."""
@@ -102,8 +106,8 @@ class Medical(Domain):
         rows, cols = own.grid.shape
         if own.modality not in RADIOGRAPHS or rows != cols or own.planes != 1:
             raise DomainError(
-                f"aligned=true on {own.modality} of {rows} x {cols} pixels and {own.planes} planes: the chest prior needs "
-                "one square CR or DX picture of a whole chest; crop it, or leave the option out"
+                f"aligned=true on {own.modality} of {rows} x {cols} pixels and {own.planes} planes: the chest prior "
+                "needs one square CR or DX picture of a whole chest; crop it, or leave the option out"
             )
         return "gaussian-chest-xray"
 

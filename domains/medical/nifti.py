@@ -134,7 +134,7 @@ class NiftiScene(MedicalScene):
             "byte_order": "big" if h.header.endianness == ">" else "little",
             "zooms_mm" if h.unit == "mm" else "zooms": list(self.zooms),
             "space_unit": h.unit or "unknown",
-            "orientation": "".join(code or "?" for code in nib.orientations.aff2axcodes(h.affine)),
+            "orientation": _orientation(h.affine),
             "qform_code": h.qform_code,
             "sform_code": h.sform_code,
             "affine": [[float(v) for v in row] for row in h.affine],
@@ -179,3 +179,9 @@ def open_nifti(path: Path, options: Mapping[str, Any]) -> NiftiScene:
     if not isinstance(source, Path):
         source.close()  # the mapping holds its own handle
     return NiftiScene(path, options, parsed, voxels, compressed)
+
+
+def _orientation(affine: npt.NDArray[np.float64]) -> str:
+    """Nearest anatomical direction of each voxel axis, as "RAS" or "LPS"."""
+    codes: Any = nib.orientations
+    return "".join(code or "?" for code in codes.aff2axcodes(affine))

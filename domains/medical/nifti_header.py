@@ -6,7 +6,7 @@ import math
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import nibabel as nib
 import numpy as np
@@ -17,6 +17,9 @@ from gensr.grid import refine_affine
 
 from .detect import nifti_version
 from .nifti_source import head
+
+RawHeader: TypeAlias = Any
+"""A nibabel header, which ships no types."""
 
 LARGEST_OFFSET = 64 << 20
 COMMENT = 6
@@ -47,7 +50,7 @@ class Parsed:
         warnings: what a user should know.
     """
 
-    header: Any
+    header: RawHeader
     version: int
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -86,8 +89,11 @@ def parse(path: Path, compressed: bool) -> Parsed:
     size = 348 if version == 1 else 540
     raw = first if version == 1 else head(path, compressed, size)
     if raw[(344 if version == 1 else 4) :][:2] == b"ni":
-        raise FormatError(f"{name}: header of a .hdr/.img pair; join it first, for example nib-convert {name} joined.nii")
-    header = (nib.Nifti1Header if version == 1 else nib.Nifti2Header)(raw, check=False)
+        raise FormatError(
+            f"{name}: header of a .hdr/.img pair; join it first, for example nib-convert {name} joined.nii"
+        )
+    kind: Any = nib.Nifti1Header if version == 1 else nib.Nifti2Header
+    header: RawHeader = kind(raw, check=False)
     shape = _shape(name, header)
     dtype = _dtype(name, header)
     offset = _offset(name, header, size + 4)
@@ -110,7 +116,7 @@ def parse(path: Path, compressed: bool) -> Parsed:
     )
 
 
-def _shape(name: str, header: Any) -> tuple[int, ...]:  # noqa: ANN401
+def _shape(name: str, header: RawHeader) -> tuple[int, ...]:
     rank = int(header["dim"][0])
     if not 1 <= rank <= 7:
         raise FormatError(f"{name}: {rank} dimensions in the header, expected 2 to 7; the header is damaged")
@@ -125,10 +131,10 @@ def _shape(name: str, header: Any) -> tuple[int, ...]:  # noqa: ANN401
     return shape
 
 
-def _dtype(name: str, header: Any) -> np.dtype[Any]:  # noqa: ANN401
+def _dtype(name: str, header: RawHeader) -> np.dtype[Any]:
     code = int(header["datatype"])
     try:
-        dtype = np.dtype(header.get_data_dtype())
+        dtype: np.dtype[Any] = np.dtype(header.get_data_dtype())
     except (KeyError, nib.spatialimages.HeaderDataError) as error:
         raise FormatError(f"{name}: unknown data type code {code}; the header is damaged") from error
     if dtype.kind not in "iuf" or dtype.type not in _TYPES:
@@ -139,7 +145,7 @@ def _dtype(name: str, header: Any) -> np.dtype[Any]:  # noqa: ANN401
     return dtype
 
 
-def _offset(name: str, header: Any, smallest: int) -> int:  # noqa: ANN401
+def _offset(name: str, header: RawHeader, smallest: int) -> int:
     offset = float(header["vox_offset"])
     if offset == 0:
         return smallest
@@ -148,7 +154,7 @@ def _offset(name: str, header: Any, smallest: int) -> int:  # noqa: ANN401
     return int(offset)
 
 
-def _scaling(name: str, header: Any) -> tuple[float, float]:  # noqa: ANN401
+def _scaling(name: str, header: RawHeader) -> tuple[float, float]:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if not math.isfinite(slope) or slope == 0:
         return 1.0, 0.0  # NIfTI: a slope of 0 means that there is no scaling; nibabel writes NaN
@@ -157,7 +163,7 @@ def _scaling(name: str, header: Any) -> tuple[float, float]:  # noqa: ANN401
     return slope, intercept
 
 
-def _affine(name: str, header: Any, warnings: list[str]) -> npt.NDArray[np.float64]:  # noqa: ANN401
+def _affine(name: str, header: RawHeader, warnings: list[str]) -> npt.NDArray[np.float64]:
     try:
         if int(header["sform_code"]) > 0:
             affine = np.asarray(header.get_sform(), np.float64)
@@ -175,14 +181,16 @@ def _affine(name: str, header: Any, warnings: list[str]) -> npt.NDArray[np.float
         raise FormatError(f"{name}: the qform is impossible; repair it, for example with fslorient") from error
     columns = affine[:3, :3]
     if not np.isfinite(affine).all() or abs(np.linalg.det(columns)) < 1e-12:
-        raise FormatError(f"{name}: the voxel-to-world matrix is singular or not finite; repair it, for example with fslorient")
+        raise FormatError(
+            f"{name}: the voxel-to-world matrix is singular or not finite; repair it, for example with fslorient"
+        )
     unit = columns / np.linalg.norm(columns, axis=0)
     if float(np.abs(unit.T @ unit - np.eye(3)).max()) > SHEAR:
         warnings.append("the sform has shear, which a qform cannot hold: only the sform carries it")
     return affine
 
 
-def _display(header: Any) -> tuple[float, float] | None:  # noqa: ANN401
+def _display(header: RawHeader) -> tuple[float, float] | None:
     low, high = float(header["cal_min"]), float(header["cal_max"])
     return (low, high) if math.isfinite(low) and math.isfinite(high) and high > low else None
 
@@ -212,7 +220,7 @@ def comment_extension(text: str, order: str) -> bytes:
     return struct.pack(order + "ii", size, COMMENT) + body.ljust(size - 8, b"\0")
 
 
-def refined_header(parsed: Parsed, scale: tuple[int, int, int]) -> Any:  # noqa: ANN401
+def refined_header(parsed: Parsed, scale: tuple[int, int, int]) -> RawHeader:
     """Copy of the header for a grid refined by ``scale`` per voxel axis; codes and quaternion stay bit for bit."""
     header = parsed.header.copy()
     for axis, s in enumerate(scale):
@@ -240,7 +248,7 @@ def _fits(parsed: Parsed, size: int) -> int:
     return size
 
 
-def _forget_slice_timing(header: Any, scale: tuple[int, int, int]) -> None:  # noqa: ANN401
+def _forget_slice_timing(header: RawHeader, scale: tuple[int, int, int]) -> None:
     """Slice order and times describe acquired slices; they are void when the slice axis is refined."""
     slice_axis = (int(header["dim_info"]) >> 4) & 3
     if slice_axis and scale[slice_axis - 1] > 1:

@@ -8,14 +8,14 @@ import math
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gensr.domain import Names, Product
 from gensr.provenance import sentence, software
 
-from .nifti_header import comment_extension, refined_header
+from .nifti_header import RawHeader, comment_extension, refined_header
 from .options import NOTICE, check_factor
 from .scene import Source, outputs, row_blocks
 from .through_plane import slice_factor
@@ -46,7 +46,7 @@ def write(scene: NiftiScene, product: Product, folder: Path, names: Names) -> li
     return written
 
 
-def _make_std(header: Any) -> None:  # noqa: ANN401
+def _make_std(header: RawHeader) -> None:
     header.set_data_dtype(np.float32)
     header["scl_slope"], header["scl_inter"] = 1.0, 0.0
     header["cal_min"] = header["cal_max"] = 0.0
@@ -62,7 +62,12 @@ def _descrip(old: bytes, factor: int, kind: str) -> bytes:
 
 
 def _write_voxels(
-    scene: NiftiScene, header: Any, product: Product, source: Source, target: Path, scale: tuple[int, int, int]  # noqa: ANN401
+    scene: NiftiScene,
+    header: RawHeader,
+    product: Product,
+    source: Source,
+    target: Path,
+    scale: tuple[int, int, int],
 ) -> None:
     """Header, extensions and voxels; through an uncompressed file, so that memory stays that of a block."""
     order = header.endianness
@@ -94,7 +99,7 @@ def _compress(plain: Path, target: Path) -> None:
     os.remove(plain)
 
 
-def _sidecar(scene: NiftiScene, product: Product, kind: str, header: Any) -> str:  # noqa: ANN401
+def _sidecar(scene: NiftiScene, product: Product, kind: str, header: RawHeader) -> str:
     unit = scene.header.unit or "unit unknown"
     zooms = " x ".join(f"{float(z):.6g}" for z in header["pixdim"][1:4])
     content = {

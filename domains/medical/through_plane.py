@@ -79,9 +79,7 @@ def refine_stack_affine(affine: npt.ArrayLike, axis: int, factor: int) -> npt.ND
     return refine_affine(affine, tuple(factor if i == axis else 1 for i in range(3)))
 
 
-def refine_positions(
-    position: npt.ArrayLike, step: npt.ArrayLike, factor: int
-) -> list[npt.NDArray[np.float64]]:
+def refine_positions(position: npt.ArrayLike, step: npt.ArrayLike, factor: int) -> list[npt.NDArray[np.float64]]:
     """Centres of the refined slices of one coarse slice.
 
     Args:
