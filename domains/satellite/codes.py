@@ -47,16 +47,27 @@ class Coding:
                 raise DomainError(
                     f"scale {scale} and offset {offset} are no usable calibration; give scale= and offset="
                 )
-            if self.dtype.kind in "iu" and self._float32_step(scale, offset) >= abs(scale):
-                raise DomainError(
-                    f"scale {scale} with offset {offset}: one stored step is lost in float32; "
-                    "work in stored values with scale=1 offset=0"
-                )
+        if self.dtype.kind in "iu" and self.dtype.itemsize <= 2:
+            info = np.iinfo(self.dtype)
+            self.check_resolution(info.min, info.max)
 
-    def _float32_step(self, scale: float, offset: float) -> float:
-        info = np.iinfo(self.dtype)
-        ends = np.clip([float(info.min), float(info.max)], -FLOAT32_EXACT, FLOAT32_EXACT)
-        return float(np.spacing(np.float32(np.abs(ends * scale + offset).max())))
+    def check_resolution(self, low: int, high: int) -> None:
+        """Make sure that float32 tells neighbouring integer codes between ``low`` and ``high`` apart.
+
+        Raises:
+            DomainError: it does not.
+        """
+        for scale, offset in zip(self.scales, self.offsets, strict=True):
+            ends = np.array([float(low), float(high)])
+            if scale == 1 and offset == 0:
+                lost = bool((np.abs(ends) > FLOAT32_EXACT).any())
+            else:
+                lost = bool(np.spacing(np.float32(np.abs(ends * scale + offset).max())) >= abs(scale))
+            if lost:
+                raise DomainError(
+                    f"codes from {low} to {high} with scale {scale} and offset {offset} are rounded by float32; "
+                    "work in stored values up to 2^24 with scale=1 offset=0, or rescale the file"
+                )
 
     @property
     def quantum(self) -> float:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gensr.errors import FormatError, OutputError, PluginError
+from gensr.errors import FormatError, GensrError, OutputError, PluginError
 
 CACHE_BYTES = 128 * 2**20
 THREADS = min(4, os.cpu_count() or 1)
@@ -54,7 +54,9 @@ def reading(path: Path) -> Iterator[Any]:
     try:
         with rasterio.Env(**settings()):
             yield rasterio
-    except (rasterio.errors.RasterioError, OSError) as error:
+    except GensrError:
+        raise
+    except Exception as error:  # a damaged header surfaces as RasterioError, CPLE_*, ValueError, UnicodeError, ...
         raise FormatError(f"{path}: cannot be decoded ({brief(error)}); the file is damaged or truncated") from error
 
 

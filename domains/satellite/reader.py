@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gensr.errors import DomainError, FormatError
+from gensr.errors import DomainError
+from gensr.grid import Window
 
 from . import gdal, georeference, tags
-from .codes import EXACT, FLOAT32_EXACT, Coding, holds
+from .checks import check_file, check_structure
+from .codes import EXACT, Coding, holds
 from .options import Options
 from .scene import Layout, Metadata, SatelliteScene
 from .signature import driver_of
-from .tiff import MAGIC, read_tiff
-
-BLOCK_LIMIT = 2**30
-MOST_RATIO = 2000  # DEFLATE reaches 1030; anything beyond is a sparse file or a bomb
-ALWAYS_BELIEVED = 2**26
-_CLASSES = re.compile(r"(^|[_\W])(SCL|QA_PIXEL|QA_RADSAT|QA60|MSK_CLASSI\w*)($|[_\W])", re.IGNORECASE)
 
 
 def open_scene(path: Path, options: Options) -> SatelliteScene:
@@ -31,91 +26,16 @@ def open_scene(path: Path, options: Options) -> SatelliteScene:
         DomainError: values that are no image, or options that do not fit.
     """
     driver = driver_of(path)
-    _check_sidecars(path)
-    if driver == "GTiff":
-        _check_tiff(path)
+    check_file(path, driver)
     with gdal.reading(path) as rasterio, gdal.without_georeference():
         dataset = rasterio.open(path.absolute(), driver=driver)
     try:
         with gdal.reading(path):
-            _check_structure(path, dataset, options)
+            check_structure(path, dataset, options)
             return _understand(path, dataset, options)
     except BaseException:
         dataset.close()
         raise
-
-
-def _check_sidecars(path: Path) -> None:
-    """GDAL opens mask and overview sidecars with any driver, VRT included."""
-    for suffix in (".msk", ".ovr", ".msk.ovr"):
-        sidecar = path.with_name(path.name + suffix)
-        if sidecar.is_file():
-            with sidecar.open("rb") as stream:
-                if stream.read(4) not in MAGIC:
-                    raise FormatError(f"{sidecar}: is not a TIFF; remove it or write the mask with gdal_translate")
-
-
-def _check_tiff(path: Path) -> None:
-    try:
-        tiff = read_tiff(path)
-    except ValueError as error:
-        raise FormatError(f"{path}: {error}; the file is damaged or truncated") from error
-    if tiff.end() > tiff.size:
-        raise FormatError(
-            f"{path}: has {tiff.size} bytes but its pixels reach to byte {tiff.end()}; the file is truncated"
-        )
-    nodata = tiff.nodata()
-    integers64 = set(tiff.integers(258)) == {64} and set(tiff.integers(339) or (1,)) <= {1, 2}
-    if integers64 and re.fullmatch(r"[+-]?\d{1,40}", nodata) and abs(int(nodata)) > EXACT:
-        raise FormatError(
-            f"{path}: 64-bit nodata {nodata} lies beyond 2^53, where GDAL returns another number; "
-            "rewrite the file with a smaller nodata value"
-        )
-
-
-def _check_structure(path: Path, dataset: Any, options: Options) -> None:  # noqa: ANN401
-    if dataset.subdatasets:
-        raise FormatError(
-            f"{path}: holds {len(dataset.subdatasets)} images (pages); copy the one you mean into a file of its own"
-        )
-    kinds = set(dataset.dtypes)
-    if any(k.startswith("complex") for k in kinds):
-        raise DomainError(f"{path}: complex values ({', '.join(sorted(kinds))}) are not an image; give the amplitude")
-    if len(kinds) != 1:
-        raise FormatError(f"{path}: bands of different dtypes {sorted(kinds)}; write one file per dtype")
-    colors = [c.name for c in dataset.colorinterp]
-    if "palette" in colors:
-        raise DomainError(
-            f"{path}: a colour table (palette) holds classes, not measurements; they have no super-resolution"
-        )
-    for i in dataset.indexes:
-        name = dataset.descriptions[i - 1] or (path.stem if dataset.count == 1 else "")
-        if _CLASSES.search(name) or dataset.tags(i).get("LAYER_TYPE") == "thematic":
-            raise DomainError(
-                f"{path}: band {i} ({name or 'thematic'}) is a class or bit map, not a measurement; leave it out"
-            )
-        if dataset.tags(i, ns="IMAGE_STRUCTURE").get("NBITS") == "1":
-            raise DomainError(f"{path}: band {i} has one bit per pixel, a mask and not an image")
-    _check_size(path, dataset, options)
-
-
-def _check_size(path: Path, dataset: Any, options: Options) -> None:  # noqa: ANN401
-    itemsize = np.dtype(dataset.dtypes[0]).itemsize
-    claim = dataset.width * dataset.height * dataset.count * itemsize
-    size = path.stat().st_size
-    shape = f"{dataset.width} x {dataset.height} x {dataset.count} {dataset.dtypes[0]}"
-    if claim > options.max_gigabytes * 2**30:
-        raise FormatError(f"{path}: claims {shape}, {claim / 2**30:.0f} GiB; raise max_gigabytes if that is true")
-    if claim > max(ALWAYS_BELIEVED, MOST_RATIO * size):
-        raise FormatError(f"{path}: claims {shape} in {size} bytes; an empty (sparse) file or a decompression bomb")
-    rows, cols = dataset.block_shapes[0]
-    interleaved = dataset.count if dataset.interleaving and dataset.interleaving.name == "pixel" else 1
-    block = rows * cols * itemsize * interleaved
-    if block > BLOCK_LIMIT:
-        raise FormatError(
-            f"{path}: is stored in blocks of {rows} x {cols} pixels, {block / 2**30:.1f} GiB each; "
-            "rewrite it tiled (gdal_translate -co TILED=YES)"
-        )
 
 
 def _understand(path: Path, dataset: Any, options: Options) -> SatelliteScene:  # noqa: ANN401
@@ -298,17 +218,15 @@ def _check_large_integers(scene: SatelliteScene) -> None:
     """Refuse integers that float32 would round.
 
     Raises:
-        DomainError: a valid value beyond 2^24.
+        DomainError: see `Coding.check_resolution`.
     """
-    from gensr.grid import Window
-
     rows, cols = scene.grid.shape
     step = max(1, 2**22 // (cols * len(scene.bands)))
     for row in range(0, rows, step):
         codes, valid = scene.codes(0, Window(row, 0, min(step, rows - row), cols))
         kept = codes[valid]
-        if kept.size and (int(kept.max()) > FLOAT32_EXACT or int(kept.min()) < -FLOAT32_EXACT):
-            raise DomainError(
-                f"{scene.path}: holds {scene.dtype} values beyond 2^24, which float32 would round; "
-                "rescale them to 16 bits or floating point first"
-            )
+        if kept.size:
+            try:
+                scene.coding.check_resolution(int(kept.min()), int(kept.max()))
+            except DomainError as error:
+                raise DomainError(f"{scene.path}: {error}") from error

@@ -1,0 +1,120 @@
+"""What is refused before a pixel is read: damaged, unsafe or oversized files, and values that are no measurements."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gensr.errors import DomainError, FormatError
+
+from .codes import EXACT
+from .options import Options
+from .tiff import MAGIC, read_tiff
+
+BLOCK_LIMIT = 2**30
+MOST_RATIO = 2000  # DEFLATE reaches 1030; anything beyond is a sparse file or a bomb
+ALWAYS_BELIEVED = 2**26
+_CLASSES = re.compile(r"(^|[_\W])(SCL|QA_PIXEL|QA_RADSAT|QA60|MSK_CLASSI\w*)($|[_\W])", re.IGNORECASE)
+
+
+def check_file(path: Path, driver: str) -> None:
+    """Refuse a file from its bytes, before GDAL sees it.
+
+    Raises:
+        FormatError: truncated, unsafe sidecars, nodata that GDAL would misread.
+    """
+    _check_sidecars(path)
+    if driver == "GTiff":
+        _check_tiff(path)
+    elif driver == "PNG":
+        _check_png(path)
+
+
+def _check_sidecars(path: Path) -> None:
+    """GDAL opens mask and overview sidecars with any driver, VRT included."""
+    for suffix in (".msk", ".ovr", ".msk.ovr"):
+        sidecar = path.with_name(path.name + suffix)
+        if sidecar.is_file():
+            with sidecar.open("rb") as stream:
+                if stream.read(4) not in MAGIC:
+                    raise FormatError(f"{sidecar}: is not a TIFF; remove it or write the mask with gdal_translate")
+
+
+def _check_tiff(path: Path) -> None:
+    try:
+        tiff = read_tiff(path)
+    except ValueError as error:
+        raise FormatError(f"{path}: {error}; the file is damaged or truncated") from error
+    if tiff.end() > tiff.size:
+        raise FormatError(
+            f"{path}: has {tiff.size} bytes but its pixels reach to byte {tiff.end()}; the file is truncated"
+        )
+    nodata = tiff.nodata()
+    integers64 = set(tiff.integers(258)) == {64} and set(tiff.integers(339) or (1,)) <= {1, 2}
+    if integers64 and re.fullmatch(r"[+-]?\d{1,40}", nodata) and abs(int(nodata)) > EXACT:
+        raise FormatError(
+            f"{path}: 64-bit nodata {nodata} lies beyond 2^53, where GDAL returns another number; "
+            "rewrite the file with a smaller nodata value"
+        )
+
+
+def _check_png(path: Path) -> None:
+    """GDAL reads the missing rows of a truncated PNG as zeros."""
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - 65536))
+        if b"IEND" not in stream.read():
+            raise FormatError(f"{path}: ends without its last chunk; the file is truncated")
+
+
+def check_structure(path: Path, dataset: Any, options: Options) -> None:  # noqa: ANN401
+    """Refuse what an opened dataset holds if it is no image of measurements, or claims an impossible size.
+
+    Raises:
+        FormatError: several pages or dtypes, a size that the file cannot hold.
+        DomainError: complex values, bits, classes, a palette.
+    """
+    if dataset.subdatasets:
+        raise FormatError(
+            f"{path}: holds {len(dataset.subdatasets)} images (pages); copy the one you mean into a file of its own"
+        )
+    kinds = set(dataset.dtypes)
+    if any(k.startswith("complex") for k in kinds):
+        raise DomainError(f"{path}: complex values ({', '.join(sorted(kinds))}) are not an image; give the amplitude")
+    if len(kinds) != 1:
+        raise FormatError(f"{path}: bands of different dtypes {sorted(kinds)}; write one file per dtype")
+    for i in dataset.indexes:
+        name = dataset.descriptions[i - 1] or (path.stem if dataset.count == 1 else "")
+        if dataset.tags(i, ns="IMAGE_STRUCTURE").get("NBITS") == "1":
+            raise DomainError(f"{path}: band {i} has one bit per pixel, a mask and not an image")
+        if _CLASSES.search(name) or dataset.tags(i).get("LAYER_TYPE") == "thematic":
+            raise DomainError(
+                f"{path}: band {i} ({name or 'thematic'}) is a class or bit map, not a measurement; leave it out"
+            )
+    if "palette" in [c.name for c in dataset.colorinterp]:
+        raise DomainError(
+            f"{path}: a colour table (palette) holds classes, not measurements; they have no super-resolution"
+        )
+    _check_size(path, dataset, options)
+
+
+def _check_size(path: Path, dataset: Any, options: Options) -> None:  # noqa: ANN401
+    itemsize = np.dtype(dataset.dtypes[0]).itemsize
+    claim = dataset.width * dataset.height * dataset.count * itemsize
+    size = path.stat().st_size
+    shape = f"{dataset.width} x {dataset.height} x {dataset.count} {dataset.dtypes[0]}"
+    if claim > options.max_gigabytes * 2**30:
+        raise FormatError(f"{path}: claims {shape}, {claim / 2**30:.0f} GiB; raise max_gigabytes if that is true")
+    if claim > max(ALWAYS_BELIEVED, MOST_RATIO * size):
+        raise FormatError(f"{path}: claims {shape} in {size} bytes; an empty (sparse) file or a decompression bomb")
+    rows, cols = dataset.block_shapes[0]
+    interleaved = dataset.count if dataset.interleaving and dataset.interleaving.name == "pixel" else 1
+    block = rows * cols * itemsize * interleaved
+    if block > BLOCK_LIMIT:
+        raise FormatError(
+            f"{path}: is stored in blocks of {rows} x {cols} pixels, {block / 2**30:.1f} GiB each; "
+            "rewrite it tiled (gdal_translate -co TILED=YES)"
+        )

@@ -1,0 +1,161 @@
+"""The small parts: recognising files, names, noise, normaliser, previews and scores."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from gensr.domains.satellite import metrics, preview
+
+from gensr.errors import DomainError
+from gensr.grid import Window
+from gensr.noise import GaussianNoise
+
+CODES = np.random.default_rng(0).integers(1, 250, (3, 30, 40)).astype(np.uint8)
+
+
+def test_listing_domains_does_not_import_rasterio():
+    code = "import sys, gensr.domains.satellite as s; s.Satellite(); sys.exit('rasterio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_how_sure_it_is(domain, raster, tmp_path):
+    assert domain.sniff(raster(CODES)) == 3
+    assert domain.sniff(raster(CODES, "big.tif", bigtiff="YES")) == 3
+    assert domain.sniff(raster(CODES, "swapped.tif", ENDIANNESS="BIG")) == 3
+    assert domain.sniff(raster(CODES, "plain.tif", crs=None)) == 1
+    assert domain.sniff(raster(CODES, "nodata.tif", crs=None, nodata=0)) == 2
+    assert domain.sniff(raster(CODES, "geo.jp2", driver="JP2OpenJPEG")) == 3
+    assert domain.sniff(raster(CODES, "plain.jp2", driver="JP2OpenJPEG", crs=None)) == 1
+    jpeg = raster(CODES, "photo.jpg", driver="JPEG", crs=None)
+    assert domain.sniff(jpeg) == 0
+    assert domain.open(jpeg, {}).georeference.kind == "none"
+    jpeg.with_suffix(".jgw").write_text("1\n0\n0\n-1\n100.5\n199.5\n")
+    assert domain.sniff(jpeg) == 2
+    assert tuple(domain.open(jpeg, {}).grid.transform) == (1, 0, 100, 0, -1, 200)
+    assert domain.sniff(tmp_path / "missing.tif") == 0
+
+
+def test_stems(domain, tmp_path):
+    for name, stem in (("a.b.tif", "a.b"), ("A.TIFF", "A"), ("T32.jp2", "T32"), ("noext", "noext"), (".tif", ".tif")):
+        assert domain.stem(tmp_path / name) == stem
+
+
+def test_operator_noise_and_generator(domain, raster):
+    scene = domain.open(raster(CODES), {})
+    assert domain.operator(scene, (4, 4)).describe()["name"] == "area"
+    assert domain.noise(scene) is None
+    assert domain.generator(scene) == "gaussian-satellite"
+    assert domain.noise(domain.open(raster(CODES), {"noise_floor": 2.5})) == GaussianNoise(2.5)
+    assert scene.quantum == 1
+
+
+def test_normaliser_is_per_band(domain, raster):
+    codes = np.stack([CODES[0], CODES[1] // 2, CODES[2] // 4 + 100])
+    scene = domain.open(raster(codes, nodata=0), {})
+    found = domain.normaliser(scene).describe()
+    for band in range(3):
+        low, high = np.percentile(codes[band][codes[band] != 0], [2, 98])
+        assert found["offset"][band] == pytest.approx(low)
+        assert found["gain"][band] == pytest.approx(high - low)
+
+
+def test_a_scene_of_another_domain(domain, raster):
+    scene = domain.open(raster(CODES), {})
+
+    class Other(type(scene).__mro__[1]):
+        path = scene.path
+        read = encode = facts = None
+
+    with pytest.raises(DomainError, match="another domain"):
+        domain.noise(Other())
+
+
+def test_facts_are_plain_json(domain, raster):
+    facts = domain.open(raster(CODES, nodata=0), {"bands": "a,b,c"}).facts()
+    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+    assert facts["crs"] == "EPSG:32633"
+    assert facts["pixel_size"] == [10, 10]
+    assert facts["bands"] == ["a", "b", "c"]
+    assert facts["nodata"] == "0.0"
+
+
+def test_image_carries_its_place(domain, raster):
+    image = domain.open(raster(CODES), {}).read(0, Window(5, 7, 4, 6))
+    assert image.grid.to_frame(0, 0) == (500070, 4599950)
+    assert image.grid.frame.startswith("PROJCS")
+
+
+@pytest.mark.parametrize(
+    ("bands", "shown"),
+    [
+        (("red", "green", "blue", "nir"), (0, 1, 2)),
+        (("B02", "B03", "B04", "B08"), (2, 1, 0)),
+        (("nir", "Blue", "Green", "Red"), (3, 2, 1)),
+        (("band 1", "band 2", "band 3", "band 4"), (0, 1, 2)),
+        (("VV", "VH"), (0,)),
+        (("Green",), (0,)),
+    ],
+)
+def test_bands_to_show(bands, shown):
+    assert preview.display_bands(bands) == shown
+
+
+def test_panels_share_one_stretch_and_gaps_are_grey(domain, raster):
+    scene = domain.open(raster(CODES), {})
+    values = scene.read(0, Window(0, 0, 30, 40)).values.copy()
+    whole = domain.render(scene, values, values)
+    assert whole.shape == (30, 40, 3)
+    assert whole.dtype == np.uint8
+    assert (whole.min(), whole.max()) == (0, 255)
+    part = domain.render(scene, values[:, :10, :10], values)
+    assert np.array_equal(part, whole[:10, :10])
+    values[1, 3, 4] = np.nan
+    assert domain.render(scene, values, values)[3, 4].tolist() == [128] * 3
+    constant = np.full_like(values, 5)
+    assert np.isin(domain.render(scene, constant, constant), (127, 128)).all()
+
+
+def test_spectral_angle():
+    truth = np.array([[[1.0, 0.0, 2.0]], [[0.0, 0.0, 2.0]]])
+    estimate = np.array([[[1.0, 1.0, 5.0]], [[1.0, 1.0, 5.0]]])
+    assert metrics.spectral_angle(truth, estimate) == pytest.approx(
+        22.5
+    )  # 45 and 0 degrees; the zero vector is skipped
+    small = np.radians(1e-6)
+    tilted = np.array([[[np.cos(small)]], [[np.sin(small)]]])
+    assert metrics.spectral_angle(np.array([[[1.0]], [[0.0]]]), tilted) == pytest.approx(1e-6, rel=1e-6)
+
+
+def test_ergas_on_a_known_pair():
+    truth = np.stack([np.full((4, 4), 10.0), np.full((4, 4), 200.0)])
+    estimate = truth + np.array([1.0, -40.0]).reshape(2, 1, 1)
+    expected = 100 / 4 * np.sqrt((0.1**2 + 0.2**2) / 2)
+    assert metrics.ergas(truth, estimate, 4) == pytest.approx(expected)
+    assert metrics.ergas(truth, truth, 4) == 0
+
+
+def test_psnr_per_band_with_a_given_peak():
+    truth = np.stack([np.linspace(0, 1, 16).reshape(4, 4), np.linspace(0, 100, 16).reshape(4, 4)])
+    estimate = truth + np.array([0.1, 1.0]).reshape(2, 1, 1)
+    assert metrics.peak_signal_to_noise(truth, estimate, 1.0) == pytest.approx([20.0, 0.0])
+    assert metrics.peak_signal_to_noise(truth, estimate) == pytest.approx([20.0, 40.0])
+    assert metrics.peak_signal_to_noise(truth, truth) == [np.inf, np.inf]
+
+
+def test_scores_skip_gaps_and_refuse_other_shapes(domain):
+    truth = np.random.default_rng(1).uniform(1, 2, (3, 8, 8)).astype(np.float32)
+    estimate = truth + np.float32(0.1)
+    hole = truth.copy()
+    hole[1, 2, 2] = np.nan
+    with_gap = estimate.copy()
+    with_gap[:, 2, 2] = 1e9
+    assert domain.metrics(hole, with_gap)["psnr_band_1"] > 15
+    assert domain.metrics(truth, estimate)["ergas_times_factor"] > 0
+    nothing = np.full_like(truth, np.nan)
+    assert all(np.isnan(v) for v in domain.metrics(nothing, truth).values())
+    with pytest.raises(ValueError, match="one shape"):
+        metrics.ergas(truth, truth[:, :4])
