@@ -63,6 +63,10 @@ class DicomScene(MedicalScene):
         self.warnings = self._notes()
         self._frames: OrderedDict[int, Codes] = OrderedDict()
 
+    def suggested_slices(self) -> int:
+        """See `MedicalScene.suggested_slices`; frames cannot be added to a multi-frame object."""
+        return 1 if self.series.multiframe else self.stack.suggestion()
+
     def read(self, plane: int, window: Window) -> Image:
         """See `gensr.domain.Scene.read`."""
         grid = self.grid.crop(window)
@@ -142,7 +146,7 @@ class DicomScene(MedicalScene):
             "unit": self.unit,
             "padding": None if stored.padding is None else list(stored.padding),
             "window": None if self.display is None else list(self.display),
-            "through_plane_factor_suggested": 1 if self.series.multiframe else self.stack.suggestion(),
+            "through_plane_factor_suggested": self.suggested_slices(),
             "operator": "area",
             "noise": "estimated from the data",
             "notice": NOTICE,

@@ -148,7 +148,7 @@ def _multiframe(instance: Instance) -> Series:
     own_groups = instance.header.get("PerFrameFunctionalGroupsSequence")
     if own_groups and len(own_groups) != instance.stored.frames:
         raise FormatError(
-            f"{instance.name}: {len(own_groups)} frame groups for {instance.stored.frames} frames; the header is damaged"
+            f"{instance.name}: {len(own_groups)} frame groups, {instance.stored.frames} frames; the header is damaged"
         )
     frames = []
     for index in range(instance.stored.frames):

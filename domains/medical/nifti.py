@@ -126,7 +126,6 @@ class NiftiScene(MedicalScene):
     def facts(self) -> dict[str, Any]:
         """See `gensr.domain.Scene.facts`."""
         h = self.header
-        factor = self.stack.suggestion()
         return {
             "format": f"NIfTI-{h.version}" + (" gzip" if self.compressed else ""),
             "shape": list(h.shape),
@@ -147,7 +146,7 @@ class NiftiScene(MedicalScene):
             "slices": self.layout.slices,
             "volumes": self.layout.volumes,
             "plane_shape": list(self.layout.plane_shape),
-            "through_plane_factor_suggested": factor,
+            "through_plane_factor_suggested": self.suggested_slices(),
             "operator": "area",
             "noise": "estimated from the data",
             "notice": NOTICE,

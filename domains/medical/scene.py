@@ -37,6 +37,10 @@ class MedicalScene(Scene):
     display: tuple[float, float] | None
     full_range: tuple[float, float] | None
 
+    def suggested_slices(self) -> int:
+        """Through-plane factor that the spacing asks for and the format can hold; 1 means not needed."""
+        return self.stack.suggestion()
+
     @abstractmethod
     def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
         """Write mean, std and samples in the format of the input."""
