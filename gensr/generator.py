@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from torch import Tensor
@@ -77,6 +78,31 @@ class Moments:
     variance: Tensor
 
 
+@dataclass(frozen=True)
+class Observation:
+    """Low-resolution data in generator units, and the instrument that took them.
+
+    Attributes:
+        y: (n, band, rows, cols).
+        operator: forward operator with unit gain.
+        variance: noise variance of every pixel, shape of y.
+        usable: bool, shape of y; False pixels are ignored.
+        at_end: whether the last row, the last column is the border of the scene (not of a tile).
+    """
+
+    y: Tensor
+    operator: Operator
+    variance: Tensor
+    usable: Tensor
+    at_end: tuple[bool, bool] = (True, True)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """High-resolution (rows, cols)."""
+        fy, fx = self.operator.factor
+        return self.y.shape[-2] * fy, self.y.shape[-1] * fx
+
+
 class Generator(ABC):
     """A prior over images, searched through its whitened latents. Pure: no side effects, no state, samples independent.
 
@@ -102,39 +128,54 @@ class Generator(ABC):
     def synthesize(self, latents: Latents, shape: tuple[int, int]) -> Tensor:
         """Images (n, band, rows, cols) of latents; differentiable in every searched latent."""
 
-    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Posterior mean E[x0 | x] for ``x = x0 + sigma n``; needs the capability "denoise".
+    def denoise(self, x: Tensor, sigma: Tensor, at_end: tuple[bool, bool] = (True, True)) -> Tensor:
+        """Posterior mean E[x0 | x] for ``x = x0 + sigma n``; differentiable; needs the capability "denoise".
 
         Args:
             x: (n, band, rows, cols).
             sigma: (n,) noise level per sample, generator units.
+            at_end: whether the last row, the last column of ``x`` is the border of the scene.
         """
         raise NotImplementedError(f"{self.card.name} has no denoiser")
 
-    def posterior(self, y: Tensor, operator: Operator, variance: Tensor, usable: Tensor) -> Moments:
-        """Posterior moments of the images that explain ``y``; needs the capability "posterior".
+    def posterior(self, data: Observation, stride: int = 1) -> Moments:
+        """Posterior moments of the images that explain the data; needs the capability "posterior".
 
         Args:
-            y: observation (n, band, rows, cols), generator units.
-            operator: forward operator, acting in generator units.
-            variance: noise variance of every observed pixel, shape of y.
-            usable: bool, shape of y; False pixels are ignored.
+            data: what was observed.
+            stride: windows start at every ``stride``-th low-resolution pixel; more is faster and less accurate.
         """
         raise NotImplementedError(f"{self.card.name} has no closed-form posterior")
 
-    def encode(self, y: Tensor, operator: Operator, variance: Tensor) -> dict[str, Tensor]:
-        """Good latents to start a search for ``y`` from; needs the capability "encode"."""
+    def evidence(self, data: Observation) -> Tensor:
+        """Mean log evidence per datum, (n,); compares noise levels and gains. Needs "posterior"."""
+        raise NotImplementedError(f"{self.card.name} has no closed-form evidence")
+
+    def encode(self, data: Observation) -> dict[str, Tensor]:
+        """Latents to start a search from: discrete choices from the data, the rest zero; needs "encode"."""
         raise NotImplementedError(f"{self.card.name} has no encoder")
 
     def context(self, operator: Operator) -> int:
-        """Low-resolution pixels of context to each side beyond which data no longer changes a pixel's posterior."""
+        """Low-resolution pixels to each side beyond which data no longer changes a pixel's posterior."""
         return 8
+
+    def alignment(self, operator: Operator) -> int:
+        """Tiles must start at multiples of this many low-resolution pixels."""
+        return 1
 
 
 class Family(Protocol):
     """A generator family: how to rebuild a generator from a weights file, and how to train one."""
 
     name: str
+    train_options: Mapping[str, str]
+
+    def train(self, options: Mapping[str, str], progress: Callable[[int, int], None] | None) -> Path:
+        """Train a generator and register it; options are those of ``train_options`` (name to help).
+
+        Raises:
+            UsageError: an option is missing or impossible.
+        """
 
     def build(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: GeneratorCard) -> Generator:
         """Rebuild from tensors and the configuration in the header.

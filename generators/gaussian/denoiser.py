@@ -1,0 +1,73 @@
+"""The mixture's denoiser E[x0 | x0 + sigma n] on windows, as a handful of matrix products.
+
+With ``D = r + sigma^2`` and ``S + sigma^2 = L L^T + D``, the matrix inversion lemma gives both the evidence of every
+component and the shrinkage, at the cost of one (coefficients x rank) product per component.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .closed import CHUNK_BYTES
+
+
+class Denoiser:
+    """Denoise windows at one noise level.
+
+    Args:
+        weight: (k,) mixture weights.
+        mean: (k, d) component means, cosine coefficients.
+        directions: (k, d, r).
+        remainder: (k, d) variances.
+        sigma: noise level.
+        top: components kept per window.
+    """
+
+    def __init__(
+        self, weight: Tensor, mean: Tensor, directions: Tensor, remainder: Tensor, sigma: float, top: int
+    ) -> None:
+        self.sigma2, self.top = sigma**2, min(top, len(weight))
+        diagonal = remainder.double() + sigma**2  # (k, d)
+        scaled = directions.double() / diagonal[..., None]  # (k, d, r)
+        inner = directions.double().transpose(1, 2) @ scaled
+        inner.diagonal(dim1=1, dim2=2).add_(1.0)
+        factor = torch.linalg.cholesky(inner)
+        project = torch.linalg.solve_triangular(factor, scaled.transpose(1, 2), upper=False).transpose(1, 2)
+        log_det = diagonal.log().sum(1) + 2 * factor.diagonal(dim1=1, dim2=2).log().sum(1)
+        offset = torch.einsum("kd,kdr->kr", mean.double(), project)
+        constant = (mean.double().square() / diagonal).sum(1)
+
+        k, d, r = project.shape
+        dtype = mean.dtype
+        self.components, self.rank = k, r
+        self.project = project.to(dtype)  # (k, d, r)
+        self.flat_project = project.permute(1, 0, 2).reshape(d, k * r).to(dtype)
+        self.offset = offset.to(dtype)  # (k, r)
+        self.inverse = (1 / diagonal).to(dtype)  # (k, d)
+        self.linear = (mean.double() / diagonal).to(dtype)  # (k, d)
+        self.mean = mean
+        self.log_weight = (weight.double().log() - 0.5 * (log_det + constant)).to(dtype)
+
+    def log_evidence(self, c: Tensor) -> Tensor:
+        """Log joint weight of component and window up to a constant, (n, k), for coefficients (n, d)."""
+        rows = max(1, CHUNK_BYTES // (4 * self.components * self.rank))
+        parts = []
+        for chunk in c.split(rows):
+            b = (chunk @ self.flat_project).view(-1, self.components, self.rank) - self.offset
+            quadratic = chunk.square() @ self.inverse.T - 2 * (chunk @ self.linear.T)
+            parts.append(self.log_weight - 0.5 * (quadratic - b.square().sum(2)))
+        return torch.cat(parts)
+
+    def __call__(self, c: Tensor) -> Tensor:
+        """Denoised coefficients (n, d); differentiable, including the component weights."""
+        score, index = self.log_evidence(c).topk(self.top, 1)
+        weight = torch.softmax(score, 1)
+        shrink = torch.zeros_like(c)
+        for k in index.unique().tolist():
+            rows, column = (index == k).nonzero(as_tuple=True)
+            centred = c[rows] - self.mean[k]
+            b = centred @ self.project[k]
+            residual = centred * self.inverse[k] - b @ self.project[k].T  # (S + sigma^2)^-1 (c - m)
+            shrink = shrink.index_add(0, rows, weight[rows, column, None] * residual)
+        return c - self.sigma2 * shrink

@@ -1,0 +1,385 @@
+"""Mixture of low-rank Gaussians on windows: the prior of fields that continue (satellite, sky, cells, brain).
+
+A window of ``side`` x ``side`` pixels is, in the cosine basis, one of K Gaussians ``N(m_k, L_k L_k^T + diag(r_k))``: a few
+directions ``L_k`` (edges, blobs, textures) and a remainder ``r_k`` that is stationary. The level of a window (its first
+coefficient) is nearly free, so an offset of the instrument does not matter. Images of any size are explained by the
+windows of all offsets, each with its exact posterior, blended with their precision as weight.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gensr.errors import SearchError
+from gensr.generator import Capability, Generator, GeneratorCard, Moments, Observation
+from gensr.latent import Latents, LatentSpec, LatentTensor
+from gensr.operators import Operator
+
+from .basis import cosine_matrix, inside
+from .closed import WindowMoments, WindowPosterior, window_matrix
+from .denoiser import Denoiser
+from .windows import cut, paste, starts
+
+LEVEL_DEVIATION = 2.0
+"""Prior standard deviation of the level of a window, generator units: about flat over the value range."""
+LEVEL_MEAN = 0.5
+TOP = 3
+MOST_DATA = 64
+"""Windows shrink until they hold at most this many data, which bounds the cost at small factors."""
+FLOOR = 1e-4
+"""Smallest noise deviation assumed in a window, generator units: below it single precision decides, not data."""
+FILL_PASSES = 2
+CACHED = 24
+
+
+@dataclass(frozen=True)
+class MixtureParameters:
+    """Weights (k,), means (k, d), directions (k, d, r), remainders (k, d), float32, cosine coefficients with level."""
+
+    side: int
+    weight: Tensor
+    mean: Tensor
+    directions: Tensor
+    remainder: Tensor
+
+    @staticmethod
+    def with_level(
+        side: int, weight: Tensor, mean: Tensor, directions: Tensor, remainder: Tensor, level: float = LEVEL_DEVIATION
+    ) -> MixtureParameters:
+        """Add the nearly free level coefficient to parameters of the other ``side^2 - 1`` coefficients."""
+        k, _, r = directions.shape
+        first = torch.full((k, 1), LEVEL_MEAN * side)
+        return MixtureParameters(
+            side,
+            weight.float() / weight.float().sum(),
+            torch.cat([first, mean.float()], 1),
+            torch.cat([torch.zeros(k, 1, r), directions.float()], 1),
+            torch.cat([torch.full((k, 1), (level * side) ** 2), remainder.float()], 1),
+        )
+
+    def to(self, device: str) -> MixtureParameters:
+        """A copy on a device."""
+        tensors = (t.to(device) for t in (self.weight, self.mean, self.directions, self.remainder))
+        return MixtureParameters(self.side, *tensors)
+
+
+class Mixture(Generator):
+    """See the module text.
+
+    Args:
+        parameters: the mixture.
+        card: its card; ``bands`` is 1, bands are processed one by one.
+        device: where tensors live.
+    """
+
+    capabilities: frozenset[Capability] = frozenset({"denoise", "posterior", "encode"})
+
+    def __init__(self, parameters: MixtureParameters, card: GeneratorCard, device: str = "cpu") -> None:
+        self.parameters, self.card, self.device = parameters.to(device), card, device
+        self.side = parameters.side
+        self.hop = max(1, self.side // 3)
+        if len(parameters.weight) == 1:
+            self.capabilities = self.capabilities | {"linear"}
+        # Pure caches: matrices that depend on the arguments alone.
+        self._posteriors: OrderedDict[str, WindowPosterior] = OrderedDict()
+        self._denoisers: OrderedDict[float, Denoiser] = OrderedDict()
+        self._priors: OrderedDict[int, WindowMoments] = OrderedDict()
+
+    def to(self, device: str) -> Mixture:
+        """See `Generator.to`."""
+        return Mixture(self.parameters, self.card, device)
+
+    # Prior and latents
+
+    def prior(self, window: int) -> WindowMoments:
+        """Exact prior moments of a ``window`` x ``window`` piece, float64 on the CPU."""
+        if window not in self._priors:
+            p = self.parameters.to("cpu")
+            basis = cosine_matrix(self.side)[:, inside(self.side, window)].T  # (window^2, d)
+            spread = basis @ p.directions.double()  # (k, window^2, r)
+            covariance = spread @ spread.transpose(1, 2) + (basis * p.remainder.double()[:, None]) @ basis.T
+            self._priors[window] = WindowMoments(p.weight.double(), p.mean.double() @ basis.T, covariance)
+            while len(self._priors) > 2:
+                self._priors.popitem(last=False)
+        return self._priors[window]
+
+    def _raster(self, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        if min(shape) < 1:
+            raise SearchError(f"{self.card.name} cannot make an image of {shape}")
+        step = max(1, self.side // 2)
+        padded = tuple(max(s, self.side) for s in shape)
+        return starts(padded[0], self.side, step), starts(padded[1], self.side, step)
+
+    def latents(self, shape: tuple[int, int]) -> LatentSpec:
+        """See `Generator.latents`: per window ``directions``, ``remainder`` and a discrete ``component``."""
+        rows, cols = self._raster(shape)
+        lead = (len(rows), len(cols))
+        _, d, r = self.parameters.directions.shape
+        return LatentSpec(
+            (
+                LatentTensor("directions", (*lead, r)),
+                LatentTensor("remainder", (*lead, d)),
+                LatentTensor("component", lead, searched=False),
+            )
+        )
+
+    def _component(self, latent: Tensor) -> Tensor:
+        uniform = torch.special.ndtr(latent.double())
+        edges = self.parameters.weight.double().cumsum(0)
+        return torch.searchsorted(edges, uniform.contiguous()).clamp(max=len(edges) - 1)
+
+    def synthesize(self, latents: Latents, shape: tuple[int, int]) -> Tensor:
+        """See `Generator.synthesize`. One window is an exact draw; larger fields blend overlapping windows."""
+        p = self.parameters
+        rows, cols = self._raster(shape)
+        k = self._component(latents["component"])  # (n, gr, gc)
+        z, e = latents["directions"], latents["remainder"]
+        coefficients = (p.directions.to(z)[k] @ z[..., None])[..., 0] + p.remainder.to(z)[k].sqrt() * e
+        basis = cosine_matrix(self.side).to(z)
+        random = coefficients @ basis  # (n, gr, gc, d)
+        fixed = p.mean.to(z)[k] @ basis
+        padded = (max(shape[0], self.side), max(shape[1], self.side))
+        if len(rows) == len(cols) == 1:
+            image = (random + fixed).reshape(-1, 1, *padded)
+        else:
+            taper = self._taper().to(z)
+            energy = paste(taper.square().expand_as(random), rows, cols, self.side, padded)
+            # Squared weights sum to one for the random part, which keeps its variance, and weigh the means.
+            varied = paste(taper * random, rows, cols, self.side, padded) / energy.sqrt()
+            means = paste(taper.square() * fixed, rows, cols, self.side, padded) / energy
+            image = (varied + means)[:, None]
+        return image[..., : shape[0], : shape[1]]
+
+    def _taper(self) -> Tensor:
+        line = torch.sin(math.pi * (torch.arange(self.side) + 0.5) / self.side)
+        return torch.outer(line, line).flatten()
+
+    # Closed form
+
+    def window(self, operator: Operator) -> int:
+        """High-resolution side of the windows used under an operator.
+
+        Raises:
+            SearchError: if not even two low-resolution pixels fit.
+        """
+        fy, fx = operator.factor
+        unit = math.lcm(fy, fx)
+        fitting = [w for w in range(unit, self.side + 1, unit)]
+        if not fitting or self.side < 2 * max(fy, fx):
+            raise SearchError(
+                f"{self.card.name} explains windows of {self.side} pixels, too small for factor {max(fy, fx)}; "
+                f"use factor {self.side // 2} or less"
+            )
+        small = [w for w in fitting if (w // fy) * (w // fx) <= MOST_DATA]
+        return max(small) if small else fitting[0]
+
+    def context(self, operator: Operator) -> int:
+        """See `Generator.context`."""
+        return (FILL_PASSES - 1) * 2 + 2 * (self.window(operator) // min(operator.factor))
+
+    def alignment(self, operator: Operator) -> int:
+        """See `Generator.alignment`."""
+        return math.lcm(*(self.hop // math.gcd(self.hop, f) for f in operator.factor))
+
+    def _solver(self, operator: Operator, window: int, variance: float) -> WindowPosterior:
+        key = json.dumps([operator.describe(), window, variance], sort_keys=True)
+        if key not in self._posteriors:
+            matrix, lost = window_matrix(operator, window)
+            prior = self.prior(window)
+            inner = prior.covariance.diagonal(dim1=1, dim2=2).mean() - prior.covariance.mean()
+            noise = torch.full_like(lost, max(variance, FLOOR**2)) + lost.square() * inner
+            self._posteriors[key] = WindowPosterior(prior, matrix, noise, TOP, self.device)
+        self._posteriors.move_to_end(key)
+        while len(self._posteriors) > CACHED:
+            self._posteriors.popitem(last=False)
+        return self._posteriors[key]
+
+    def _windows(self, data: Observation, stride: int) -> tuple[Tensor, Tensor, int, tuple[int, int]]:
+        if not data.operator.local:
+            raise SearchError(f"{self.card.name} has no closed form for an operator that is not local; use guided draws")
+        fy, fx = data.operator.factor
+        window = self.window(data.operator)
+        ny, nx = window // fy, window // fx
+        h, w = data.y.shape[-2:]
+        return starts(h, ny, stride, data.at_end[0]), starts(w, nx, stride, data.at_end[1]), window, (ny, nx)
+
+    def posterior(self, data: Observation, stride: int = 1) -> Moments:
+        """See `Generator.posterior`: exact per window, blended by precision over all windows that hold a pixel.
+
+        Data that are not usable are filled from the posterior itself and solved for again.
+        """
+        small = self._pad(data)
+        if small is not None:
+            moments = self.posterior(small, stride)
+            h, w = data.shape
+            return Moments(moments.mean[..., :h, :w], moments.variance[..., :h, :w])
+        if bool(data.usable.all()):
+            return self._moments(data, data.y, stride)
+        y = fill(data.y, data.usable)
+        for _ in range(FILL_PASSES):
+            moments = self._moments(data, y, stride)
+            y = torch.where(data.usable, data.y, data.operator.forward(moments.mean))
+        return self._moments(data, y, stride)
+
+    def _pad(self, data: Observation) -> Observation | None:
+        fy, fx = data.operator.factor
+        window = self.window(data.operator)
+        h, w = data.y.shape[-2:]
+        down, right = max(0, window // fy - h), max(0, window // fx - w)
+        if not (down or right):
+            return None
+
+        def grow(x: Tensor) -> Tensor:
+            x = torch.cat([x, x[..., -1:, :].expand(*x.shape[:-2], down, x.shape[-1])], -2)
+            return torch.cat([x, x[..., -1:].expand(*x.shape[:-1], right)], -1)
+
+        return Observation(grow(data.y), data.operator, grow(data.variance), grow(data.usable), data.at_end)
+
+    def _moments(self, data: Observation, y: Tensor, stride: int) -> Moments:
+        rows, cols, window, (ny, nx) = self._windows(data, stride)
+        fy, fx = data.operator.factor
+        flat = y.reshape(-1, *y.shape[-2:])  # (n*band, h, w)
+        variance = data.variance.reshape_as(flat)
+        cells = cut_rectangle(flat, rows, cols, ny, nx)  # (n, gr, gc, m)
+        shape = cells.shape
+        mean = flat.new_empty(*shape[:3], window * window)
+        spread = torch.empty_like(mean)
+        level, which = noise_levels(cut_rectangle(variance, rows, cols, ny, nx).mean(-1))
+        for i, value in enumerate(level):
+            chosen = which == i
+            solver = self._solver(data.operator, window, value)
+            mean[chosen], spread[chosen] = solver.moments(cells[chosen])
+        precision = 1 / spread
+        hr_rows, hr_cols = rows * fy, cols * fx
+        size = data.shape
+        weight = paste(precision, hr_rows, hr_cols, window, size)
+        total = paste(precision * mean, hr_rows, hr_cols, window, size)
+        count = paste(torch.ones_like(precision), hr_rows, hr_cols, window, size)
+        covered = count > 0
+        weight = torch.where(covered, weight, torch.ones_like(weight))
+        out = (*data.y.shape[:2], *size)
+        return Moments((total / weight).reshape(out), torch.where(covered, count / weight, count + 1).reshape(out))
+
+    def evidence(self, data: Observation) -> Tensor:
+        """See `Generator.evidence`; windows side by side, so that data are counted once."""
+        _, _, window, (ny, nx) = self._windows(data, 1)
+        h, w = data.y.shape[-2:]
+        rows, cols = torch.arange(0, h - ny + 1, ny), torch.arange(0, w - nx + 1, nx)
+        scores = []
+        for y, variance in zip(data.y.flatten(1, 1), data.variance, strict=True):
+            cells = cut_rectangle(y, rows, cols, ny, nx).flatten(0, 2)
+            solver = self._solver(data.operator, window, float(variance.mean()))
+            scores.append((solver.log_evidence(cells).logsumexp(1) + solver.log_constant).mean() / (ny * nx))
+        return torch.stack(scores)
+
+    def encode(self, data: Observation) -> dict[str, Tensor]:
+        """See `Generator.encode`: the likeliest component of every window, everything else at the prior mean."""
+        spec = self.latents(data.shape)
+        n = len(data.y)
+        latents = {t.name: data.y.new_zeros(n, *t.shape) for t in spec.tensors}
+        padded = self._pad(data) or data
+        fy, fx = data.operator.factor
+        _, _, window, (ny, nx) = self._windows(padded, 1)
+        rows, cols = self._raster(data.shape)
+        h, w = padded.y.shape[-2:]
+        solver = self._solver(data.operator, window, float(data.variance.mean()))
+        near_r, near_c = (rows // fy).clamp(max=h - ny), (cols // fx).clamp(max=w - nx)
+        cells = cut_rectangle(padded.y[:, 0], near_r, near_c, ny, nx)
+        best = solver.log_evidence(cells.flatten(0, 2)).argmax(1).view(cells.shape[:3])
+        edges = torch.cat([self.parameters.weight.new_zeros(1), self.parameters.weight.cumsum(0)]).double()
+        middle = (0.5 * (edges[:-1] + edges[1:])).clamp(1e-12, 1 - 1e-12)
+        latents["component"] = torch.special.ndtri(middle)[best].to(data.y.dtype)
+        return latents
+
+    # Denoiser
+
+    def denoise(self, x: Tensor, sigma: Tensor, at_end: tuple[bool, bool] = (True, True)) -> Tensor:
+        """See `Generator.denoise`: exact on one window, overlapping windows averaged on larger images."""
+        n, bands, h, w = x.shape
+        side = self.side
+        down, right = max(0, side - h), max(0, side - w)
+        wide = reflect(x, down, right).reshape(n * bands, h + down, w + right)
+        rows = starts(h + down, side, self.hop, at_end[0])
+        cols = starts(w + right, side, self.hop, at_end[1])
+        basis = cosine_matrix(side).to(x)
+        coefficients = cut(wide, rows, cols, side) @ basis.T
+        level = sigma.repeat_interleave(bands)
+        parts = torch.empty_like(coefficients) if not coefficients.requires_grad else torch.zeros_like(coefficients)
+        for value in level.unique().tolist():
+            chosen = (level == value).nonzero()[:, 0]
+            clean = self._denoiser(value, x.dtype)(coefficients[chosen].flatten(0, 2)) @ basis
+            parts = parts.index_copy(0, chosen, clean.reshape(len(chosen), *coefficients.shape[1:]))
+        taper = self._taper().to(x).clamp(min=1e-3)
+        ones = taper.expand_as(parts)
+        blend = paste(parts * ones, rows, cols, side, (h + down, w + right))
+        weight = paste(ones, rows, cols, side, (h + down, w + right))
+        return torch.where(weight > 0, blend / weight.clamp(min=1e-6), wide)[:, :h, :w].reshape(x.shape)
+
+    def _denoiser(self, sigma: float, dtype: torch.dtype) -> Denoiser:
+        key = sigma if dtype == torch.float32 else -sigma
+        if key not in self._denoisers:
+            p = self.parameters
+            self._denoisers[key] = Denoiser(
+                p.weight.to(dtype), p.mean.to(dtype), p.directions.to(dtype), p.remainder.to(dtype), sigma, TOP
+            )
+        self._denoisers.move_to_end(key)
+        while len(self._denoisers) > 2 * CACHED:
+            self._denoisers.popitem(last=False)
+        return self._denoisers[key]
+
+    def config(self) -> dict[str, Any]:
+        """What `build` needs beside the tensors."""
+        return {"form": "mixture", "side": self.side}
+
+
+def cut_rectangle(image: Tensor, rows: Tensor, cols: Tensor, height: int, width: int) -> Tensor:
+    """Like `cut` for windows of ``height`` x ``width``."""
+    r = rows.to(image.device)[:, None] + torch.arange(height, device=image.device)
+    c = cols.to(image.device)[:, None] + torch.arange(width, device=image.device)
+    return image[:, r[:, None, :, None], c[None, :, None, :]].flatten(3)
+
+
+def noise_levels(variance: Tensor) -> tuple[list[float], Tensor]:
+    """Group variances into few levels: their exact value if all agree, else steps of a factor of the square root of 2.
+
+    Returns:
+        The levels, and for every element the index of its level.
+    """
+    low, high = float(variance.min()), float(variance.max())
+    if high <= low * (1 + 1e-6) + 1e-30:
+        return [low], torch.zeros_like(variance, dtype=torch.long)
+    step = (2 * variance.clamp(min=FLOOR**2).log2()).round()
+    values, which = step.unique(return_inverse=True)
+    return [2.0 ** (v / 2) for v in values.tolist()], which
+
+
+def reflect(x: Tensor, down: int, right: int) -> Tensor:
+    """Continue an image by reflection beyond its end, as often as needed."""
+    h, w = x.shape[-2:]
+    r, c = torch.arange(h + down) % (2 * h), torch.arange(w + right) % (2 * w)
+    r, c = torch.where(r >= h, 2 * h - 1 - r, r), torch.where(c >= w, 2 * w - 1 - c, c)
+    return x[..., r, :][..., c]
+
+
+def fill(y: Tensor, usable: Tensor) -> Tensor:
+    """Replace pixels that are not usable by the mean of usable neighbours, ring by ring; 0.5 where there are none."""
+    kernel = y.new_ones(1, 1, 3, 3)
+    shape = y.shape
+    known = usable.reshape(-1, 1, *shape[-2:]).to(y.dtype)
+    value = torch.where(usable, y, torch.zeros_like(y)).reshape_as(known)
+    for _ in range(12):
+        if bool((known > 0).all()):
+            break
+        count = torch.nn.functional.conv2d(known, kernel, padding=1)
+        total = torch.nn.functional.conv2d(value * known, kernel, padding=1)
+        fresh = (known == 0) & (count > 0)
+        value = torch.where(fresh, total / count.clamp(min=1), value)
+        known = torch.where(fresh, torch.ones_like(known), known)
+    return torch.where(known > 0, value, torch.full_like(value, LEVEL_MEAN)).reshape(shape)

@@ -1,0 +1,157 @@
+"""Reading and writing weights as data: safetensors with configuration, card and digest in the header.
+
+A weights file is never executed. A pickle or a zip of pickles is refused by name; a flipped bit fails the digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from gensr import registry
+from gensr.errors import WeightsError
+from gensr.generator import Generator, GeneratorCard
+
+LIMIT = 2 << 30
+"""Largest weights file that is opened, bytes."""
+KEY = "gensr"
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Contents of a weights file, digest checked."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    config: dict[str, Any]
+    card: GeneratorCard
+    digest: str
+
+
+def _digest(tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+    hasher = hashlib.sha256(json.dumps([config, card], sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        hasher.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        hasher.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return hasher.hexdigest()
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: GeneratorCard) -> str:
+    """Write a weights file under a temporary name, then rename it.
+
+    Args:
+        path: ends with ``.safetensors``.
+        tensors: stored with the dtype they have.
+        config: what the family needs to rebuild the generator; JSON-able.
+        card: goes into the header.
+
+    Returns:
+        The digest.
+    """
+    cpu = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    plain = json.loads(json.dumps(card.to_dict()))
+    digest = _digest(cpu, config, plain)
+    header = json.dumps({"config": config, "card": plain, "digest": digest})
+    partial = path.with_name(f".{path.name}.partial")
+    save_file(cpu, partial, metadata={KEY: header})
+    os.replace(partial, path)
+    return digest
+
+
+def _refuse_foreign(path: Path) -> None:
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            head = stream.read(9)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    if head[:1] == b"\x80" or head[:2] == b"PK" or head[:4] in (b"\x93NUM", b"\x89HDF"):
+        raise WeightsError(f"{path}: a pickle, zip or array file, which gensr never executes; convert it to safetensors")
+    if size > LIMIT:
+        raise WeightsError(f"{path}: {size} bytes is over the limit of {LIMIT}; it is no gensr weights file")
+    if len(head) < 9 or head[8:9] != b"{" or int.from_bytes(head[:8], "little") > size:
+        raise WeightsError(f"{path}: not a safetensors file; give the .safetensors file of a gensr generator")
+
+
+def read(path: Path) -> Weights:
+    """Read and check a weights file.
+
+    Raises:
+        WeightsError: missing, foreign, damaged or not a gensr file.
+    """
+    _refuse_foreign(path)
+    try:
+        with safe_open(path, framework="pt", device="cpu") as stream:
+            metadata = stream.metadata() or {}
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: damaged safetensors file ({error}); fetch it again") from error
+    if KEY not in metadata:
+        raise WeightsError(f"{path}: no gensr header; it was written by another program, convert it first")
+    try:
+        header = json.loads(metadata[KEY])
+        config, plain, digest = header["config"], header["card"], header["digest"]
+        known = {f.name for f in fields(GeneratorCard)}
+        card = GeneratorCard(**{k: tuple(v) if k == "value_range" else v for k, v in plain.items() if k in known})
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: unreadable gensr header ({error}); fetch it again") from error
+    if _digest(tensors, config, plain) != digest:
+        raise WeightsError(f"{path}: digest mismatch, the file is damaged or was changed; fetch it again")
+    return Weights(path, tensors, config, card, digest)
+
+
+def user_folder() -> Path:
+    """Where generators trained by the user are kept: ``$GENSR_HOME`` or ``~/.local/share/gensr``."""
+    home = os.environ.get("GENSR_HOME")
+    return Path(home) if home else Path.home() / ".local" / "share" / "gensr"
+
+
+def available() -> dict[str, Path]:
+    """Name to file of every installed generator; the user's own come last and do not replace shipped ones."""
+    found: dict[str, Path] = {}
+    for folder in [*registry.weight_folders(), user_folder()]:
+        if folder.is_dir():
+            for path in sorted(folder.glob(f"*{SUFFIX}")):
+                found.setdefault(path.name.removesuffix(SUFFIX), path)
+    return found
+
+
+def find(name: str) -> Path:
+    """File of a generator given by name or path.
+
+    Raises:
+        WeightsError: if there is none; the message lists what is installed.
+    """
+    known = available()
+    if name in known:
+        return known[name]
+    if name.endswith(SUFFIX) or os.sep in name:
+        path = Path(name)
+        if path.is_file():
+            return path
+        raise WeightsError(f"{name}: no such weights file; installed generators: {', '.join(sorted(known))}")
+    raise WeightsError(f"generator {name!r} is not installed; installed: {', '.join(sorted(known)) or 'none'}")
+
+
+def load(name: str) -> tuple[Generator, Weights]:
+    """Rebuild a generator by name or path.
+
+    Raises:
+        WeightsError: see `find` and `read`.
+        PluginError: the family that the card names is not installed.
+    """
+    weights = read(find(name))
+    family = registry.family(weights.card.family)
+    return family.build(weights.tensors, weights.config, weights.card), weights
