@@ -1,0 +1,8 @@
+"""``python -m gensr``."""
+
+import sys
+
+from gensr.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

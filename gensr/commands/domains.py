@@ -1,0 +1,59 @@
+"""What the commands share about domains and their options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from gensr import registry
+
+if TYPE_CHECKING:
+    from gensr.domain import Domain
+
+
+def option_names() -> dict[str, list[str]]:
+    """Options of every domain that ships a configuration file, read without importing the domain."""
+    found = {}
+    for name in registry.names("conf"):
+        folder = files(registry.load("conf", name)).joinpath("domain")
+        if not folder.is_dir():
+            continue
+        for entry in sorted(folder.iterdir(), key=lambda e: e.name):
+            if entry.name.endswith(".yaml") and entry.name != "auto.yaml":
+                keys = re.findall(r"(?m)^(\w+):", entry.read_text(encoding="utf-8"))
+                found[entry.name.removesuffix(".yaml")] = [k for k in keys if k not in ("name", "defaults")]
+    return found
+
+
+def domain_help() -> str:
+    """Options of the domains, one domain a line."""
+    return "\n".join(f"  {name:<11} {', '.join(keys) or 'none'}" for name, keys in option_names().items())
+
+
+def named_domain(node: Mapping[str, Any]) -> Domain | None:
+    """The domain that the configuration names, or None for ``auto``; options are checked if it does.
+
+    Raises:
+        PluginError: the domain cannot be loaded.
+        UsageError: it has no such option.
+    """
+    from gensr.config import options
+
+    if node["name"] == "auto":
+        return None
+    domain = registry.domain(str(node["name"]))
+    options(node, domain.defaults)
+    return domain
+
+
+def given_options(node: Mapping[str, Any], domain: Domain) -> dict[str, Any]:
+    """Options for the domain of one input.
+
+    Raises:
+        UsageError: it has no such option.
+    """
+    from gensr.config import options
+
+    return options(node, domain.defaults)

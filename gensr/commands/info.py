@@ -1,0 +1,141 @@
+"""``gensr info``: what was understood of a file, before anything is computed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gensr.commands.arguments import parse
+from gensr.commands.console import DONE, FAILED, USAGE, Console
+from gensr.commands.domains import domain_help, given_options, named_domain
+from gensr.errors import GensrError, UsageError
+from gensr.keys import KEYS, table
+
+if TYPE_CHECKING:
+    from gensr.config import InfoConfig
+    from gensr.domain import Scene
+    from gensr.inputs import Input
+
+FACTOR = (4, 4)
+"""Refinement for which the default operator is described."""
+
+HELP = """\
+usage: gensr info INPUT... [key=value...]
+
+Prints what gensr understands of files, folders or globs: format, grid, bands, units, invalid values, noise, and the
+operator and generator that upsample would use.
+
+keys:
+{keys}
+
+options of domains, as domain.KEY=VALUE:
+{domains}
+
+examples:
+  gensr info scene.tif
+  gensr info 'night/*.fits' format=json"""
+
+
+def run(argv: Sequence[str], console: Console) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments after ``info``.
+        console: where to speak.
+
+    Returns:
+        The exit code.
+    """
+    arguments = parse(argv, valued=["--config-dir"], keys=KEYS["info"])
+    if "--help" in arguments.switches:
+        console.say(HELP.format(keys=table("info"), domains=domain_help()))
+        return DONE
+    from gensr.config import InfoConfig, compose
+    from gensr.inputs import expand
+
+    config = compose("info", InfoConfig, arguments.pairs, arguments.valued.get("--config-dir"))
+    if not arguments.inputs:
+        raise UsageError("no input given; write gensr info INPUT... [key=value...]")
+    found = expand(arguments.inputs, named_domain(config.domain))
+    for note in found.notes:
+        console.note(note)
+    codes = [console.fail(error, text) for text, error in found.failed]
+    pages: list[dict[str, Any]] = []
+    for item in found.inputs:
+        with console.warnings(item.path):
+            try:
+                pages.append(_understand(item, config))
+            except Exception as error:  # one failed input never stops the others
+                codes.append(console.fail(error, item.path))
+                continue
+        if config.format == "text":
+            console.say(page(pages[-1]))
+    if config.format == "json":
+        from gensr.provenance import as_json
+
+        console.say(as_json({"inputs": pages}, indent=2))
+    if not codes:
+        return DONE
+    return USAGE if not pages and set(codes) == {USAGE} else FAILED
+
+
+def _understand(item: Input, config: InfoConfig) -> dict[str, Any]:
+    scene = item.domain.open(item.path, given_options(config.domain, item.domain))
+    try:
+        rows, cols = scene.grid.shape
+        size = f"{rows} x {cols} pixels, {scene.planes} plane(s), {len(scene.bands)} band(s)"
+        head = {"file": str(item.path), "domain": item.domain.name, "size": size}
+        return {**head, **scene.facts(), "upsample": _would_use(item, scene)}
+    finally:
+        scene.close()
+
+
+def _would_use(item: Input, scene: Scene) -> dict[str, Any]:
+    """Defaults of the domain for this scene; a refusal is a fact as well."""
+    domain = item.domain
+    found: dict[str, Any] = {}
+    try:
+        found[f"operator at x{FACTOR[0]}"] = domain.operator(scene, FACTOR).describe()
+        noise = domain.noise(scene)
+        found["noise"] = "estimated from the data" if noise is None else noise.describe()
+        found["generator"] = domain.generator(scene)
+    except GensrError as error:
+        found["refused"] = str(error)
+    return found
+
+
+def page(facts: Mapping[str, Any]) -> str:
+    """Facts of one input as indented lines; empty ones are left out.
+
+    >>> print(page({"file": "a.tif", "shape": [2, 3], "crs": None, "wcs": {"kind": "TAN"}}))
+    a.tif
+      shape  2, 3
+      wcs
+        kind  TAN
+    """
+    rest = {key: value for key, value in facts.items() if key != "file"}
+    return "\n".join([str(facts.get("file", "")), *_rows(rest, "  ")])
+
+
+def _rows(facts: Mapping[str, Any], pad: str) -> list[str]:
+    shown = {key: value for key, value in facts.items() if value not in (None, "", [], {}, ())}
+    width = max((len(key) for key, value in shown.items() if not isinstance(value, Mapping)), default=0)
+    lines = []
+    for key, value in shown.items():
+        if isinstance(value, Mapping):
+            lines += [f"{pad}{key}", *_rows(value, f"{pad}  ")]
+        else:
+            lines.append(f"{pad}{key:<{width}}  {_flat(value)}")
+    return lines
+
+
+def _flat(value: Any) -> str:  # noqa: ANN401
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, list | tuple):
+        nested = any(isinstance(v, list | tuple | Mapping) for v in value)
+        return json.dumps(value, default=str) if nested else ", ".join(_flat(v) for v in value)
+    return str(value)

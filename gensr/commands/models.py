@@ -1,0 +1,102 @@
+"""``gensr models``: which generators are installed, what their cards say, whether their files are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gensr.commands.arguments import nearest, parse
+from gensr.commands.console import DONE, FAILED, Console
+from gensr.commands.info import page
+from gensr.errors import UsageError
+from gensr.keys import KEYS
+
+if TYPE_CHECKING:
+    from gensr.weights import Weights
+
+HELP = """\
+usage: gensr models list                     installed generators
+       gensr models info NAME...             their cards: units, training data, licence, scores, bias
+       gensr models verify [NAME|FILE...]    check weights files against their digest; all if none is named
+
+A NAME may also be a .safetensors file. format=json prints JSON instead of text."""
+
+ACTIONS = ("list", "info", "verify")
+
+
+def run(argv: Sequence[str], console: Console) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments after ``models``.
+        console: where to speak.
+
+    Returns:
+        The exit code.
+    """
+    arguments = parse(argv, keys=KEYS["models"])
+    if "--help" in arguments.switches:
+        console.say(HELP)
+        return DONE
+    action, *names = arguments.inputs or ["list"]
+    if action not in ACTIONS:
+        raise UsageError(
+            f"unknown action {action!r}{nearest(action, ACTIONS) or ';'} write gensr models {'|'.join(ACTIONS)}"
+        )
+    form = _form(arguments.pairs)
+    from gensr import weights
+
+    if not names and action == "info":
+        raise UsageError(f"gensr models info needs a name; installed: {', '.join(sorted(weights.available()))}")
+    if names and action == "list":
+        raise UsageError(f"gensr models list takes no name; write gensr models info {names[0]}")
+    read, failed = _read(names or sorted(weights.available()), console)
+    if form == "json":
+        from gensr.provenance import as_json
+
+        console.say(as_json({"generators": [_summary(w) for w in read]}, indent=2))
+    elif action == "list":
+        console.say(_list(read))
+    else:
+        for found in read:
+            console.say(f"{found.path}: whole, sha256 {found.digest}" if action == "verify" else page(_summary(found)))
+    return FAILED if failed else DONE
+
+
+def _form(pairs: dict[str, str]) -> str:
+    for name, value in pairs.items():
+        if name != "format":
+            raise UsageError(f"unknown key {name!r}{nearest(name, ['format']) or ';'} keys: format")
+        KEYS["models"]["format"].check(value)
+    return pairs.get("format", "text")
+
+
+def _read(names: Sequence[str], console: Console) -> tuple[list[Weights], int]:
+    """Weights by name or path; a damaged file is one line, the others go on."""
+    from gensr import weights
+
+    read, failed = [], 0
+    for name in names:
+        try:
+            read.append(weights.read(weights.find(name)))
+        except Exception as error:  # one damaged file never hides the others
+            console.fail(error, name)
+            failed += 1
+    return read, failed
+
+
+def _summary(found: Weights) -> dict[str, object]:
+    size = Path(found.path).stat().st_size
+    return {"file": str(found.path), **found.card.to_dict(), "sha256": found.digest, "bytes": size}
+
+
+def _list(read: Sequence[Weights]) -> str:
+    if not read:
+        return "no generator is installed"
+    rows = [("name", "family", "domain", "bands", "MB", "licence")]
+    for found in read:
+        card, size = found.card, Path(found.path).stat().st_size / 1e6
+        rows.append((card.name, card.family, card.domain, str(card.bands), f"{size:.1f}", card.licence))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    return "\n".join("  ".join([*(f"{c:<{w}}" for c, w in zip(row, widths, strict=False)), row[-1]]) for row in rows)

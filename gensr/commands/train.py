@@ -1,0 +1,96 @@
+"""``gensr train``: hands ``key=value`` pairs to a generator family that can train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from gensr import registry
+from gensr.commands.arguments import nearest, parse
+from gensr.commands.console import DONE, Console
+from gensr.errors import UsageError
+from gensr.progress import Progress
+
+HELP = """\
+usage: gensr train generator=FAMILY key=value...
+
+Trains a generator and writes a .safetensors file with its card. Families that train, and their keys:
+{families}
+
+example:
+  gensr train generator=gaussian domain=microscopy data=crops/ output=nuclei.safetensors"""
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """A generator family that trains.
+
+    Attributes:
+        train_options: name to help of every option of `train`.
+    """
+
+    train_options: Mapping[str, str]
+
+    def train(self, options: Mapping[str, str], progress: Callable[[int, int], None] | None) -> Path:
+        """Train and write a weights file.
+
+        Args:
+            options: texts by name, names already checked.
+            progress: called with steps done and steps in all.
+
+        Raises:
+            UsageError: a missing option or an impossible value.
+        """
+
+
+def run(argv: Sequence[str], console: Console) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments after ``train``.
+        console: where to speak.
+
+    Returns:
+        The exit code.
+    """
+    arguments = parse(argv)
+    if "--help" in arguments.switches:
+        console.say(HELP.format(families=_families()))
+        return DONE
+    if arguments.inputs:
+        raise UsageError(f"{arguments.inputs[0]!r} is no key=value; write for example data={arguments.inputs[0]}")
+    options = dict(arguments.pairs)
+    name = options.pop("generator", "")
+    if not name:
+        raise UsageError(f"generator= is missing; families: {', '.join(registry.names('generators'))}")
+    trainer = _trainer(name)
+    for key in options:
+        if key not in trainer.train_options:
+            advice = nearest(key, trainer.train_options) or ";"
+            raise UsageError(f"unknown key {key!r}{advice} keys: generator, {', '.join(trainer.train_options)}")
+    with Progress(name, console.err, unit="steps") as progress:
+        path = trainer.train(options, progress)
+    console.say(f"wrote {path}; try gensr upsample INPUT generator={path}")
+    return DONE
+
+
+def _trainer(name: str) -> Trainer:
+    known = registry.names("generators")
+    if name not in known:
+        raise UsageError(
+            f"generator={name}: expected a family{nearest(name, known) or ';'} families: {', '.join(known)}"
+        )
+    family: object = registry.family(name)
+    if not isinstance(family, Trainer):
+        raise UsageError(f"generator={name}: this family cannot be trained with gensr; see its documentation")
+    return family
+
+
+def _families() -> str:
+    lines = []
+    for name in registry.names("generators"):
+        family: object = registry.family(name)
+        if isinstance(family, Trainer):
+            lines += [f"  {name}", *(f"    {f'{key}=':<12} {text}" for key, text in family.train_options.items())]
+    return "\n".join(lines) or "  none is installed"

@@ -1,0 +1,190 @@
+"""``gensr upsample``: every input through the one flow, each failure on its own line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gensr.commands.arguments import Arguments, nearest, parse
+from gensr.commands.console import DONE, FAILED, USAGE, Console
+from gensr.commands.domains import domain_help, given_options, named_domain
+from gensr.errors import OutputError, UsageError
+from gensr.keys import KEYS, table
+from gensr.progress import Progress
+
+if TYPE_CHECKING:
+    from gensr.config import UpsampleConfig
+    from gensr.inputs import Input
+    from gensr.upsample import Result
+
+UNDERSTOOD = "--i-understand"
+CONFIG_DIR = "--config-dir"
+
+HELP = """\
+usage: gensr upsample INPUT... [key=value...]
+
+Inputs are files, folders (every image in it), or globs (quoted or not; ** enters sub-folders). What holds "=" before
+the first path separator is a key; a file of that name that exists is an input, and so is everything after --.
+
+keys:
+{keys}
+
+options of domains, as domain.KEY=VALUE:
+{domains}
+
+  {config} DIR   a folder with presets of your own: DIR/search/mine.yaml is search=mine
+  {understood}   same as domain.understood=true: large factors on medical images, for research only
+
+examples:
+  gensr upsample scene.tif output=fine
+  gensr upsample a.nii.gz b.nii.gz factor=2 samples=16 search=posterior
+  gensr upsample field.fits operator=gaussian:sigma=0.8 noise=0.02 seed=7
+  gensr upsample stack.ome.tif domain.series=1 overwrite=true"""
+
+
+@dataclass
+class Tally:
+    """Counts of a run."""
+
+    done: int = 0
+    failed: int = 0
+    usage: int = 0
+
+    def code(self) -> int:
+        """Exit code: wrong usage only if nothing else happened."""
+        if not self.failed:
+            return DONE
+        return USAGE if self.usage == self.failed and not self.done else FAILED
+
+
+def run(argv: Sequence[str], console: Console) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments after ``upsample``.
+        console: where to speak.
+
+    Returns:
+        The exit code.
+    """
+    arguments = parse(argv, [UNDERSTOOD], [CONFIG_DIR], KEYS["upsample"])
+    if "--help" in arguments.switches:
+        console.say(
+            HELP.format(keys=table("upsample"), domains=domain_help(), config=CONFIG_DIR, understood=UNDERSTOOD)
+        )
+        return DONE
+    from gensr.config import UpsampleConfig, compose
+
+    config = compose("upsample", UpsampleConfig, arguments.pairs, arguments.valued.get(CONFIG_DIR))
+    if not arguments.inputs:
+        raise UsageError("no input given; write gensr upsample INPUT... [key=value...]")
+    _check_once(config)
+    return _all(arguments, config, console)
+
+
+def _check_once(config: UpsampleConfig) -> None:
+    """Find what is wrong for every input before the first is opened."""
+    from gensr import weights
+    from gensr.operators import parse_operator
+
+    if config.operator is not None:
+        parse_operator(config.operator, config.factor)
+    if config.generator is None:
+        return
+    known = weights.available()
+    if config.generator not in known and not Path(config.generator).exists():
+        advice = nearest(config.generator, known) or ";"
+        raise UsageError(
+            f"generator={config.generator}: no such generator or file{advice} installed: {', '.join(known)}"
+        )
+    weights.read(weights.find(config.generator))
+
+
+def _all(arguments: Arguments, config: UpsampleConfig, console: Console) -> int:
+    from gensr.inputs import expand
+
+    started, tally = time.monotonic(), Tally()
+    domain = named_domain(config.domain)
+    with console.warnings():
+        found = expand(arguments.inputs, domain)
+    for note in found.notes:
+        console.note(note)
+    for text, error in found.failed:
+        _failed(tally, console, error, text)
+    names: dict[Path, Path] = {}
+    for item in found.inputs:
+        with console.warnings(item.path):
+            try:
+                _claim_name(item, config, names)
+                console.say(_one(item, config, UNDERSTOOD in arguments.switches, console))
+                tally.done += 1
+            except Exception as error:  # one failed input never stops the others
+                _failed(tally, console, error, item.path)
+    console.say(f"{tally.done} done, {tally.failed} failed, {time.monotonic() - started:.1f} s")
+    return tally.code()
+
+
+def _failed(tally: Tally, console: Console, error: Exception, where: str | Path) -> None:
+    tally.failed += 1
+    tally.usage += console.fail(error, where) == USAGE
+
+
+def _claim_name(item: Input, config: UpsampleConfig, names: dict[Path, Path]) -> None:
+    """Refuse two inputs whose outputs would have one name."""
+    folder = Path(config.output) if config.output else item.path.parent
+    name = folder.absolute() / item.domain.stem(item.path)
+    if name in names:
+        raise OutputError(
+            f"its outputs would have the names of those of {names[name]}; give another output= for one of them"
+        )
+    names[name] = item.path
+
+
+def _one(item: Input, config: UpsampleConfig, understood: bool, console: Console) -> str:
+    """Process one input.
+
+    Returns:
+        The line that says what came out.
+    """
+    options = given_options(config.domain, item.domain)
+    if understood and "understood" in item.domain.defaults:
+        options["understood"] = True
+    from gensr.upsample import upsample
+
+    started = time.monotonic()
+    with Progress(item.path.name, console.err) as progress:
+        result = upsample(
+            item.path,
+            factor=config.factor,
+            domain=item.domain.name,
+            generator=config.generator,
+            operator=config.operator,
+            noise=None if config.noise is None else float(config.noise),
+            search=str(config.search["name"]),
+            samples=config.samples,
+            seed=config.seed,
+            device=config.device,
+            output=_output(item, config),
+            overwrite=config.overwrite,
+            resume=config.resume,
+            tile=config.tile,
+            batch=config.batch,
+            options=options,
+            progress=progress,
+        )
+    return _line(item.path, result, time.monotonic() - started)
+
+
+def _output(item: Input, config: UpsampleConfig) -> Path:
+    return Path(config.output).expanduser() if config.output else item.path.absolute().parent
+
+
+def _line(path: Path, result: Result, seconds: float) -> str:
+    consistency: Mapping[str, Any] = result.report.get("consistency", {})
+    facts = [f"{seconds:.1f} s"]
+    if consistency.get("rms") is not None:
+        facts.insert(0, f"residual {consistency['rms']:.2f} sigma")
+    return f"{path} -> {', '.join(str(f) for f in result.files)} ({', '.join(facts)})"

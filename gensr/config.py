@@ -1,0 +1,214 @@
+"""The configuration of a run: Hydra groups in, one checked dataclass out.
+
+Only the command line comes here; the library never needs Hydra, which is imported inside the functions. Third-party
+groups join through entry points ``gensr.conf``, a user's own through ``--config-dir``. Nothing of Hydra's run machinery
+is used: no run folder, no change of directory, no logging set-up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gensr import registry
+from gensr.commands.arguments import nearest
+from gensr.errors import UsageError
+from gensr.keys import KEYS, Key
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+NULLS = ("", "null", "none", "None", "~")
+"""Ways to write "not given"."""
+
+
+@dataclass
+class UpsampleConfig:
+    """What ``gensr upsample`` does; `gensr.upsample.upsample` explains the fields."""
+
+    domain: dict[str, Any] = field(default_factory=dict)
+    search: dict[str, Any] = field(default_factory=dict)
+    factor: int = 4
+    samples: int = 1
+    generator: str | None = None
+    operator: str | None = None
+    noise: str | None = None
+    seed: int = 0
+    output: str | None = None
+    overwrite: bool = False
+    resume: bool = False
+    device: str = "auto"
+    tile: int | None = None
+    batch: int | None = None
+
+
+@dataclass
+class InfoConfig:
+    """What ``gensr info`` does."""
+
+    domain: dict[str, Any] = field(default_factory=dict)
+    format: str = "text"
+
+
+Config = TypeVar("Config", UpsampleConfig, InfoConfig)
+SCHEMAS: Mapping[str, type[UpsampleConfig] | type[InfoConfig]] = {"upsample": UpsampleConfig, "info": InfoConfig}
+GROUPS = ("domain", "search")
+"""Keys that choose a file of a group and hold its content; the choice is kept as ``name``."""
+
+
+def compose(command: str, kind: type[Config], pairs: Mapping[str, str], folder: str | None = None) -> Config:
+    """Compose the configuration of a command.
+
+    Args:
+        command: ``upsample`` or ``info``.
+        kind: the command's dataclass.
+        pairs: ``key=value`` pairs of the command line.
+        folder: a folder with the user's own groups.
+
+    Raises:
+        UsageError: unknown key, value of the wrong type or out of range, unknown choice; the message names what is
+            accepted.
+    """
+    keys = KEYS[command]
+    for name in pairs:
+        _check_key(name, keys)
+    overrides: list[str] = [_override(name, text, keys) for name, text in pairs.items()]
+    config = kind(**_hydra(command, kind, [*_search_path(folder), *overrides], keys))
+    for name, key in keys.items():
+        if name not in GROUPS and name != "runtime":
+            key.check(getattr(config, name))
+    return config
+
+
+def options(node: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a domain that the user changed, checked by name.
+
+    Args:
+        node: the configuration node ``domain``.
+        defaults: options of the domain that reads the file.
+
+    Raises:
+        UsageError: an option that this domain does not have.
+    """
+    given = {name: value for name, value in node.items() if name != "name"}
+    for name in given:
+        if name not in defaults:
+            known = ", ".join(f"domain.{n}" for n in defaults) or "none"
+            raise UsageError(f"unknown key 'domain.{name}'{nearest(name, defaults)} options of this domain: {known}")
+    return {name: value for name, value in given.items() if value != defaults[name]}
+
+
+def scalar(text: str) -> Any:  # noqa: ANN401
+    """The value that a text stands for: nothing, a truth value, a number, a list in brackets, else the text.
+
+    >>> scalar("true"), scalar("-3"), scalar("0.5"), scalar("null"), scalar("[a, 1]"), scalar("red,green")
+    (True, -3, 0.5, None, ['a', 1], 'red,green')
+    """
+    if text in NULLS:
+        return None
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if text.startswith("[") and text.endswith("]"):
+        return [scalar(part.strip()) for part in text[1:-1].split(",") if part.strip()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _check_key(name: str, keys: Mapping[str, Key]) -> None:
+    head, dot, _ = name.partition(".")
+    if head in keys and (not dot or head in GROUPS):
+        return
+    raise UsageError(f"unknown key {name!r}{nearest(head, keys) or ';'} keys: {', '.join(keys)}")
+
+
+def _override(name: str, text: str, keys: Mapping[str, Key]) -> str:
+    head, dot, _ = name.partition(".")
+    if dot:
+        return f"++{name}={_literal(scalar(text))}"
+    if head == "domain" and text not in _shipped("domain"):
+        # A third-party domain need not bring a configuration file.
+        keys["domain"].check(text)
+        return f"++domain.name={_literal(text)}"
+    if keys[head].optional and text in NULLS:
+        return f"{name}=null"
+    return f"{name}={_literal(text)}"
+
+
+def _literal(value: Any) -> str:  # noqa: ANN401
+    """A value in the grammar of Hydra; texts are quoted, so that commas and brackets mean themselves."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return f"[{','.join(_literal(v) for v in value)}]"
+    if isinstance(value, str):
+        return str(QuotedString(value, Quote.single).with_quotes())
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _shipped(group: str) -> list[str]:
+    from importlib.resources import files
+
+    found = files("gensr.conf").joinpath(group).iterdir()
+    return sorted(entry.name.removesuffix(".yaml") for entry in found if entry.name.endswith(".yaml"))
+
+
+def _search_path(folder: str | None) -> list[str]:
+    places = [f"pkg://{registry.load('conf', n).__name__}" for n in registry.names("conf") if n != "gensr"]
+    if folder is not None:
+        path = Path(folder).expanduser().absolute()
+        if not path.is_dir():
+            raise UsageError(f"--config-dir {folder}: no such folder; give one that holds search/, domain/ or runtime/")
+        places.append(f"file://{path}")
+    return [f"hydra.searchpath={_literal(places)}"] if places else []
+
+
+def _hydra(command: str, kind: type[Any], overrides: list[str], keys: Mapping[str, Key]) -> dict[str, Any]:
+    from hydra import compose as compose_config
+    from hydra import initialize_config_module
+    from hydra.core.config_store import ConfigStore
+    from hydra.errors import HydraException, MissingConfigException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    ConfigStore.instance().store(f"{command}_schema", kind)
+    try:
+        with initialize_config_module("gensr.conf", version_base="1.3", job_name="gensr"):
+            node: DictConfig = compose_config(command, overrides=overrides)
+        plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    except MissingConfigException as error:
+        raise UsageError(_unknown_choice(str(error))) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UsageError(_wrong_value(error, overrides, keys)) from error
+    if not isinstance(plain, dict):
+        raise UsageError(f"the configuration of {command} is not a mapping; check the files of --config-dir")
+    return {f.name: plain[f.name] for f in fields(kind)}
+
+
+def _unknown_choice(text: str) -> str:
+    found = re.search(r"Could not (?:find|load) '(?:(.*?)/)?([^'/]*)'", text)
+    group, name = found.groups() if found else ("", "")
+    listed = re.search(r"Available options in '[^']*':\n((?:\t.*\n?)+)", text)
+    choices = listed.group(1).split() if listed else []
+    if not group or not choices:
+        return text.splitlines()[0]
+    return f"{group}={name}: expected {', '.join(choices)}{nearest(name, choices).rstrip('?')}"
+
+
+def _wrong_value(error: Exception, overrides: list[str], keys: Mapping[str, Key]) -> str:
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    text = str(cause).splitlines()[0]
+    found = re.search(r"full_key: (\S+)", str(cause))
+    name = found.group(1) if found else ""
+    given = next((o.partition("=")[2].strip("'") for o in overrides if o.lstrip("+").startswith(f"{name}=")), None)
+    if name in keys and given is not None:
+        return keys[name].refusal(given)
+    return f"{name}: {text}; check the files of --config-dir" if name else text

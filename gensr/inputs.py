@@ -1,0 +1,210 @@
+"""From what the user typed to files and the domain that reads each: files, folders, globs.
+
+One input that cannot be used never hides the others: its error is returned with its name.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gensr import registry
+from gensr.domain import Domain
+from gensr.errors import DomainError, FormatError, GensrError, PluginError
+
+MARKED = "_generated"
+_MAGIC = re.compile(r"[*?[]")
+_NAMED = 3
+"""File names that a note spells out."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file or folder and the domain that reads it."""
+
+    path: Path
+    domain: Domain
+
+
+@dataclass
+class Expansion:
+    """What a list of inputs came to.
+
+    Attributes:
+        inputs: to be processed, each once, in the order in which they were named.
+        failed: what was named and cannot be processed, with the reason.
+        notes: what was left out on purpose.
+    """
+
+    inputs: list[Input] = field(default_factory=list)
+    failed: list[tuple[str, Exception]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def guess(path: Path, domains: Iterable[Domain] | None = None) -> Domain:
+    """The domain that is surest of a file or folder.
+
+    Args:
+        path: a regular file or a folder.
+        domains: to ask; all that are installed if None.
+
+    Raises:
+        FormatError: no such file, or no domain recognises it.
+        DomainError: two domains are equally sure.
+        PluginError: the domain for such files cannot be loaded.
+    """
+    if not path.exists():
+        raise FormatError(f"{path}: no such file or folder; check the path")
+    if not (path.is_file() or path.is_dir()):
+        raise FormatError(f"{path}: is a device or pipe; give a regular file")
+    asked, broken = _installed() if domains is None else (list(domains), [])
+    scores = {domain.name: domain.sniff(path) for domain in asked}
+    best = max(scores.values(), default=0)
+    surest = [domain for domain in asked if scores[domain.name] == best]
+    if best > 0 and len(surest) == 1:
+        return surest[0]
+    if best > 0:
+        names = [domain.name for domain in surest]
+        raise DomainError(f"{path}: {' and '.join(names)} both read it; say which: domain={' or domain='.join(names)}")
+    return _by_name(path, asked, broken)
+
+
+def expand(texts: Sequence[str], domain: Domain | None = None, domains: Sequence[Domain] | None = None) -> Expansion:
+    """Files, folders and globs (``*``, ``?``, ``[...]``, ``**`` for sub-folders) to inputs with their domains.
+
+    Folders are not searched below themselves, except where a domain makes one input of a folder. In folders and globs,
+    outputs of earlier runs, hidden files and files that no domain recognises are left out with a note.
+
+    Args:
+        texts: what the user typed.
+        domain: the domain that the user named; None lets every input be guessed.
+        domains: the domains to ask; all that are installed if None.
+    """
+    asked = [domain] if domain is not None else _installed()[0] if domains is None else list(domains)
+    found = Expansion()
+    for text in texts:
+        try:
+            chosen, notes = _one(text, domain, asked)
+        except Exception as error:  # a plug-in may raise anything; the other inputs must not suffer
+            found.failed.append((text, error))
+            continue
+        found.notes += notes
+        for path in chosen:
+            try:
+                found.inputs.append(Input(path, domain or guess(path, None if domains is None else asked)))
+            except Exception as error:
+                found.failed.append((str(path), error))
+    unique = {os.path.realpath(item.path): item for item in reversed(found.inputs)}
+    found.inputs = list(reversed(unique.values()))
+    return found
+
+
+def _one(text: str, domain: Domain | None, asked: Sequence[Domain]) -> tuple[list[Path], list[str]]:
+    """Paths that one argument stands for, and notes."""
+    if "\0" in text or not text:
+        raise FormatError(f"{text!r}: is no file name; give a file, folder or glob")
+    path = Path(text).expanduser() if text.startswith("~") else Path(text)
+    if "://" in text and not path.exists():
+        raise FormatError(f"{text}: URLs are not opened; download the file and give its path")
+    if path.is_dir():
+        if MARKED in path.name:
+            return [path], [f"{path}: looks like an output of gensr; its detail is generated already"]
+        return _folder(path, asked)
+    if path.exists() or not _MAGIC.search(text):
+        marked = MARKED in path.name
+        return [path], [f"{path}: looks like an output of gensr; its detail is generated already"] if marked else []
+    return _glob(str(path), domain, asked)
+
+
+def _folder(folder: Path, asked: Sequence[Domain]) -> tuple[list[Path], list[str]]:
+    claimed: dict[Path, None] = {}
+    for domain in asked:
+        claimed.update(dict.fromkeys(domain.expand(folder)))
+    found = sorted(claimed, key=lambda p: (p != folder, str(p)))
+    kept, notes = _without_outputs(folder, [p for p in found if not p.name.startswith(".") or p == folder])
+    inside = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and MARKED not in p.name]
+    strange = [] if folder in claimed else sorted(set(inside) - set(found))
+    if not kept:
+        what = f"none of its {len(inside)} files is recognised" if inside else "holds no image file"
+        below = f"; for sub-folders write '{folder}/**'" if any(p.is_dir() for p in folder.iterdir()) else ""
+        raise FormatError(f"{folder}: {what}{below}; domains: {_list(asked)}")
+    return kept, notes + _unrecognised(folder, strange)
+
+
+def _glob(pattern: str, domain: Domain | None, asked: Sequence[Domain]) -> tuple[list[Path], list[str]]:
+    matches = [Path(m) for m in sorted(glob.glob(pattern, recursive=True))]
+    if not matches:
+        raise FormatError(f"{pattern}: no file matches; check the pattern and quote it")
+    whole = [p for p in matches if p.is_dir() and any(d.sniff(p) > 0 for d in asked)]
+    files = [p for p in matches if p.is_file() and not _covered(p, whole, asked)]
+    strange = [] if domain is not None else [p for p in files if not any(d.sniff(p) > 0 for d in asked)]
+    kept, notes = _without_outputs(Path(pattern), whole + [p for p in files if p not in set(strange)])
+    if not kept:
+        raise FormatError(
+            f"{pattern}: none of {len(matches)} matches is an image that a domain recognises: {_list(asked)}"
+        )
+    return sorted(kept), notes + _unrecognised(Path(pattern), strange)
+
+
+def _covered(path: Path, whole: Sequence[Path], asked: Sequence[Domain]) -> bool:
+    """Whether a file is part of a folder that is one input, for a domain that reads that folder."""
+    return path.parent in whole and any(d.sniff(path.parent) > 0 and d.sniff(path) > 0 for d in asked)
+
+
+def _without_outputs(place: Path, paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    outputs = [p for p in paths if MARKED in p.name or MARKED in p.parent.name]
+    notes = [f"{place}: left out {len(outputs)} outputs of earlier runs ({_few(outputs)})"] if outputs else []
+    return [p for p in paths if p not in set(outputs)], notes
+
+
+def _unrecognised(place: Path, strange: Sequence[Path]) -> list[str]:
+    return [f"{place}: left out {len(strange)} files that no domain recognises ({_few(strange)})"] if strange else []
+
+
+def _few(paths: Sequence[Path]) -> str:
+    more = "" if len(paths) <= _NAMED else ", ..."
+    return ", ".join(p.name for p in paths[:_NAMED]) + more
+
+
+def _list(domains: Sequence[Domain]) -> str:
+    return "; ".join(f"{d.name} ({' '.join(d.suffixes)})" for d in domains) or "none is installed"
+
+
+def _installed() -> tuple[list[Domain], list[PluginError]]:
+    """Domains that can be loaded, and why others cannot."""
+    found, broken = [], []
+    for name in registry.names("domains"):
+        try:
+            found.append(registry.domain(name))
+        except PluginError as error:
+            broken.append(error)
+            warnings.warn(str(error), stacklevel=2)
+    return found, broken
+
+
+def _by_name(path: Path, asked: Sequence[Domain], broken: Sequence[GensrError]) -> Domain:
+    """Whom a file that nobody recognises belongs to by its name, so that its reader can say what is wrong with it.
+
+    Raises:
+        FormatError: the name says nothing, or several domains use it.
+        PluginError: a domain that might read it cannot be loaded.
+    """
+    if path.is_file() and not path.stat().st_size:
+        raise FormatError(f"{path}: the file is empty; fetch it again")
+    named = [d for d in asked if path.is_file() and path.name.lower().endswith(d.suffixes)]
+    if len(named) == 1 and not broken:
+        return named[0]
+    if broken:
+        raise PluginError(f"{path}: no domain that can be loaded reads it; {broken[0]}")
+    if named:
+        names = " and ".join(d.name for d in named)
+        raise FormatError(
+            f"{path}: damaged, or not what its name says: {names} read such names but do not recognise the content; "
+            "check the file, or force a domain with domain="
+        )
+    raise FormatError(f"{path}: no domain recognises it; domains: {_list(asked)}")

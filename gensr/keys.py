@@ -1,0 +1,184 @@
+"""The keys of the command line, each with what it accepts: one table for help, checks, errors and completion."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gensr import registry
+from gensr.commands.arguments import nearest
+from gensr.errors import UsageError
+
+LARGEST_FACTOR = 64
+OPERATORS = ("area", "bicubic", "lanczos", "gaussian:sigma=", "mtf:", "psf:", "kspace", "kspace:window=hamming")
+"""Beginnings of operators, for completion."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key.
+
+    Attributes:
+        name: as it is written.
+        accepts: what its value may be, in words that follow "expected"; empty if ``choices`` says it all.
+        help: what it does.
+        good: whether a value of the right type lies in range.
+        choices: values to offer, in order; a function because plug-ins add to them.
+        optional: "null" and an empty value mean "not given".
+        files: its value is a path: "" no, "files" or "dirs".
+        default: as help shows it.
+    """
+
+    name: str
+    accepts: str
+    help: str
+    good: Callable[[Any], bool] = lambda value: True
+    choices: Callable[[], tuple[str, ...]] = tuple
+    optional: bool = False
+    files: str = ""
+    default: str = ""
+
+    def check(self, value: Any) -> None:  # noqa: ANN401
+        """Refuse a value out of range.
+
+        Raises:
+            UsageError: with key, value and what is accepted.
+        """
+        if value is None and self.optional:
+            return
+        if not (self.good(value) if self.accepts else value in self.choices()):
+            raise UsageError(self.refusal(value))
+
+    def refusal(self, value: Any) -> str:  # noqa: ANN401
+        """The message for a value that is not accepted."""
+        if self.name == "factor" and str(value) == "1":
+            return f"factor=1: nothing to do; expected {self.accepts}"
+        advice = "" if self.accepts else nearest(str(value), self.choices()).rstrip("?")
+        return f"{self.name}={value}: expected {self.expected}{advice}"
+
+    @property
+    def expected(self) -> str:
+        """What its value may be."""
+        return self.accepts or " or ".join(filter(None, (", ".join(self.choices()[:-1]), *self.choices()[-1:])))
+
+
+def domain_names() -> tuple[str, ...]:
+    """``auto`` and every installed domain."""
+    return ("auto", *registry.names("domains"))
+
+
+def _noise(value: Any) -> bool:  # noqa: ANN401
+    try:
+        number = float(value)
+    except ValueError:
+        return False
+    return math.isfinite(number) and number >= 0
+
+
+def _truth() -> tuple[str, ...]:
+    return ("true", "false")
+
+
+def _at_least(low: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int) and value >= low
+
+
+DOMAIN = Key(
+    "domain",
+    "",
+    "field of science; domain.KEY=VALUE sets one of its options",
+    choices=domain_names,
+    default="auto",
+)
+
+_UPSAMPLE = (
+    Key(
+        "factor",
+        f"a whole number from 2 to {LARGEST_FACTOR}",
+        "refinement of rows and columns",
+        good=lambda value: 2 <= value <= LARGEST_FACTOR,
+        choices=lambda: ("2", "3", "4", "8"),
+        default="4",
+    ),
+    Key("samples", "a whole number from 1", "posterior samples to draw and write", good=_at_least(1), default="1"),
+    Key(
+        "search",
+        "fast, balanced, best, posterior, pulse or a preset of --config-dir",
+        "how hard to search; search.KEY=VALUE changes one of its numbers",
+        choices=lambda: ("fast", "balanced", "best", "posterior", "pulse"),
+        default="balanced",
+    ),
+    DOMAIN,
+    Key(
+        "generator",
+        "the name of an installed generator, or a .safetensors file",
+        "the prior; see gensr models list",
+        optional=True,
+        files="files",
+        default="the domain's own",
+    ),
+    Key(
+        "operator",
+        "area, bicubic, lanczos, gaussian:sigma=S, mtf:V, psf:FILE.npy or kspace[:window=W]",
+        "how the instrument made the pixels",
+        choices=lambda: OPERATORS,
+        optional=True,
+        default="the domain's own",
+    ),
+    Key(
+        "noise",
+        "a standard deviation >= 0 in the units of the image",
+        "noise of the input; 0 means exact data",
+        good=_noise,
+        optional=True,
+        default="from the file, else estimated",
+    ),
+    Key(
+        "device",
+        "auto, cpu, cuda, cuda:N or mps",
+        "where to compute",
+        good=lambda value: re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value) is not None,
+        choices=lambda: ("auto", "cpu", "cuda"),
+        default="auto",
+    ),
+    Key("seed", "a whole number from 0", "the same seed gives the same result", good=_at_least(0), default="0"),
+    Key("output", "a folder", "where outputs go", optional=True, files="dirs", default="beside the input"),
+    Key("overwrite", "true or false", "replace outputs that exist", choices=_truth, default="false"),
+    Key("resume", "true or false", "go on with an interrupted run", choices=_truth, default="false"),
+    Key("tile", "a whole number from 1", "input pixels along a tile", good=_at_least(1), optional=True, default="auto"),
+    Key("batch", "a whole number from 1", "tiles computed together", good=_at_least(1), optional=True, default="auto"),
+    Key(
+        "runtime",
+        "local or a runtime of --config-dir",
+        "a named set of device, tile and batch",
+        choices=lambda: ("local",),
+        default="local",
+    ),
+)
+_INFO = (
+    DOMAIN,
+    Key(
+        "format",
+        "",
+        "form of what is printed",
+        choices=lambda: ("text", "json"),
+        default="text",
+    ),
+)
+
+KEYS: Mapping[str, Mapping[str, Key]] = {
+    "upsample": {key.name: key for key in _UPSAMPLE},
+    "info": {key.name: key for key in _INFO},
+    "models": {"format": _INFO[1]},
+}
+"""Keys of every command that composes a configuration."""
+
+
+def table(command: str) -> str:
+    """Help on the keys of a command, two lines each."""
+    return "\n".join(
+        f"  {key.name + '=':<11} {key.help} [{key.default}]\n{'':<14}{key.expected}" for key in KEYS[command].values()
+    )
