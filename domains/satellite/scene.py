@@ -18,6 +18,7 @@ from gensr.image import Image
 from . import gdal
 from .codes import Coding
 from .georeference import Georeference
+from .tags import Namespaces
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Metadata:
         scales: scale per file band as written to the output.
         offsets: offset per file band as written to the output.
         nodata: the dataset's nodata as written to the output, None if there is none.
-        tags: dataset tags per namespace ("" is the default one).
-        band_tags: tags of the default namespace per file band.
+        tags: dataset tags per namespace.
+        band_tags: tags per file band, per namespace.
         dropped: names of tags that were left out.
         photometric: GDAL's name, "" if unknown.
     """
@@ -60,8 +61,8 @@ class Metadata:
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     nodata: float | None
-    tags: dict[str, dict[str, str]]
-    band_tags: tuple[dict[str, str], ...]
+    tags: Namespaces
+    band_tags: tuple[Namespaces, ...]
     dropped: tuple[str, ...]
     photometric: str
 

@@ -12,6 +12,9 @@ from gensr.domain import Product
 from gensr.grid import Factor
 from gensr.provenance import MARK, as_json, sentence, software
 
+Namespaces = dict[str, dict[str, str]]
+"""Tags per namespace; the default one is called ""."""
+
 _DROPPED_PREFIXES = ("STATISTICS_", "HISTOGRAM", "GENSR_")
 _DROPPED = {
     "OVR_RESAMPLING_ALG",
@@ -25,20 +28,25 @@ _JSON_LIMIT = 2**18
 _ESSENTIAL = ("gensr", "generator", "operator", "factor", "seed", "noise", "consistency")
 
 
-def carried(dataset: Any) -> tuple[dict[str, dict[str, str]], tuple[dict[str, str], ...], tuple[str, ...]]:  # noqa: ANN401
-    """Dataset tags per namespace, tags per band, and the names of what is left out.
+def carried(dataset: Any) -> tuple[Namespaces, tuple[Namespaces, ...], tuple[str, ...]]:  # noqa: ANN401
+    """Tags of the dataset and of every band, per namespace, and the names of what is left out.
 
     ``xml:`` and ``json:`` namespaces (XMP with its own geometry, GML) describe the old grid and are left out.
     """
     dropped: list[str] = []
-    tags = {"": _kept(dataset.tags(), dropped)}
-    for name in dataset.tag_namespaces():
+    whole = _namespaces(dataset, 0, dropped)
+    bands = tuple(_namespaces(dataset, i, dropped) for i in dataset.indexes)
+    return whole, bands, tuple(sorted(set(dropped)))
+
+
+def _namespaces(dataset: Any, band: int, dropped: list[str]) -> Namespaces:  # noqa: ANN401
+    found = {"": _kept(dataset.tags(band), dropped)}
+    for name in dataset.tag_namespaces(band):
         if name.startswith(("xml:", "json:")):
             dropped.append(name)
-        elif name and name not in _OWN_NAMESPACES and (found := _kept(dataset.tags(ns=name), dropped)):
-            tags[name] = found
-    bands = tuple(_kept(dataset.tags(i), dropped) for i in dataset.indexes)
-    return tags, bands, tuple(sorted(set(dropped)))
+        elif name and name not in _OWN_NAMESPACES:
+            found[name] = _kept(dataset.tags(band, ns=name), dropped)
+    return {name: tags for name, tags in found.items() if tags}
 
 
 def _kept(tags: Mapping[str, str], dropped: list[str]) -> dict[str, str]:
@@ -50,6 +58,23 @@ def _kept(tags: Mapping[str, str], dropped: list[str]) -> dict[str, str]:
         else:
             kept[key] = value
     return kept
+
+
+def copyable(whole: Namespaces, bands: tuple[Namespaces, ...]) -> tuple[Namespaces, tuple[Namespaces, ...], bool]:
+    """Arrange tags so that GDAL's COG driver keeps all of them, and say whether it must copy every namespace.
+
+    The driver copies the default namespace alone, or every namespace but the default one of bands. Where a file
+    needs both, other namespaces move into the default one as ``NAMESPACE.key``.
+    """
+    named = any(set(tags) - {""} for tags in (whole, *bands))
+    if not (named and any("" in tags for tags in bands)):
+        return whole, bands, named
+    return _flat(whole), tuple(_flat(tags) for tags in bands), False
+
+
+def _flat(tags: Namespaces) -> Namespaces:
+    flat = {(f"{name}.{key}" if name else key): value for name, found in tags.items() for key, value in found.items()}
+    return {"": flat} if flat else {}
 
 
 def refined(tags: Mapping[str, str], factor: Factor) -> dict[str, str]:

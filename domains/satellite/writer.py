@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from gensr.grid import Factor, Window
 from . import gdal, tags
 from .georeference import Georeference
 from .scene import SatelliteScene
+from .tags import Namespaces
 
 BLOCK = 512
 RUN = 8 * BLOCK
@@ -44,7 +45,7 @@ class Output:
         scales: scale per file band.
         offsets: offset per file band.
         tags: dataset tags per namespace.
-        band_tags: tags per file band.
+        band_tags: tags per file band, per namespace.
         resampling: of overviews.
         read: a window of refined pixels to codes (band, y, x), all file bands.
         mask: a window of refined pixels to the dataset mask (y, x), or None.
@@ -59,8 +60,8 @@ class Output:
     units: tuple[str | None, ...]
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
-    tags: dict[str, dict[str, str]]
-    band_tags: tuple[dict[str, str], ...]
+    tags: Namespaces
+    band_tags: tuple[Namespaces, ...]
     resampling: str
     read: Callable[[Window], Codes]
     mask: Callable[[Window], npt.NDArray[np.bool_]] | None
@@ -173,6 +174,8 @@ def write(output: Output, geo: Georeference) -> None:
         OutputError: the file cannot be written, or does not read back as meant.
     """
     part = output.path.with_name(output.path.name + ".part.tif")
+    whole, bands, every = tags.copyable(output.tags, output.band_tags)
+    output = replace(output, tags=whole, band_tags=bands)
     try:
         with gdal.writing(output.path) as rasterio, gdal.without_georeference():
             with rasterio.open(part, "w", **_creation(output, geo)) as target:
@@ -187,6 +190,7 @@ def write(output: Output, geo: Georeference) -> None:
                 predictor="YES",
                 overviews="IGNORE_EXISTING",
                 overview_resampling=output.resampling,
+                copy_src_mdd="YES" if every else "AUTO",
                 bigtiff="IF_SAFER",
                 num_threads=str(gdal.THREADS),
             )
@@ -232,18 +236,25 @@ def _describe(target: Any, output: Output, geo: Georeference) -> None:  # noqa: 
             target.set_band_description(i, output.descriptions[i - 1])
         if output.units[i - 1]:
             target.set_band_unit(i, output.units[i - 1])
-        if output.band_tags[i - 1]:
-            target.update_tags(i, **output.band_tags[i - 1])
+        for namespace, values in output.band_tags[i - 1].items():
+            _update(target, i, namespace, values)
     if any(s != 1 for s in output.scales):
         target.scales = output.scales
     if any(output.offsets):
         target.offsets = output.offsets
     for namespace, values in output.tags.items():
-        target.update_tags(ns=namespace, **values) if namespace else target.update_tags(**values)
+        _update(target, 0, namespace, values)
     if geo.written_word:
         target.update_tags(AREA_OR_POINT=geo.written_word)
     if geo.gcps and geo.word == "Point":
         target.update_tags(GENSR_SOURCE_AREA_OR_POINT=geo.word)
+
+
+def _update(target: Any, band: int, namespace: str, values: dict[str, str]) -> None:  # noqa: ANN401
+    if namespace:
+        target.update_tags(band, ns=namespace, **values)
+    else:
+        target.update_tags(band, **values)
 
 
 def _fill(target: Any, output: Output, geo: Georeference) -> None:  # noqa: ANN401

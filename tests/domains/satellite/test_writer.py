@@ -192,7 +192,6 @@ def test_metadata_travels_and_false_statements_do_not(run, raster):
         d.update_tags(
             TIFFTAG_SOFTWARE="maker", TIFFTAG_IMAGEDESCRIPTION="a scene", MISSION="S2", TIFFTAG_MAXSAMPLEVALUE="9"
         )
-        d.update_tags(ns="PRODUCT", CLOUDCOVER="12")
         d.update_tags(2, STATISTICS_MEAN="7", STATISTICS_HISTOBINVALUES="1|2", wavelength="665")
         d.set_band_description(2, "B04")
         d.set_band_unit(2, "W m-2 sr-1")
@@ -213,7 +212,6 @@ def test_metadata_travels_and_false_statements_do_not(run, raster):
         assert json.loads(tags["GENSR_REPORT"])["seed"] == 0
         assert "TIFFTAG_MAXSAMPLEVALUE" not in tags
         assert written.tags(2) == {"wavelength": "665"}
-        assert written.tags(ns="PRODUCT") == {"CLOUDCOVER": "12"}
         assert written.descriptions == (None, "B04")
         assert written.units[1] == "W m-2 sr-1"
     with rasterio.open(std) as written:
@@ -223,6 +221,25 @@ def test_metadata_travels_and_false_statements_do_not(run, raster):
         assert written.tags(2) == {}
     assert sample.name == "o_x4_generated_sample1.tif"
     assert "STATISTICS_MEAN" in scene.facts()["tags_dropped"]
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_other_namespaces_arrive(run, raster, both):
+    def edit(d):
+        d.update_tags(ns="PRODUCT", cloud="12")
+        d.update_tags(2, ns="IMAGERY", CENTRAL_WAVELENGTH_UM="0.665")
+        if both:
+            d.update_tags(1, key="value")
+
+    with rasterio.open(run(raster(noise(2), edit=edit))[1][0]) as written:
+        assert "GENSR_GENERATED" in written.tags()
+        if both:
+            assert written.tags()["PRODUCT.cloud"] == "12"
+            assert written.tags(1) == {"key": "value"}
+            assert written.tags(2) == {"IMAGERY.CENTRAL_WAVELENGTH_UM": "0.665"}
+        else:
+            assert written.tags(ns="PRODUCT") == {"cloud": "12"}
+            assert written.tags(2, ns="IMAGERY") == {"CENTRAL_WAVELENGTH_UM": "0.665"}
 
 
 def test_the_description_is_used_when_it_is_free(run, raster):
