@@ -114,8 +114,7 @@ def _inspect(path: Path, tif: Any, wanted: int | None) -> Container:  # noqa: AN
     if found:
         raise FormatError(f"{path}: is georeferenced ({', '.join(found)}); use domain=satellite")
     ome = tif.ome_metadata or "" if tif.is_ome else ""
-    if ome:
-        _check_ome(path, ome)
+    images = _check_ome(path, ome) if ome else 0
     all_series = tif.series
     kinds = {s.kind for s in all_series}
     unknown = sorted(kinds - set(_KINDS))
@@ -126,6 +125,8 @@ def _inspect(path: Path, tif: Any, wanted: int | None) -> Container:  # noqa: AN
     if (tif.is_ome and kinds != {"ome"}) or (tif.is_imagej and not tif.is_ome and kinds != {"imagej"}):
         name = "OME-XML" if tif.is_ome else "ImageJ header"
         raise FormatError(f"{path}: its {name} does not fit its pages (truncated?); get an intact copy")
+    if ome and images != len(all_series):
+        raise FormatError(f"{path}: its OME-XML describes images that have no pages; get an intact copy")
     index = _choose(path, all_series, wanted)
     series = all_series[index]
     container = Container(path, tif, _KINDS[series.kind], series, index, len(all_series), series.keyframe, ome)
@@ -145,8 +146,8 @@ def _choose(path: Path, all_series: list[Any], wanted: int | None) -> int:
     return index
 
 
-def _check_ome(path: Path, xml: str) -> None:
-    """Refuse entity bombs, planes in other files and absurd sizes before the library acts on them."""
+def _check_ome(path: Path, xml: str) -> int:
+    """Refuse entity bombs, planes in other files and absurd sizes before the library acts; returns how many images."""
     if "<!DOCTYPE" in xml or "<!ENTITY" in xml:
         raise FormatError(f"{path}: its OME-XML declares entities; refused, remove the DOCTYPE")
     root = minidom.parseString(xml.encode("utf-8")).documentElement
@@ -171,6 +172,7 @@ def _check_ome(path: Path, xml: str) -> None:
             raise FormatError(
                 f"{path}: planes are in another file ({os.path.basename(name)[:60]}); merge the set first"
             )
+    return len(root.getElementsByTagNameNS("*", "Pixels"))
 
 
 def _check_pages(c: Container) -> None:

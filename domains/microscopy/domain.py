@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.domain import Codes, Domain, Names, Product, Scene
-from gensr.errors import DomainError, PluginError, UsageError
+from gensr.errors import DomainError, FormatError, GensrError, PluginError, UsageError
 from gensr.grid import Factor
 from gensr.noise import Noise
 from gensr.normalise import Normaliser
@@ -79,8 +79,11 @@ class Microscopy(Domain):
         container = open_container(path, chosen["series"])
         try:
             return MicroscopyScene(container, chosen)
-        except BaseException:
+        except BaseException as error:
             container.tif.close()
+            # Tags of an absurd type surface as almost any exception.
+            if isinstance(error, Exception) and not isinstance(error, GensrError):
+                raise FormatError(f"{path}: has a damaged header ({error}); get an intact copy") from error
             raise
 
     def stem(self, path: Path) -> str:

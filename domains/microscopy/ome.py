@@ -223,26 +223,38 @@ def _describe(document: Element, image: Element, title: str) -> None:
 def _annotate(document: Element, root: Element, image: Element, notes: Mapping[str, str]) -> None:
     """Add a map annotation (a comment in schemas older than 2015) and refer to it from the image."""
     identifiers = {e.getAttribute("ID") for e in root.getElementsByTagNameNS("*", "*") if e.hasAttribute("ID")}
-    identifier = next(
-        f"Annotation:gensr:{i}" for i in range(len(identifiers) + 1) if f"Annotation:gensr:{i}" not in identifiers
-    )
-    holders = _children(root, "StructuredAnnotations")
-    if holders:
-        holder = holders[0]
-    else:
-        holder = _make(document, root, "StructuredAnnotations")
-        after = [n for n in root.childNodes if n.nodeType == n.ELEMENT_NODE and n.localName in ("ROI", "BinaryOnly")]
-        root.insertBefore(holder, after[0] if after else None)
+    candidates = (f"Annotation:gensr:{i}" for i in range(len(identifiers) + 1))
+    identifier = next(c for c in candidates if c not in identifiers)
     year = re.search(r"/(20\d\d)-", root.namespaceURI or "")
-    if year is not None and int(year[1]) < 2015:
+    old = year is not None and int(year[1]) < 2015
+    holder = _annotation_holder(document, root, old)
+    if old:
+        note = _make(document, holder, "CommentAnnotation", ID=identifier, Namespace="gensr.provenance")
         text = "; ".join(f"{k}={v}" for k, v in notes.items())
-        note = _make(document, root, "CommentAnnotation", ID=identifier, Namespace="gensr.provenance")
-        note.appendChild(_make(document, root, "Value", text))
+        note.appendChild(_make(document, holder, "Value", text))
     else:
-        note = _make(document, root, "MapAnnotation", ID=identifier, Namespace="gensr.provenance")
-        value = _make(document, root, "Value")
+        note = _make(document, holder, "MapAnnotation", ID=identifier, Namespace="gensr.provenance")
+        value = _make(document, holder, "Value")
         for key, text in notes.items():
-            value.appendChild(_make(document, root, "M", text, K=key))
+            value.appendChild(_make(document, holder, "M", text, K=key))
         note.appendChild(value)
     holder.appendChild(note)
-    image.appendChild(_make(document, image, "AnnotationRef", ID=identifier))
+    reference = _make(document, holder if old else image, "AnnotationRef", ID=identifier)
+    if old and not holder.prefix:
+        reference.setAttribute("xmlns", holder.namespaceURI)
+    image.appendChild(reference)
+
+
+def _annotation_holder(document: Element, root: Element, old: bool) -> Element:
+    """StructuredAnnotations, made if absent; schemas before 2015 keep it in a namespace of its own."""
+    found = _children(root, "StructuredAnnotations")
+    if found:
+        return found[0]
+    holder = _make(document, root, "StructuredAnnotations")
+    if old:
+        space = (root.namespaceURI or "").replace("/OME/", "/SA/")
+        holder = document.createElementNS(space, "StructuredAnnotations")
+        holder.setAttribute("xmlns", space)
+    after = [n for n in root.childNodes if n.nodeType == n.ELEMENT_NODE and n.localName in ("ROI", "BinaryOnly")]
+    root.insertBefore(holder, after[0] if after else None)
+    return holder

@@ -24,7 +24,7 @@ CENSUS_PIXELS = 1 << 26
 """Files with more pixels are sampled when ranges are detected."""
 CENSUS_SIDE = 1024
 _LABEL_NAME = re.compile(r"(^|[^a-z])(masks?|labels?|labell?ed|segmentation|seg)([^a-z]|$)")
-_TYPES = ("uint8", "int8", "uint16", "int16", "float16", "float32", "float64")
+_TYPES = ("uint8", "int8", "uint16", "int16", "float32", "float64")
 
 
 class MicroscopyScene(Scene):
@@ -68,7 +68,8 @@ class MicroscopyScene(Scene):
     def read(self, plane: int, window: Window) -> Image:
         """See `Scene.read`; saturated pixels are valid and not usable, planes of labels are invalid."""
         codes = self.reader.read(plane, window)[None]  # (1, y, x)
-        values = codes.astype(np.float32)
+        with np.errstate(over="ignore"):  # doubles beyond float32 become infinite, hence invalid
+            values = codes.astype(np.float32)
         valid = np.isfinite(values) if plane not in self.labels else np.zeros(values.shape, np.bool_)
         usable = valid
         if self.codes is not None:
@@ -114,7 +115,7 @@ class MicroscopyScene(Scene):
             "bigtiff": bool(c.tif.is_bigtiff),
             "compression": compression_name(key),
             "channels": self.names,
-            "pixel_size_um": [cal.x, cal.y] if cal.x is not None else None,
+            "pixel_size_um": [cal.x, cal.y] if cal.x is not None and cal.y is not None else None,
             "pixel_size_source": cal.source,
             "unit_in_file": cal.unit,
             "z_step_um": cal.z,
@@ -191,9 +192,10 @@ class MicroscopyScene(Scene):
         side = CENSUS_SIDE
         down, across = -(-rows // side), -(-cols // side)
         total = self.planes * down * across
-        budget = total if whole else max(1, CENSUS_PIXELS // (side * side))
-        step = max(1, total // budget)
-        for index in range(0, total, step):
+        budget = max(1, CENSUS_PIXELS // (side * side))
+        # A golden-ratio walk meets all channels and planes; a fixed step could fall in with their period.
+        spread = sorted({int((0.5 + i * 0.6180339887498949) % 1.0 * total) for i in range(budget)})
+        for index in range(total) if whole else spread:
             plane, place = divmod(index, down * across)
             row, col = place // across * side, place % across * side
             yield plane, Window(row, col, min(side, rows - row), min(side, cols - col))

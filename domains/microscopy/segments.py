@@ -67,11 +67,13 @@ class PlaneReader:
     def _plain_offset(self, page: int) -> int | None:
         start = self._series.dataoffset
         if start is not None:
-            return int(start) + page * self.samples * self.rows * self.cols * self.stored.itemsize
+            skip: int = page * self.samples * self.rows * self.cols * self.stored.itemsize
+            return int(start) + skip
         found = self._series[page]
         if not (found.is_final and found.is_contiguous):
             return None
-        return int(found.dataoffsets[0])
+        first: int = found.dataoffsets[0]
+        return first
 
     def _mapped(self, offset: int, sample: int, window: Window) -> Codes:
         size = self.samples * self.rows * self.cols * self.stored.itemsize

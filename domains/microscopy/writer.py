@@ -69,7 +69,7 @@ def write_product(scene: MicroscopyScene, product: Product, folder: Path, names:
             else:
                 _write_pages(scene, product, layer, note, kind)
         except (ValueError, TypeError, OSError) as error:
-            raise OutputError(f"{layer.path.name}: cannot be written ({error}); try container=ome") from error
+            raise OutputError(f"{layer.path.name}: cannot be written ({error})") from error
         written.append(layer.path)
     return written
 
