@@ -178,6 +178,7 @@ def _hydra(command: str, kind: type[Any], overrides: list[str], keys: Mapping[st
     from hydra.errors import HydraException, MissingConfigException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError  # type: ignore[import-untyped]  # comes with omegaconf, without types
 
     ConfigStore.instance().store(f"{command}_schema", kind)
     try:
@@ -186,6 +187,8 @@ def _hydra(command: str, kind: type[Any], overrides: list[str], keys: Mapping[st
         plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except MissingConfigException as error:
         raise UsageError(_unknown_choice(str(error))) from error
+    except YAMLError as error:
+        raise UsageError(f"{' '.join(str(error).split())}; repair the file of --config-dir") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(_wrong_value(error, overrides, keys)) from error
     if not isinstance(plain, dict):
@@ -197,7 +200,7 @@ def _unknown_choice(text: str) -> str:
     found = re.search(r"Could not (?:find|load) '(?:(.*?)/)?([^'/]*)'", text)
     group, name = found.groups() if found else ("", "")
     listed = re.search(r"Available options in '[^']*':\n((?:\t.*\n?)+)", text)
-    choices = listed.group(1).split() if listed else []
+    choices = [line.strip() for line in listed.group(1).splitlines()] if listed else []
     if not group or not choices:
         return text.splitlines()[0]
     return f"{group}={name}: expected {', '.join(choices)}{nearest(name, choices).rstrip('?')}"

@@ -86,7 +86,7 @@ def run(argv: Sequence[str], console: Console) -> int:
 
 
 def _check_once(config: UpsampleConfig) -> None:
-    """Find what is wrong for every input before the first is opened."""
+    """Find what is wrong for every input before the first is opened; a weights file gets its full path."""
     from gensr import weights
     from gensr.operators import parse_operator
 
@@ -100,7 +100,9 @@ def _check_once(config: UpsampleConfig) -> None:
         raise UsageError(
             f"generator={config.generator}: no such generator or file{advice} installed: {', '.join(known)}"
         )
-    weights.read(weights.find(config.generator))
+    path = known.get(config.generator, Path(config.generator).absolute())
+    weights.read(path)
+    config.generator = config.generator if config.generator in known else str(path)
 
 
 def _all(arguments: Arguments, config: UpsampleConfig, console: Console) -> int:

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+
+import pytest
+
+from gensr import registry
+from gensr.config import InfoConfig, UpsampleConfig, compose, options, scalar
+from gensr.errors import UsageError
+from gensr.keys import KEYS, OPERATORS
+from gensr.operators.registry import OPERATORS as KNOWN_OPERATORS
+
+
+def upsample(folder=None, **pairs):
+    return compose("upsample", UpsampleConfig, {k.replace("__", "."): v for k, v in pairs.items()}, folder)
+
+
+def test_defaults_are_those_that_help_shows():
+    config = upsample()
+    shown = {name: key.default for name, key in KEYS["upsample"].items()}
+    assert {name: shown[name] for name in ("factor", "samples", "seed", "device")} == {
+        "factor": str(config.factor),
+        "samples": str(config.samples),
+        "seed": str(config.seed),
+        "device": config.device,
+    }
+    assert (config.search["name"], config.domain["name"]) == (shown["search"], shown["domain"])
+    assert (config.generator, config.operator, config.noise, config.output, config.tile, config.batch) == (None,) * 6
+    assert (config.overwrite, config.resume) == (False, False)
+
+
+def test_every_field_has_a_key():
+    assert set(asdict(upsample())) | {"runtime"} == set(KEYS["upsample"])
+    assert set(asdict(compose("info", InfoConfig, {}))) == set(KEYS["info"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["/a b/c,d", "x=y", "[1]", "{a: b}", "it's", 'say "so"', "back\\slash", "ends\\", "a: b", "@x", "ünï", "~/a", "+1"],
+)
+def test_texts_mean_themselves(text):
+    assert upsample(output=text).output == text
+
+
+@pytest.mark.parametrize("text", ["", "null", "none"])
+def test_optional_keys_can_be_unset(text):
+    config = upsample(tile=text, generator=text, noise=text)
+    assert (config.tile, config.generator, config.noise) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "words"),
+    [
+        ("factor", "0", "factor=0: expected a whole number from 2 to 64"),
+        ("factor", "-1", "factor=-1: expected a whole number from 2 to 64"),
+        ("factor", "1", "factor=1: nothing to do; expected a whole number from 2 to 64"),
+        ("factor", "2.5", "factor=2.5: expected a whole number from 2 to 64"),
+        ("factor", "2.0", "factor=2.0: expected a whole number from 2 to 64"),
+        ("factor", "1000", "factor=1000: expected a whole number from 2 to 64"),
+        ("factor", "2,3", "factor=2,3: expected a whole number from 2 to 64"),
+        ("factor", "", "factor=: expected a whole number from 2 to 64"),
+        ("samples", "0", "samples=0: expected a whole number from 1"),
+        ("seed", "-1", "seed=-1: expected a whole number from 0"),
+        ("tile", "0", "tile=0: expected a whole number from 1"),
+        ("batch", "x", "batch=x: expected a whole number from 1"),
+        ("noise", "-0.1", "noise=-0.1: expected a standard deviation >= 0"),
+        ("noise", "nan", "noise=nan: expected a standard deviation >= 0"),
+        ("noise", "loud", "noise=loud: expected a standard deviation >= 0"),
+        ("device", "gpu", "device=gpu: expected auto, cpu, cuda, cuda:N or mps"),
+        ("overwrite", "maybe", "overwrite=maybe: expected true or false"),
+        ("search", "fst", "search=fst: expected balanced, best, fast, posterior, pulse; did you mean 'fast'"),
+        ("runtime", "cluster", "runtime=cluster: expected local"),
+        ("domain", "satelite", "did you mean 'satellite'"),
+        ("serch", "fast", "unknown key 'serch'; did you mean 'search'? keys: factor, samples"),
+        ("factor__x", "2", "unknown key 'factor.x'; did you mean 'factor'?"),
+        ("hydra__job", "2", "unknown key 'hydra.job'"),
+        ("output", "${oc.env:NO_SUCH_VARIABLE}", "output=${oc.env:NO_SUCH_VARIABLE}: expected a folder"),
+    ],
+)
+def test_wrong_values_are_named_with_what_is_accepted(key, text, words):
+    with pytest.raises(UsageError) as caught:
+        upsample(**{key: text})
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_domains_ship_the_defaults_of_their_code():
+    for name in ("astronomy", "faces", "medical", "microscopy", "satellite"):
+        node = upsample(domain=name).domain
+        assert node == {"name": name, **registry.domain(name).defaults}
+
+
+def test_a_domain_without_configuration_can_be_named(monkeypatch):
+    monkeypatch.setattr(registry, "names", lambda group: ["radar"] if group == "domains" else ["gensr"])
+    assert upsample(domain="radar", domain__look="multi").domain == {"name": "radar", "look": "multi"}
+
+
+def test_domain_options_have_the_type_that_they_look_like():
+    config = upsample(
+        domain__a="1", domain__b="true", domain__c="null", domain__d="x,y", domain__e="1.5", domain__f="[x, 2]"
+    )
+    assert config.domain == {"name": "auto", "a": 1, "b": True, "c": None, "d": "x,y", "e": 1.5, "f": ["x", 2]}
+
+
+def test_only_changed_options_are_passed_on():
+    defaults = {"nodata": None, "scale": 1.0}
+    assert options({"name": "satellite", "nodata": 0, "scale": 1.0}, defaults) == {"nodata": 0}
+    with pytest.raises(UsageError, match=r"unknown key 'domain.nodta'; did you mean 'nodata'\? .*domain.nodata"):
+        options({"name": "auto", "nodta": 0}, defaults)
+
+
+def test_scalars():
+    assert [scalar(t) for t in ("1e3", "007", "-", "1.2.840", "None", "False")] == [
+        1000.0,
+        7,
+        "-",
+        "1.2.840",
+        None,
+        False,
+    ]
+
+
+def test_operators_offered_are_those_that_exist():
+    assert {spec.partition(":")[0] for spec in OPERATORS} == set(KNOWN_OPERATORS)
+
+
+def test_a_folder_of_the_user_joins(tmp_path):
+    (tmp_path / "runtime").mkdir()
+    (tmp_path / "runtime" / "big box.yaml").write_text("# @package _global_\ndevice: cuda:1\ntile: 512\nbatch: 32\n")
+    config = upsample(str(tmp_path), runtime="big box", batch="8")
+    assert (config.device, config.tile, config.batch) == ("cuda:1", 512, 8)
+    with pytest.raises(UsageError, match="runtime=big: expected big box, local"):
+        upsample(str(tmp_path), runtime="big")
+
+
+def test_mistakes_in_a_folder_of_the_user_are_named(tmp_path):
+    (tmp_path / "runtime").mkdir()
+    (tmp_path / "runtime" / "typo.yaml").write_text("# @package _global_\ntyle: 512\n")
+    (tmp_path / "runtime" / "wrong.yaml").write_text("# @package _global_\ntile: wide\n")
+    (tmp_path / "runtime" / "broken.yaml").write_text("a: [\n")
+    for name, words in (("typo", "tyle"), ("wrong", "tile"), ("broken", "broken.yaml")):
+        with pytest.raises(UsageError, match=words) as caught:
+            upsample(str(tmp_path), runtime=name)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match="no such folder"):
+        upsample(str(tmp_path / "none"))
+
+
+def test_composing_leaves_no_trace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    upsample(factor="3")
+    assert os.listdir(tmp_path) == []
+    assert os.getcwd() == str(tmp_path)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from gensr.progress import Progress
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def feed(clock, seconds_per_percent, stream, start=0):
+    with Progress("a.tif", stream, clock=clock) as progress:
+        for percent in range(start, 101):
+            progress(percent * 1_000_000, 100_000_000)
+            clock.now += seconds_per_percent
+    return stream.getvalue().splitlines()
+
+
+def test_plain_lines_every_ten_percent(clock):
+    lines = feed(clock, 2.0, io.StringIO())
+    assert lines[0] == "a.tif 10 % 10.0/100.0 Mpx, 0.50 Mpx/s, 3:00 left"
+    assert [line.split()[1] for line in lines] == [str(p) for p in range(10, 101, 10)]
+
+
+def test_plain_lines_every_thirty_seconds_when_slow(clock):
+    lines = feed(clock, 15.0, io.StringIO())
+    assert len(lines) == 50
+    assert all(int(line.split()[1]) % 2 == 0 for line in lines)
+
+
+def test_quick_work_is_quiet(clock):
+    assert feed(clock, 0.001, io.StringIO()) == []
+
+
+def test_resumed_work_does_not_flatter_the_rate(clock):
+    assert feed(clock, 2.0, io.StringIO(), start=50)[0].endswith("0.50 Mpx/s, 1:20 left")
+
+
+def test_a_terminal_gets_a_bar_with_rate_and_remaining_time():
+    stream = Terminal()
+    with Progress("a.tif", stream) as progress:
+        progress(0, 4_000_000)
+        progress(1_000_000, 4_000_000)
+    shown = stream.getvalue()
+    assert "a.tif   0 %|" in shown
+    assert "/4.0 Mpx, " in shown
+    assert "Mpx/s" in shown
+    assert shown.endswith("\r")
+
+
+def test_a_total_of_nothing_is_no_error(clock):
+    stream = io.StringIO()
+    with Progress("a.tif", stream, clock=clock) as progress:
+        progress(0, 0)
+        clock.now = 60
+        progress(0, 0)
+    assert "0 %" in stream.getvalue()
