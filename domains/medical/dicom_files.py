@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from gensr.errors import FormatError
+from gensr.errors import FormatError, GensrError
 
 from .detect import bare_dataset, dicom_files, scrubbed, words
 
@@ -49,10 +50,22 @@ T = TypeVar("T")
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence pydicom's warnings on value lapses of the source: they quote values, which may be personal data."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\..*")
-        yield
+    """Silence pydicom on value lapses of the source: its warnings and log lines quote values, so personal data."""
+    log = logging.getLogger("pydicom")
+    log.addFilter(_nothing := _Nothing())
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\..*")
+            yield
+    finally:
+        log.removeFilter(_nothing)
+
+
+class _Nothing(logging.Filter):
+    """Lets no record pass."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return False
 
 
 def guarded(name: str, doing: str, action: Callable[[], T]) -> T:
@@ -63,7 +76,7 @@ def guarded(name: str, doing: str, action: Callable[[], T]) -> T:
     try:
         with quiet():
             return action()
-    except FormatError:
+    except GensrError:
         raise
     except Exception as error:
         raise FormatError(

@@ -242,12 +242,17 @@ def _refine_positions(header: Dataset, factor: Factor) -> None:
             value = header.get(keyword)
             if value is not None and len(value):
                 pairs = [(int(v), factor[n % 2]) for n, v in enumerate(value)]
-                header[keyword].value = [round(refine_centre(v - 1, f)) + 1 for v, f in pairs]
+                header[keyword].value = [_nearest(v - 1, f) + 1 for v, f in pairs]
         radius = header.get(f"RadiusOfCircular{part}")
         if radius is not None and radius != "":
             header[f"RadiusOfCircular{part}"].value = int(radius) * factor[1]
     for region in header.get("SequenceOfUltrasoundRegions") or []:
         _refine_region(region, factor)
+
+
+def _nearest(pixel: int, factor: int) -> int:
+    """Refined pixel whose centre is nearest to the centre of a coarse pixel, the later one of two."""
+    return math.floor(refine_centre(pixel, factor) + 0.5)
 
 
 def _edge(header: Dataset, keyword: str, factor: int, first: bool) -> None:
@@ -266,6 +271,4 @@ def _refine_region(region: Dataset, factor: Factor) -> None:
         if f"PhysicalDelta{axis}" in region:
             region[f"PhysicalDelta{axis}"].value = float(region[f"PhysicalDelta{axis}"].value) / f
         if f"ReferencePixel{axis}0" in region:
-            region[f"ReferencePixel{axis}0"].value = round(
-                refine_centre(int(region[f"ReferencePixel{axis}0"].value), f)
-            )
+            region[f"ReferencePixel{axis}0"].value = _nearest(int(region[f"ReferencePixel{axis}0"].value), f)

@@ -6,7 +6,7 @@ import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
@@ -140,8 +140,11 @@ def _padding(header: Dataset, stored: Stored, name: str) -> tuple[int, int] | No
     return min(codes), max(codes)
 
 
-def check_pixels(header: Dataset, stored: Stored, path: Path, position: int, lossy: bool, name: str) -> None:
+def check_pixels(header: Dataset, stored: Stored, path: Path, position: int, lossy: bool, name: str) -> int | None:
     """Check that the pixel data are there in full length and in a compression that is accepted.
+
+    Returns:
+        Position of the first code in the file where the pixels are plain little-endian, None where they need decoding.
 
     Raises:
         FormatError: missing or truncated pixels.
@@ -149,29 +152,49 @@ def check_pixels(header: Dataset, stored: Stored, path: Path, position: int, los
     """
     syntax = transfer_syntax(header)
     if not syntax.is_transfer_syntax or syntax.is_private:
-        raise FormatError(f"{name}: unknown transfer syntax {syntax}; convert it to Explicit VR Little Endian")
+        raise FormatError(f"{name}: unknown transfer syntax; convert the file to Explicit VR Little Endian")
     refuse_lossy(header, syntax, lossy, name)
     if syntax == DeflatedExplicitVRLittleEndian:
-        return
+        return None
     with path.open("rb") as stream:
         stream.seek(position)
         start = stream.read(12)
-    order = "<" if syntax.is_little_endian else ">"
-    group, element = struct.unpack(order + "HH", start[:4]) if len(start) >= 8 else (0, 0)
-    if (group, element) in ((0x7FE0, 0x0008), (0x7FE0, 0x0009)):
-        raise FormatError(f"{name}: floating point pixel data (Parametric Map) are refused; give the source images")
-    if (group, element) != (0x7FE0, 0x0010):
-        raise FormatError(f"{name}: no pixel data; this DICOM object holds no image, or is truncated")
-    remaining = path.stat().st_size - position
-    if syntax.is_compressed:
-        if stored.frames * 8 > remaining:
-            raise FormatError(f"{name}: {stored.frames} frames in {remaining} bytes; the file is truncated or damaged")
-        return
+        order = "<" if syntax.is_little_endian else ">"
+        group, element = struct.unpack(order + "HH", start[:4]) if len(start) >= 8 else (0, 0)
+        if (group, element) in ((0x7FE0, 0x0008), (0x7FE0, 0x0009)):
+            raise FormatError(f"{name}: floating point pixel data (Parametric Map) are refused; give the source images")
+        if (group, element) != (0x7FE0, 0x0010):
+            raise FormatError(f"{name}: no pixel data; this DICOM object holds no image, or is truncated")
+        size = path.stat().st_size
+        if syntax.is_compressed:
+            _check_fragments(stream, size, stored.frames, name)
+            return None
+    first = position + (8 if syntax.is_implicit_VR else 12)
     expected = stored.rows * stored.cols * stored.frames * (stored.allocated // 8)
-    if remaining - (8 if syntax.is_implicit_VR else 12) < expected:
+    if size - first < expected:
         raise FormatError(
-            f"{name}: {remaining} bytes of pixel data, its header asks for {expected}; the file is truncated"
+            f"{name}: {max(0, size - first)} bytes of pixel data, its header asks for {expected}; the file is truncated"
         )
+    return first if syntax.is_little_endian else None
+
+
+def _check_fragments(stream: BinaryIO, size: int, frames: int, name: str) -> None:
+    """Walk the items of encapsulated pixels behind their element header: decoders accept cut streams silently.
+
+    Raises:
+        FormatError: a fragment that is cut, or fewer fragments than frames.
+    """
+    fragments = -1  # the first item is the offset table
+    while len(item := stream.read(8)) == 8:
+        group, element, length = struct.unpack("<HHI", item)
+        if (group, element) == (0xFFFE, 0xE0DD):
+            break
+        if (group, element) != (0xFFFE, 0xE000) or stream.tell() + length > size:
+            raise FormatError(f"{name}: a fragment of its compressed pixels is cut or damaged; export the file again")
+        stream.seek(length, 1)
+        fragments += 1
+    if fragments < frames:
+        raise FormatError(f"{name}: {max(0, fragments)} fragments for {frames} frames; the file is truncated")
 
 
 def is_lossy(header: Dataset) -> bool:
@@ -191,6 +214,12 @@ def refuse_lossy(header: Dataset, syntax: UID, lossy: bool, name: str) -> None:
             f"{name}: pixels are stored in lossy {syntax.name}: block artefacts would be taken for anatomy; "
             "give the uncompressed or lossless original, or accept it with lossy=true"
         )
+
+
+def map_frame(path: Path, stored: Stored, offset: int, index: int) -> Codes:
+    """Raw codes (rows, cols) of a plain little-endian frame, memory mapped; `clean` what is cut out of it."""
+    place = offset + index * stored.rows * stored.cols * (stored.allocated // 8)
+    return np.memmap(path, stored.dtype.newbyteorder("<"), "r", place, (stored.rows, stored.cols))
 
 
 def decode(path: Path, header: Dataset, stored: Stored, index: int, name: str) -> Codes:
@@ -225,7 +254,7 @@ def decode(path: Path, header: Dataset, stored: Stored, index: int, name: str) -
         raise FormatError(
             f"{name}: frame {index + 1} decodes to {codes.shape}, its header says {stored.rows} x {stored.cols}"
         )
-    return _clean(codes, stored)
+    return clean(codes, stored)
 
 
 def _undecodable(name: str, index: int, syntax: UID, error: Exception) -> FormatError:
@@ -235,8 +264,8 @@ def _undecodable(name: str, index: int, syntax: UID, error: Exception) -> Format
     )
 
 
-def _clean(codes: Codes, stored: Stored) -> Codes:
-    """Only the stored bits, sign extended: the others may hold overlays."""
+def clean(codes: Codes, stored: Stored) -> Codes:
+    """Only the stored bits, sign extended, in native byte order: the others may hold overlays."""
     unsigned = np.ascontiguousarray(codes).astype(codes.dtype.newbyteorder("="), copy=False)
     if stored.stored == stored.allocated:
         return unsigned.astype(stored.dtype, copy=False)

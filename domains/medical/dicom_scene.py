@@ -18,7 +18,7 @@ from gensr.image import Image
 from .codec import Codec
 from .dicom_files import guarded, transfer_syntax
 from .dicom_identity import has_overlays
-from .dicom_pixels import PET_HEADROOM, decode
+from .dicom_pixels import PET_HEADROOM, clean, decode, map_frame
 from .dicom_series import Frame, Series, load_series
 from .options import NOTICE
 from .scene import MedicalScene
@@ -70,26 +70,28 @@ class DicomScene(MedicalScene):
     def read(self, plane: int, window: Window) -> Image:
         """See `gensr.domain.Scene.read`."""
         grid = self.grid.crop(window)
-        row, col, rows, cols = window
-        codes = self._decoded(plane)[row : row + rows, col : col + cols]
-        values, valid, usable = self.codecs[plane].decode(codes[None])
+        values, valid, usable = self.codecs[plane].decode(self._codes(plane, window)[None])
         return Image(values, grid, valid, usable, self.bands, self.unit)
 
     def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `gensr.domain.Scene.encode`."""
         return self.written[plane].encode(values, valid)
 
-    def _decoded(self, plane: int) -> Codes:
-        """Codes of a whole frame; compressed frames cannot be read in part, so the last ones are kept."""
+    def _codes(self, plane: int, window: Window) -> Codes:
+        """Codes (rows, cols) of a window: cut from the file, or from a decoded frame, of which the last are kept."""
+        frame = self.series.frames[plane]
+        source = frame.instance
+        part = np.s_[window.row : window.row + window.rows, window.col : window.col + window.cols]
+        if source.offset is not None:
+            return clean(
+                np.asarray(map_frame(source.path, source.stored, source.offset, frame.index)[part]), source.stored
+            )
         if plane not in self._frames:
-            frame = self.series.frames[plane]
-            instance = frame.instance
-            codes = decode(instance.path, instance.header, instance.stored, frame.index, instance.name)
-            self._frames[plane] = codes
+            self._frames[plane] = decode(source.path, source.header, source.stored, frame.index, source.name)
             while len(self._frames) > KEPT_FRAMES:
                 self._frames.popitem(last=False)
         self._frames.move_to_end(plane)
-        return self._frames[plane]
+        return self._frames[plane][part]
 
     def _notes(self) -> list[str]:
         header = self.first.instance.header
@@ -171,9 +173,14 @@ def open_dicom(path: Path, options: Mapping[str, Any]) -> DicomScene:
         FormatError: see `load_series`; also a first frame that cannot be decoded.
         DomainError: lossy pixels that were not accepted.
     """
-    scene = DicomScene(path, options, load_series(path, options))
-    scene.read(0, Window(0, 0, 1, 1))  # a missing codec or a damaged stream shows now, not after an hour
-    return scene
+
+    def action() -> DicomScene:
+        scene = DicomScene(path, options, load_series(path, options))
+        scene.facts()  # every element it quotes is parsed now, where a damaged one is still a refusal
+        scene.read(0, Window(0, 0, 1, 1))  # so a missing codec or a damaged stream shows now, not after an hour
+        return scene
+
+    return guarded(path.name, "reading the DICOM elements", action)
 
 
 def _grid(frame: Frame) -> PixelGrid:

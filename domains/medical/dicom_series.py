@@ -27,12 +27,21 @@ Vector = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Instance:
-    """One DICOM object: its file, everything but the pixels, and the layout of the pixels."""
+    """One DICOM object.
+
+    Attributes:
+        path: its file.
+        name: file name for messages, without the patient's name.
+        header: everything but the pixels.
+        stored: layout of the pixels.
+        offset: position of the first code when the pixels are plain little-endian, else None.
+    """
 
     path: Path
     name: str
     header: Dataset
     stored: Stored
+    offset: int | None
 
 
 @dataclass(frozen=True)
@@ -86,8 +95,8 @@ def load_instance(path: Path, lossy: bool) -> Instance:
     name = scrubbed(path.name, guarded(path.name, "reading the patient module", lambda: identifying_words(header)))
     refuse_by_name(header, name)
     stored = read_stored(header, name)
-    check_pixels(header, stored, path, position, lossy, name)
-    return Instance(path, name, header, stored)
+    offset = check_pixels(header, stored, path, position, lossy, name)
+    return Instance(path, name, header, stored, offset)
 
 
 def load_series(path: Path, options: Mapping[str, Any]) -> Series:

@@ -31,6 +31,7 @@ LARGEST_SIDE = 65535
 LARGEST_PIXELS = 0xFFFFFFFE
 
 
+@quiet()
 def write(scene: DicomScene, product: Product, folder: Path, names: Names) -> list[Path]:
     """Write every output of a DICOM scene into ``folder``; see `gensr.domain.Domain.write`."""
     slices = slice_factor(product)

@@ -231,8 +231,11 @@ class Doubled(NearestProduct):
         super().__init__(scene, factor)
         self.slices = slices
 
-    def _fine(self, plane, window):
-        return super()._fine(self.scene.stack.coarse_plane(plane, self.slices), window)
+    def mean(self, plane, window):
+        return super().mean(self.scene.stack.coarse_plane(plane, self.slices), window)
+
+    def std(self, plane, window):
+        return super().std(self.scene.stack.coarse_plane(plane, self.slices), window)
 
 
 def test_through_plane_refines_the_slice_axis(make, upscale, tmp_path):
