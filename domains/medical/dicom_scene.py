@@ -65,7 +65,7 @@ class DicomScene(MedicalScene):
 
     def suggested_slices(self) -> int:
         """See `MedicalScene.suggested_slices`; frames cannot be added to a multi-frame object."""
-        return 1 if self.series.multiframe else self.stack.suggestion()
+        return 1 if self.series.multiframe else super().suggested_slices()
 
     def read(self, plane: int, window: Window) -> Image:
         """See `gensr.domain.Scene.read`."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from gensr.domain import Codes, Names, Product, Scene
 from gensr.grid import Factor, Window
 
+from .options import LARGEST_FACTOR
 from .through_plane import Stack
 
 BLOCK = 1 << 20
@@ -38,8 +39,9 @@ class MedicalScene(Scene):
     full_range: tuple[float, float] | None
 
     def suggested_slices(self) -> int:
-        """Through-plane factor that the spacing asks for and the format can hold; 1 means not needed."""
-        return self.stack.suggestion()
+        """Through-plane factor that the spacing asks for and the format and options allow; 1 means not needed."""
+        wanted = self.stack.suggestion()
+        return wanted if self.options["understood"] else min(wanted, LARGEST_FACTOR)
 
     @abstractmethod
     def write(self, product: Product, folder: Path, names: Names) -> list[Path]:

@@ -232,7 +232,8 @@ def upscale(medical, tmp_path):
         written = medical.write(scene, product, out, names)
         kinds = {}
         for p in written:
-            assert p.parent == out and p.exists()
+            assert p.parent == out
+            assert p.exists()
             kind = "std" if "generated_std" in p.name else "sample" if "sample" in p.name else "mean"
             kinds[kind + ("_json" if p.suffix == ".json" else "")] = p
         assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in written)

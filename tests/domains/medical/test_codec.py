@@ -81,7 +81,9 @@ def test_float_keeps_values_and_nan():
     assert values[0] == 1.5
     assert valid.tolist() == [True, False, False]
     codes, moved = codec.encode(values, valid)
-    assert codes[0] == 0.25 and np.isnan(codes[1:]).all() and moved == 0
+    assert codes[0] == 0.25
+    assert np.isnan(codes[1:]).all()
+    assert moved == 0
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.uint64, np.int32, np.uint32])

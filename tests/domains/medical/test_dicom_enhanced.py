@@ -4,6 +4,7 @@ import numpy as np
 import pydicom
 import pytest
 from gensr.domains.medical.through_plane import ThroughPlane
+
 from gensr.errors import DomainError, FormatError
 from gensr.grid import Window
 from gensr.testing import NearestProduct
@@ -35,7 +36,8 @@ def test_geometry_and_rescale_of_every_frame(make, upscale, tmp_path, per_frame,
     scene, kinds = upscale(path, factor)
     fy, fx = factor if isinstance(factor, tuple) else (factor, factor)
     before, after = pydicom.dcmread(path), pydicom.dcmread(kinds["mean"])
-    assert int(after.NumberOfFrames) == 4 and (after.Rows, after.Columns) == (6 * fy, 5 * fx)
+    assert int(after.NumberOfFrames) == 4
+    assert (after.Rows, after.Columns) == (6 * fy, 5 * fx)
     assert after.BitsStored == 12
     pixels = after.pixel_array
     for f in range(4):
@@ -50,7 +52,8 @@ def test_geometry_and_rescale_of_every_frame(make, upscale, tmp_path, per_frame,
         np.testing.assert_allclose(values, codes[f] * slopes[f] + intercepts[f])
         mean = pixels[f].mean() * slopes[f] + intercepts[f]
         assert mean == pytest.approx(float(values.mean()), rel=1e-3)
-    assert after.SyntheticData == "YES" and after.ContentQualification == "RESEARCH"
+    assert after.SyntheticData == "YES"
+    assert after.ContentQualification == "RESEARCH"
     assert after.SharedFunctionalGroupsSequence[0].DerivationImageSequence[0].SourceImageSequence
     assert scene.facts()["rescale"] == [[1.0, 0.0], [2.5, -40.0]]
     assert scene.facts()["slice_step_mm"] == pytest.approx(4.0)

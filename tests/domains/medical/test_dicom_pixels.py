@@ -1,4 +1,4 @@
-"""Values: rescale, polarity, padding, stored bits, transfer syntaxes, headroom, with pydicom as the independent reader."""
+"""Values: rescale, polarity, padding, stored bits, transfer syntaxes, headroom; pydicom is the independent reader."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 import pydicom
 import pydicom.data
 import pytest
+
 from gensr.errors import DomainError
 from gensr.grid import Window
 
@@ -48,19 +49,20 @@ def test_deflated_and_missing_file_meta(make, upscale, medical, tmp_path, plain)
     ds = pydicom.dcmread(FILES / "MR_small_implicit.dcm")
     bare = tmp_path / "bare"
     pydicom.dcmwrite(bare, pydicom.Dataset(ds), implicit_vr=True, little_endian=True)
-    assert bare.read_bytes()[:2] == b"\x08\0" and medical.sniff(bare) == 3
+    assert bare.read_bytes()[:2] == b"\x08\0"
+    assert medical.sniff(bare) == 3
     scene, kinds = upscale(bare, 2)
     np.testing.assert_array_equal(pydicom.dcmread(kinds["mean"]).pixel_array[::2, ::2], plain)
 
 
 @pytest.mark.parametrize("name", ["JPEG-lossy.dcm", "JPEG2000.dcm", "JPEGLSNearLossless_16.dcm"])
 def test_lossy_pixels_need_consent(upscale, medical, name):
-    with pytest.raises(DomainError, match="lossy.*lossy=true"):
+    with pytest.raises(DomainError, match=r"lossy.*lossy=true"):
         medical.open(FILES / name, {})
 
 
 def test_accepted_lossy_pixels_stay_marked(upscale):
-    scene, kinds = upscale(FILES / "JPEG2000.dcm", 2, {"lossy": True})
+    _scene, kinds = upscale(FILES / "JPEG2000.dcm", 2, {"lossy": True})
     ds = pydicom.dcmread(kinds["mean"])
     assert ds.LossyImageCompression == "01"
     np.testing.assert_array_equal(ds.pixel_array[::2, ::2], pydicom.dcmread(FILES / "JPEG2000.dcm").pixel_array)
@@ -78,7 +80,8 @@ def test_ct_stays_in_hounsfield_units(upscale):
         for col in range(0, 128, 32):
             fine = out[4 * row : 4 * row + 128, 4 * col : 4 * col + 128].mean()
             assert abs(fine - truth[row : row + 32, col : col + 32].mean()) < 1
-    assert scene.unit == "HU" and ds.PixelPaddingValue == source.PixelPaddingValue == -2000
+    assert scene.unit == "HU"
+    assert ds.PixelPaddingValue == source.PixelPaddingValue == -2000
 
 
 def test_monochrome1_is_mirrored_inside_and_kept_outside(make, upscale, tmp_path):
@@ -108,7 +111,8 @@ def test_padding_pixels_stay_padding(make, medical, upscale, tmp_path):
     out = pydicom.dcmread(kinds["mean"]).pixel_array
     np.testing.assert_array_equal(out == -2000, np.repeat(np.repeat(codes == -2000, 3, 0), 3, 1))
     moved = scene.encode(0, np.full((1, 1, 1), -2000, np.float32), np.ones((1, 1, 1), np.bool_))
-    assert moved[0].item() != -2000 and moved[1] == 1
+    assert moved[0].item() != -2000
+    assert moved[1] == 1
 
 
 def test_padding_outside_the_stored_bits(make, upscale, tmp_path):
@@ -136,7 +140,8 @@ def test_signed_codes_of_twelve_bits_are_sign_extended(make, medical, tmp_path):
     scene = medical.open(make.save(ds, tmp_path / "a.dcm"), {})
     np.testing.assert_array_equal(scene.read(0, Window(0, 0, 2, 2)).values[0], codes)
     out, clipped = scene.encode(0, np.array([[[3000.0, -3000.0]]], np.float32), np.ones((1, 1, 2), np.bool_))
-    assert out.tolist() == [[[2047, -2048]]] and clipped == 2
+    assert out.tolist() == [[[2047, -2048]]]
+    assert clipped == 2
 
 
 def test_saturated_detector_codes_leave_the_likelihood(make, medical, tmp_path):
@@ -163,7 +168,7 @@ def test_pet_slices_get_headroom_above_their_own_peak(make, upscale, tmp_path):
         ds, slope = pydicom.dcmread(path), (0.5, 3.0)[n]
         assert float(ds.RescaleSlope) == 1.25 * slope
         np.testing.assert_allclose(ds.pixel_array[::2, ::2] * float(ds.RescaleSlope), codes * slope, atol=0.63 * slope)
-        peak, clipped = scene.encode(
+        _peak, clipped = scene.encode(
             n, np.full((1, 1, 1), 1.2 * 32767 * slope, np.float32), np.ones((1, 1, 1), np.bool_)
         )
         assert clipped == 0

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from gensr.domains.medical import detect
+
 from gensr.errors import DomainError
 from gensr.grid import Window
 from gensr.operators import Area
@@ -43,7 +44,8 @@ def test_defaults_of_a_scene(make, medical, tmp_path):
     assert medical.noise(scene) is None
     assert medical.generator(scene) == "gaussian-brain-mr"
     assert any("k-space" in w for w in scene.facts()["warnings"])
-    assert "not for diagnosis" in scene.facts()["notice"] and "not for diagnosis" in medical.description
+    assert "not for diagnosis" in scene.facts()["notice"]
+    assert "not for diagnosis" in medical.description
 
 
 def test_aligned_prior_only_for_square_radiographs(make, medical, tmp_path):
@@ -93,8 +95,10 @@ def test_rendering_windows(make, medical, tmp_path):
     holes = values.copy()
     holes[0, 0, 0] = np.nan
     shown = medical.render(scene, holes, values)
-    assert shown.dtype == np.uint8 and shown.shape == (1, 4, 3)
-    assert shown[0, 0].tolist() == [128, 128, 160] and shown[0, 3].tolist() == [255, 255, 255]
+    assert shown.dtype == np.uint8
+    assert shown.shape == (1, 4, 3)
+    assert shown[0, 0].tolist() == [128, 128, 160]
+    assert shown[0, 3].tolist() == [255, 255, 255]
 
 
 def test_rendering_without_values_or_range(make, medical, tmp_path):
@@ -111,7 +115,8 @@ def test_a_window_far_from_the_data_is_not_used(make, medical, tmp_path):
     scene = medical.open(path, {})
     values = scene.read(0, Window(0, 0, 10, 10)).values
     shown = medical.render(scene, values, values)[..., 0]
-    assert shown.min() == 0 and shown.max() == 255
+    assert shown.min() == 0
+    assert shown.max() == 255
 
 
 def phantom():

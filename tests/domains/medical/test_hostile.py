@@ -7,9 +7,10 @@ import numpy as np
 import pydicom
 import pydicom.data
 import pytest
-from gensr.errors import FormatError, GensrError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from gensr.errors import FormatError, GensrError
 
 FILES = Path(pydicom.data.__file__).parent / "test_files"
 NAMED = {
@@ -31,6 +32,17 @@ NAMED = {
 }
 
 
+def refused(medical, path):
+    """The refusal of a file, "" when it opens; any other exception is a failure of the test."""
+    try:
+        scene = medical.open(path, {})
+        scene.facts()
+        scene.close()
+    except GensrError as error:
+        return str(error)
+    return ""
+
+
 @pytest.mark.parametrize("name", NAMED)
 def test_refused_by_name(medical, name):
     with pytest.raises(FormatError, match=NAMED[name]) as caught:
@@ -42,13 +54,9 @@ def test_every_file_of_pydicom_opens_or_is_refused_in_one_line(medical):
     opened = 0
     for path in sorted(p for p in FILES.rglob("*") if p.is_file() and "TINY_ALPHA" not in p.parts):
         assert medical.sniff(path) in (0, 3)
-        try:
-            scene = medical.open(path, {})
-        except GensrError as error:
-            assert "\n" not in str(error)
-            continue
-        opened += 1
-        scene.close()
+        refusal = refused(medical, path)
+        assert "\n" not in refusal
+        opened += not refusal
     assert opened >= 40
 
 
@@ -89,7 +97,8 @@ def test_headers_that_lie(make, medical, tmp_path, keyword, value, words):
         return
     with pytest.raises(FormatError, match=words) as caught:
         medical.open(path, {})
-    assert "a.dcm" in str(caught.value) and "\n" not in str(caught.value)
+    assert "a.dcm" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_number_that_is_no_number(make, medical, tmp_path):
@@ -119,7 +128,7 @@ def test_cut_compressed_pixels_fail_at_open(medical, tmp_path, name):
     raw = (FILES / name).read_bytes()
     path = tmp_path / "cut.dcm"
     path.write_bytes(raw[: len(raw) // 2])
-    with pytest.raises(FormatError, match="cut.dcm"):
+    with pytest.raises(FormatError, match=r"cut\.dcm"):
         medical.open(path, {})
 
 
@@ -164,9 +173,4 @@ def test_random_damage_never_escapes_as_a_library_error(medical, small, tmp_path
     path.write_bytes(raw)
     medical.sniff(path)
     medical.stem(path)
-    try:
-        scene = medical.open(path, {})
-        scene.facts()
-        scene.close()
-    except GensrError as error:
-        assert "\n" not in str(error)
+    assert "\n" not in refused(medical, path)

@@ -7,12 +7,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 from gensr.domains.medical.through_plane import ThroughPlane
-from gensr.errors import DomainError, FormatError
-from gensr.grid import Window
-from gensr.testing import NearestProduct
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from gensr.errors import DomainError, FormatError
+from gensr.grid import Window
+from gensr.testing import NearestProduct
 
 RNG = np.random.default_rng(1)
 OBLIQUE = np.array(
@@ -123,7 +124,8 @@ def test_nan_stays_nan_and_nothing_else(make, upscale, tmp_path):
     path = make.nifti(tmp_path / "a.nii", data)
     scene, kinds = upscale(path, 3)
     valid = scene.read(0, Window(0, 0, 5, 4)).valid
-    assert np.count_nonzero(~valid) == 1 and not valid[0, 2, 1]
+    assert np.count_nonzero(~valid) == 1
+    assert not valid[0, 2, 1]
     for kind in ("mean", "std"):
         out = np.asarray(nib.load(kinds[kind]).dataobj)
         np.testing.assert_array_equal(np.isnan(out), np.repeat(np.repeat(np.isnan(data), 3, 0), 3, 1))
@@ -188,7 +190,9 @@ def test_labels_in_header_extension_and_sidecar(make, upscale, tmp_path):
     assert description == "made for a test; [AI-SR x2 - NOT FOR DIAGNOSIS] gensr mean"
     comments = [e for e in header.extensions if e.get_code() == 6]
     text = bytes(comments[0].get_content()).decode()
-    assert "Contains generated detail" in text and "not for diagnosis" in text and "nearest" in text
+    assert "Contains generated detail" in text
+    assert "not for diagnosis" in text
+    assert "nearest" in text
     for kind, word in (("mean", "mean"), ("std", "standard deviation"), ("sample", "sample1")):
         sidecar = json.loads(kinds[f"{kind}_json"].read_text())
         assert sidecar["Sources"] == ["sub-01_T1w.nii.gz"]
@@ -238,7 +242,7 @@ class Doubled(NearestProduct):
         return super().std(self.scene.stack.coarse_plane(plane, self.slices), window)
 
 
-def test_through_plane_refines_the_slice_axis(make, upscale, tmp_path):
+def test_through_plane_refines_the_slice_axis(make, upscale, medical, tmp_path):
     data = np.stack([DATA, DATA + 7], -1)
     path = make.nifti(tmp_path / "a.nii.gz", data, OBLIQUE)
     scene, kinds = upscale(path, product=lambda scene: ThroughPlane(Doubled(scene, 2, 3), 3))
@@ -246,7 +250,8 @@ def test_through_plane_refines_the_slice_axis(make, upscale, tmp_path):
     check_grid(before, after, [2, 2, 3])
     blocks = np.repeat(np.repeat(np.repeat(data, 2, 0), 2, 1), 3, 2)
     np.testing.assert_array_equal(np.asarray(after.dataobj), blocks)
-    assert scene.facts()["through_plane_factor_suggested"] == 6
+    assert scene.facts()["through_plane_factor_suggested"] == 4
+    assert medical.open(path, {"understood": True}).suggested_slices() == 6
 
 
 def test_slice_timing_is_forgotten_only_when_the_slice_axis_is_refined(make, upscale, tmp_path):
@@ -296,7 +301,8 @@ def test_bad_headers_are_refused_in_one_line(make, medical, tmp_path, name):
     assert medical.sniff(path) == 3
     with pytest.raises(FormatError, match=words) as caught:
         medical.open(path, {})
-    assert "bad.nii" in str(caught.value) and "\n" not in str(caught.value)
+    assert "bad.nii" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_truncated_and_bombs(make, medical, tmp_path):
@@ -337,7 +343,7 @@ def test_too_large_for_nifti1_is_refused(make, medical, tmp_path):
 def test_degenerate_shapes_work(make, upscale, tmp_path, shape):
     data = RNG.integers(0, 99, shape).astype(np.int16)
     path = make.nifti(tmp_path / "a.nii", data)
-    scene, kinds = upscale(path, 2)
+    _scene, kinds = upscale(path, 2)
     out = np.asarray(nib.load(kinds["mean"]).dataobj)
     assert out.size == 4 * data.size
     assert sorted(np.unique(out)) == sorted(np.unique(data))

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+
 from gensr.grid import Window
 
 NIFTI = "open_ms_patient01_study1_FLAIR_crop.nii.gz"
@@ -24,7 +25,7 @@ def ends(shape):
 @pytest.mark.parametrize("factor", [2, 3, 4])
 @pytest.mark.parametrize("name", SINGLE)
 def test_single_files(samples, upscale, name, factor):
-    scene, kinds = upscale(samples / name, factor)
+    _scene, kinds = upscale(samples / name, factor)
     source, out = pydicom.dcmread(samples / name), pydicom.dcmread(kinds["mean"])
     codes = source.pixel_array
     if name in PIXELS:
@@ -48,7 +49,8 @@ def test_single_files(samples, upscale, name, factor):
 @pytest.mark.parametrize("factor", [2, 3])
 def test_oblique_mr_series(samples, upscale, factor):
     scene, kinds = upscale(samples / "dicom_series", factor)
-    assert scene.planes == 24 and scene.facts()["slice_step_mm"] == pytest.approx(0.6666667, abs=1e-6)
+    assert scene.planes == 24
+    assert scene.facts()["slice_step_mm"] == pytest.approx(0.6666667, abs=1e-6)
     boxes, volumes = [], []
     for folder in (samples / "dicom_series", kinds["mean"]):
         slices = [pydicom.dcmread(p) for p in folder.iterdir()]
@@ -66,7 +68,7 @@ def test_oblique_mr_series(samples, upscale, factor):
     assert np.abs(blocks - volumes[0]).max() < 0.5
 
 
-@pytest.mark.parametrize("factor", [2, 4])
+@pytest.mark.parametrize("factor", [2, 3])
 def test_oblique_nifti(samples, upscale, factor):
     _, kinds = upscale(samples / NIFTI, factor)
     before, after = nib.load(samples / NIFTI), nib.load(kinds["mean"])
