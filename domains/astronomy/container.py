@@ -10,7 +10,6 @@ import gzip
 import math
 import os
 import tempfile
-import warnings
 import weakref
 import zlib
 from collections.abc import Iterator
@@ -24,12 +23,15 @@ from astropy.io import fits
 
 from gensr.errors import FormatError
 
+from .headers import number, printable, readable, recorded
 from .magic import is_fits, magic
 from .pixels import BITPIX, Pixels, Scaling
 
 BLOCK = 2880
 HEADER_LIMIT = 4 << 20
 """Bytes of a primary header: 52,000 cards."""
+INFLATE_FREE = 256 << 20
+"""Bytes that a gzipped file may inflate to, beyond 200 times its size."""
 TILE_LIMIT = 1 << 27
 """Pixels of one compressed tile, decoded in memory."""
 
@@ -66,39 +68,6 @@ class Layer:
     def label(self) -> str:
         """How messages and notes call it."""
         return f"HDU {self.index}" + (f" ({self.name},{self.version})" if self.name else "")
-
-
-@contextmanager
-def recorded(notes: list[str]) -> Iterator[None]:
-    """Collect what astropy warns about as notes, so that nothing is lost and nothing is printed."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for warning in caught:
-        text = " ".join(str(warning.message).split())
-        if text not in notes and "'datfix'" not in text:  # dates are completed by every reader
-            notes.append(text[:300])
-
-
-def number(header: Any, key: str, default: float) -> float:  # noqa: ANN401
-    """A numeric card, its default if absent or undefined.
-
-    Raises:
-        FormatError: if the card holds no number.
-    """
-    try:
-        value = header.get(key)
-    except (fits.VerifyError, ValueError):
-        raise FormatError(f"card {key} cannot be parsed; repair the header") from None
-    if value is None or isinstance(value, fits.card.Undefined):
-        return default
-    try:
-        result = float(value)
-    except (TypeError, ValueError):
-        raise FormatError(f"card {key} = {value!r} is no number; repair the header") from None
-    if not math.isfinite(result):
-        raise FormatError(f"card {key} = {value!r} is not finite; repair the header")
-    return result
 
 
 class Container:
@@ -164,7 +133,7 @@ class Container:
         return Path(name)
 
     def _inflate(self) -> Path:
-        limit = 200 * self.path.stat().st_size + (256 << 20)
+        limit = 200 * self.path.stat().st_size + INFLATE_FREE
         target, done = self._temp(), 0
         try:
             with gzip.open(self.path, "rb") as source, target.open("wb") as sink:
@@ -191,25 +160,25 @@ class Container:
     def _scan(self) -> list[Layer]:
         layers: list[Layer] = []
         try:
-            with recorded(self.notes), fits.open(self.plain, memmap=False, disable_image_compression=True) as hdus:
+            with recorded(self.notes), opened(self.plain, disable_image_compression=True) as hdus:
                 for index in range(len(hdus)):
-                    layers.append(_layer(hdus[index], index))
+                    layers.append(_layer(hdus[index], index, self.notes))
             if any(layer.kind == "compressed" for layer in layers):
                 layers = self._inner_headers(layers)
-        except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, MemoryError, OverflowError) as error:
+        except FormatError as error:
+            raise FormatError(f"{self.path.name}: {error}") from None
+        except Exception as error:  # astropy meets a malformed header with any exception there is
             raise FormatError(
                 f"{self.path.name}: not readable as FITS ({_line(error)}); check or repair the file"
             ) from None
-        except fits.VerifyError as error:
-            raise FormatError(f"{self.path.name}: header breaks the FITS rules ({_line(error)}); repair it") from None
-        except FormatError as error:
-            raise FormatError(f"{self.path.name}: {error}") from None
         return layers
 
     def _inner_headers(self, layers: list[Layer]) -> list[Layer]:
-        with recorded(self.notes), fits.open(self.plain, memmap=False) as hdus:
+        with recorded(self.notes), opened(self.plain) as hdus:
             return [
-                replace(layer, header=hdus[layer.index].header.copy()) if layer.kind == "compressed" else layer
+                replace(layer, header=readable(hdus[layer.index].header, layer.label, self.notes))
+                if layer.kind == "compressed"
+                else layer
                 for layer in layers
             ]
 
@@ -219,7 +188,7 @@ class Container:
         try:
             with (
                 recorded(self.notes),
-                fits.open(self.plain, memmap=False, do_not_scale_image_data=True) as hdus,
+                opened(self.plain, do_not_scale_image_data=True) as hdus,
                 target.open("wb") as sink,
             ):
                 section, step = hdus[layer.index].section, hdus[layer.index].tile_shape[0]
@@ -234,6 +203,13 @@ class Container:
         return Pixels(target, 0, layer.shape, layer.bitpix, _scaling(layer, self.path))
 
 
+@contextmanager
+def opened(path: Path, **options: bool) -> Iterator[Any]:
+    """HDU list of a plain file; our own handle, because astropy forgets its own when it refuses a file."""
+    with path.open("rb") as stream, fits.open(stream, memmap=False, **options) as hdus:
+        yield hdus
+
+
 def _remove(paths: list[Path]) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
@@ -241,15 +217,21 @@ def _remove(paths: list[Path]) -> None:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return printable(str(error))[:200] or type(error).__name__
 
 
-def _layer(hdu: Any, index: int) -> Layer:  # noqa: ANN401
-    hdu.verify("silentfix+warn")
-    header, info = hdu.header.copy(), hdu.fileinfo()
+def _layer(hdu: Any, index: int, notes: list[str]) -> Layer:  # noqa: ANN401
+    stored = number(hdu.header, "BITPIX", 0)
+    if stored not in BITPIX:  # astropy's repair would make it 8, a guess
+        raise FormatError(f"HDU {index} has BITPIX {stored:g}; FITS knows 8, 16, 32, 64, -32, -64")
+    try:
+        hdu.verify("silentfix+warn")
+    except (ValueError, TypeError) as error:
+        notes.append(f"HDU {index} cannot be repaired ({_line(error)})")  # `readable` drops or refuses the card
+    header, info = readable(hdu.header, f"HDU {index}", notes), hdu.fileinfo()
     prefix = "Z" if header.get("ZIMAGE") is True else ""
     kind = "compressed" if prefix else "table"
-    if not prefix and (index == 0 or header.get("XTENSION", "").strip() in ("IMAGE", "IUEIMAGE")):
+    if not prefix and (index == 0 or str(header.get("XTENSION", "")).strip() in ("IMAGE", "IUEIMAGE")):
         kind = "image"
     shape: tuple[int, ...] = ()
     bitpix = size = 0
@@ -260,7 +242,9 @@ def _layer(hdu: Any, index: int) -> Layer:  # noqa: ANN401
         if header.get("GROUPS") is True and shape and shape[-1] == 0:
             raise FormatError(f"HDU {index} holds random groups (visibilities), not an image; image them first")
         if bitpix not in BITPIX:
-            raise FormatError(f"HDU {index} has {prefix}BITPIX {bitpix}; FITS knows 8, 16, 32, 64, -32, -64")
+            raise FormatError(f"HDU {index} has ZBITPIX {bitpix}; FITS knows 8, 16, 32, 64, -32, -64")
+        if shape and min(shape) < 0:
+            raise FormatError(f"HDU {index} claims a negative size {shape}; the header is damaged")
         if not shape or min(shape) < 1:
             shape, kind = (), "empty"
         size = math.prod(shape) * abs(bitpix) // 8 if shape else 0

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 
-from .container import Container, recorded
+from .container import Container, opened
+from .headers import recorded
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,14 @@ def find_frame(container: Container, header: Any, shape: tuple[int, ...]) -> Fra
         return Frame(rows, columns, False, None, None, summary, notes)
     columns, rows = axes
     size, centre = _sky(wcs, shape[-rows], shape[-columns], notes)
-    if size is not None and wcs.wcs.lng > wcs.wcs.lat:
-        size = size[::-1]
     return Frame(rows, columns, True, size, centre, summary, notes)
 
 
 def _wcs(container: Container, header: Any, notes: list[str]) -> Any:  # noqa: ANN401
     try:
-        with recorded(notes), fits.open(container.plain, memmap=False) as hdus:
+        with recorded(notes), opened(container.plain) as hdus:
             return WCS(header, fobj=hdus)
-    except (ValueError, KeyError, TypeError, AssertionError, OSError, IndexError, MemoryError) as error:
+    except Exception as error:  # astropy raises whatever a malformed card leads to
         notes.append(
             f"world coordinates not understood ({' '.join(str(error).split())[:160]}); cards are refined all the same"
         )
@@ -81,9 +79,9 @@ def _sky(
         with recorded(notes), np.errstate(all="ignore"):
             sky = wcs.celestial
             step = proj_plane_pixel_scales(sky) * 3600.0
-            # `celestial` puts longitude first, whatever the axis order of the file.
-            middle = ((width - 1) / 2, (height - 1) / 2)
-            place = sky.all_pix2world(*(middle if wcs.wcs.lng < wcs.wcs.lat else middle[::-1]), 0)
+            # `celestial` keeps the axis order of the file: columns first, latitude perhaps before longitude.
+            world = sky.all_pix2world((width - 1) / 2, (height - 1) / 2, 0)
+            place = world[sky.wcs.lng], world[sky.wcs.lat]
     except (ValueError, TypeError) as error:
         notes.append(f"centre of the field unknown ({' '.join(str(error).split())[:160]})")
         return None, None

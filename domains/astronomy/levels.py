@@ -13,8 +13,8 @@ from gensr.grid import Window
 from gensr.noise import GaussianNoise, Noise, PoissonGaussianNoise
 from gensr.statistics import SIDE, WINDOWS
 
-from .container import number
 from .hdus import INVERSE_VARIANCE, VARIANCE
+from .headers import number
 from .scene import FitsScene
 from .units import Values, words
 

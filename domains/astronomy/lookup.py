@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from gensr.errors import FormatError
 
-from .container import Container, Layer, number
+from .container import Container, Layer
+from .headers import number
 from .wcs_cards import Edit
 
 _TABLES = (("CPDIS", "DP", "WCSDVARR"), ("D2IMDIS", "D2IM", "D2IMARR"))

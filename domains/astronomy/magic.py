@@ -22,4 +22,4 @@ def magic(path: Path) -> bytes:
 
 def is_fits(head: bytes) -> bool:
     """True for the mandatory first card of a FITS file."""
-    return head.startswith(b"SIMPLE  =") and head[10:30].strip()[:1] == b"T"
+    return head.startswith(b"SIMPLE  =") and head[9:].strip()[:1] == b"T"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from .container import number
+from .headers import number
 from .wcs_cards import Edit, refine_wcs
 
 IMAGE_SECTIONS = ("DATASEC", "TRIMSEC", "BIASSEC")

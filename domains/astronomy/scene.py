@@ -11,15 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.domain import Codes, Scene
-from gensr.errors import DomainError, FormatError
+from gensr.errors import DomainError, FormatError, GensrError
 from gensr.grid import PixelGrid, Window
 from gensr.image import Image
 
-from .container import Container, Layer, number
+from .container import Container, Layer
 from .flags import FlagRule, flag_rule
 from .frame import find_frame
 from .hdus import choose, companions
+from .headers import number
 from .lookup import needed
+from .pixel_cards import refine_header
 from .pixels import Index
 from .psf import Psf, find_psf
 from .units import Values, decide
@@ -46,6 +48,10 @@ class FitsScene(Scene):
         self.container = Container(path)
         try:
             self._understand(options)
+        except GensrError as error:
+            self.container.close()
+            named = str(error) if str(error).startswith(path.name) else f"{path.name}: {error}"
+            raise type(error)(named) from None
         except Exception:
             self.container.close()
             raise
@@ -72,12 +78,11 @@ class FitsScene(Scene):
         self.quantum = 0.0
         self.step = abs(self.pixels.scaling.scale) if self.pixels.bitpix > 0 else 0.0
         self.unit = _text(self.header.get("BUNIT"))
-        try:
-            self.values, self.values_origin = decide(self.unit, str(options["values"]))
-        except DomainError as error:
-            raise DomainError(f"{file}: {error}") from None
+        self.values, self.values_origin = decide(self.unit, str(options["values"]))
         if self.values_origin.startswith("assumed"):
             self.notes.append(f"values {self.values_origin}; surface brightness, the mean is kept")
+        # Cards that cannot be refined must stop the run here, not after an hour of search.
+        refine_header(self.header, {self.frame.columns: 2, self.frame.rows: 2}, self.values is Values.FLUX)
         self.flags = self._flags(options["dq_bits"])
         self._full = self._saturation()
         self.psf: Psf | None = find_psf(self, options)

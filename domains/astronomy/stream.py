@@ -13,6 +13,7 @@ import numpy.typing as npt
 from astropy.io import fits
 
 from .container import BLOCK
+from .headers import cut_comments
 from .pixels import BITPIX, Index
 
 _STRUCTURE = re.compile(
@@ -163,4 +164,5 @@ def _sealed(header: Any) -> Any:  # noqa: ANN401
 
 
 def _bytes(header: Any) -> bytes:  # noqa: ANN401
-    return str(header.tostring()).encode("ascii")
+    with cut_comments():
+        return str(header.tostring()).encode("ascii")

@@ -21,7 +21,7 @@ import numpy as np
 from gensr.errors import FormatError
 from gensr.grid import refine_reference
 
-from .container import number
+from .headers import number
 
 _AXIS_CARD = re.compile(r"^(CTYPE|CRPIX|CRVAL|CDELT|CUNIT|CROTA)(\d{1,2})([A-Z]?)$")
 _MATRIX = re.compile(r"^(PC|CD)(\d{1,2})_(\d{1,2})([A-Z]?)$")

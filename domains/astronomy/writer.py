@@ -10,6 +10,7 @@ import gzip
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from gensr.domain import Names, Product
 from gensr.grid import Window
 from gensr.provenance import MARK, as_json, sentence
 
-from .container import Layer, recorded
+from .container import Layer
+from .headers import cut_comments, printable
 from .lookup import refine_tables
 from .pixel_cards import refine_header
 from .scene import FitsScene
@@ -44,11 +46,9 @@ def write_product(scene: FitsScene, product: Product, folder: Path, names: Names
         names: file names.
     """
     suffix = ".fits.gz" if scene.path.name.lower().endswith(".gz") else ".fits"
-    with recorded(scene.notes):
-        writer = _Writer(scene, product)
-        paths = [_finish(folder / names.mean(suffix), writer.mean)]
-        for k in range(product.samples):
-            paths.append(_finish(folder / names.sample(k, suffix), lambda path, k=k: writer.sample(path, k)))  # type: ignore[misc]
+    writer = _Writer(scene, product)
+    paths = [_finish(folder / names.mean(suffix), writer.mean)]
+    paths += [_finish(folder / names.sample(k, suffix), partial(writer.sample, k)) for k in range(product.samples)]
     return paths
 
 
@@ -70,7 +70,8 @@ class _Writer:
         fy, fx = product.factor
         self.scale = {scene.frame.columns: fx, scene.frame.rows: fy}
         self.shape = self._refined(scene.layer.shape)
-        edit = refine_header(scene.header, self.scale, scene.values is Values.FLUX)
+        with cut_comments():
+            edit = refine_header(scene.header, self.scale, scene.values is Values.FLUX)
         self.tables = refine_tables(scene.container, scene.header, scene.companions.lookup, self.scale)
         self.header = self._clean(edit.header)
         self.notes = [*scene.notes, *edit.notes]
@@ -101,7 +102,7 @@ class _Writer:
         stream.table(self._provenance())
         stream.seal()
 
-    def sample(self, path: Path, k: int) -> None:
+    def sample(self, k: int, path: Path) -> None:
         """One posterior sample with the same coordinates."""
         stream = FitsStream(path)
         text = f"posterior sample {k + 1} of {self.product.samples}"
@@ -153,7 +154,7 @@ class _Writer:
             *(_pixel_columns(layer) for layer in self.scene.companions.tables if _pixel_columns(layer)),
         ]
         for line in lines:
-            marked.add_history(" ".join(line.split()).encode("ascii", "replace").decode("ascii"))
+            marked.add_history(printable(line))
         return marked
 
     def _side(self, name: str, text: str) -> Any:  # noqa: ANN401
@@ -184,7 +185,8 @@ class _Writer:
         if layer is None:
             return
         pixels = self.scene.container.pixels(layer)
-        edit = refine_header(layer.header, self.scale, flux=False)
+        with cut_comments():
+            edit = refine_header(layer.header, self.scale, flux=False)
         edit.header["EXTNAME"] = "MASK_SRC" if layer.name == "MASK" else layer.name
         slot = stream.image(edit.header, self._refined(layer.shape), layer.bitpix)
         fy, fx = self.product.factor
