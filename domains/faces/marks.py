@@ -15,7 +15,7 @@ from gensr.domain import Product
 from gensr.grid import Factor
 from gensr.provenance import sentence, software
 
-from .photo import ORIENTATION, Photo, import_pillow
+from .photo import CAMERA, DIRECTORIES, INTEROPERABILITY, ORIENTATION, POSITION, Photo, import_pillow
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -24,7 +24,8 @@ XMP = "http://ns.adobe.com/xap/1.0/"
 DC = "http://purl.org/dc/elements/1.1/"
 XMP_LIMIT = 65000
 """One JPEG marker."""
-_EXIF_IFD = 0x8769
+EXIF_LIMIT = 60000
+"""One JPEG marker, with room for the mark."""
 _WIDTH, _HEIGHT, _X_RESOLUTION, _Y_RESOLUTION, _DESCRIPTION, _SOFTWARE = 256, 257, 282, 283, 270, 305
 _PIXEL_X, _PIXEL_Y = 0xA002, 0xA003
 _STRUCTURE = (258, 259, 262, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 513, 514, 530, 531, 532)
@@ -96,23 +97,42 @@ def exif_block(photo: Photo, factor: Factor, size: tuple[int, int], text: str) -
         text: the mark.
     """
     exif = import_pillow().Exif()
-    for code, value in photo.exif.items():
-        if code not in _STRUCTURE and code not in (_WIDTH, _HEIGHT, _EXIF_IFD):
-            exif[code] = value
-    inner = dict(photo.exif.get_ifd(_EXIF_IFD))
-    if inner:
-        for code, length in ((_PIXEL_X, size[1]), (_PIXEL_Y, size[0])):
-            if code in inner:
-                inner[code] = length
-        exif.get_ifd(_EXIF_IFD).update(inner)
+    if exif_is_sound(photo):
+        _carry(photo, exif, factor, size)
+    old = str(photo.exif.get(_DESCRIPTION, "")).strip("\0 ")
     exif[ORIENTATION] = 1
+    exif[_DESCRIPTION] = f"{old[:4000]}; {text}" if old else text
+    exif[_SOFTWARE] = software()
+    return exif
+
+
+def exif_is_sound(photo: Photo) -> bool:
+    """Whether the EXIF of the input can be written again; cameras and editors leave all kinds of damage there."""
+    exif = import_pillow().Exif()
+    try:
+        _carry(photo, exif, (1, 1), (1, 1))
+        return len(exif.tobytes()) < EXIF_LIMIT
+    # Damaged values surface in the library as almost any exception.
+    except Exception:
+        return False
+
+
+def _carry(photo: Photo, exif: Any, factor: Factor, size: tuple[int, int]) -> None:  # noqa: ANN401
+    for code, value in photo.exif.items():
+        if code not in (*_STRUCTURE, *DIRECTORIES, _WIDTH, _HEIGHT):
+            exif[code] = value
     for code, f in zip((_X_RESOLUTION, _Y_RESOLUTION), file_factors(photo, factor), strict=True):
         if code in photo.exif:
             exif[code] = float(photo.exif[code]) * f
-    old = str(photo.exif.get(_DESCRIPTION, "")).strip("\0 ")
-    exif[_DESCRIPTION] = f"{old}; {text}" if old else text
-    exif[_SOFTWARE] = software()
-    return exif
+    camera = dict(photo.directories.get(CAMERA, {}))
+    for code, length in ((_PIXEL_X, size[1]), (_PIXEL_Y, size[0])):
+        if code in camera:
+            camera[code] = length
+    if INTEROPERABILITY in camera:
+        camera[INTEROPERABILITY] = photo.directories.get(INTEROPERABILITY, {})
+    for code, directory in ((CAMERA, camera), (POSITION, photo.directories.get(POSITION, {}))):
+        if directory:
+            exif.get_ifd(code).update(directory)
 
 
 def file_factors(photo: Photo, factor: Factor) -> tuple[int, int]:

@@ -18,6 +18,8 @@ MAGIC = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WEBP", b"II*\0": 
 PIXEL_LIMIT = 89_478_485
 """Pillow's own limit for a picture that is no decompression bomb; a quarter of a gigabyte in RGB."""
 ORIENTATION = 274
+CAMERA, POSITION, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
+DIRECTORIES = (CAMERA, POSITION, INTEROPERABILITY)
 _GEO_TAGS = (33550, 33922, 34264, 34735)
 _MODES = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "RGBX": "RGB", "I;16": "I;16", "I;16B": "I;16"}
 _TRANSPOSED = {
@@ -45,7 +47,8 @@ class Photo:
         orientation: EXIF orientation that was undone, 1 if upright.
         mode: colour mode of the file.
         info: Pillow's ``info``: ICC profile, resolution, XMP, text.
-        exif: Pillow's ``Exif``.
+        exif: EXIF tags of the picture.
+        directories: nested EXIF directories (camera, position, interoperability) by their pointer tag.
         text: text chunks of a PNG.
         frames: number of pictures in the file.
     """
@@ -57,7 +60,8 @@ class Photo:
     orientation: int
     mode: str
     info: dict[str, Any]
-    exif: Any
+    exif: dict[int, Any]
+    directories: dict[int, dict[int, Any]]
     text: dict[str, str]
     frames: int
 
@@ -164,12 +168,15 @@ def _png_depth(path: Path) -> tuple[int, int]:
 
 
 def _decode(path: Path, image: Any, pillow: Any) -> Photo:  # noqa: ANN401
-    exif, info, mode = image.getexif(), dict(image.info), str(image.mode)
+    tags, info, mode = image.getexif(), dict(image.info), str(image.mode)
+    exif = dict(tags.items())
+    directories = {code: dict(tags.get_ifd(code)) for code in DIRECTORIES if code in tags or code == INTEROPERABILITY}
     image.load()
     text = dict(getattr(image, "text", {})) if image.format == "PNG" else {}
     plain = _plain(image)
     orientation = int(exif.get(ORIENTATION, 1) or 1)
-    if orientation in _TRANSPOSED:
+    # Pillow turns TIFF upright while it loads and drops the tag; other formats are left to us.
+    if orientation in _TRANSPOSED and image.getexif().get(ORIENTATION) == orientation:
         plain = plain.transpose(getattr(pillow.Transpose, _TRANSPOSED[orientation]))
     pixels = np.asarray(plain)
     alpha = None
@@ -180,7 +187,7 @@ def _decode(path: Path, image: Any, pillow: Any) -> Photo:  # noqa: ANN401
     kind = "JPEG" if image.format == "MPO" else str(image.format)
     frames = int(getattr(image, "n_frames", 1))
     orientation = orientation if orientation in _TRANSPOSED else 1
-    return Photo(path, kind, codes, alpha, orientation, mode, info, exif, text, frames)
+    return Photo(path, kind, codes, alpha, orientation, mode, info, exif, directories, text, frames)
 
 
 def _plain(image: Any) -> Any:  # noqa: ANN401

@@ -13,6 +13,7 @@ from gensr.errors import DomainError
 from gensr.grid import PixelGrid, Window
 from gensr.image import Image
 
+from .marks import exif_is_sound
 from .photo import Codes, Photo
 
 
@@ -83,8 +84,8 @@ class FaceScene(Scene):
             left.append(f"{self.photo.frames - 1} further pictures of a multi-picture JPEG")
         if self.photo.mode in ("P", "PA"):
             left.append("the palette (the picture becomes true colour)")
-        if self.photo.exif.get_ifd(0x014A) or self.photo.info.get("thumbnail"):
-            left.append("sub-images")
+        if not exif_is_sound(self.photo):
+            left.append("EXIF (damaged or too long)")
         return left
 
     def _check_alignment(self, rows: int, cols: int) -> None:
