@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from gensr.provenance import sentence, software
 
-from .dicom_geometry import groups
+from .dicom_geometry import frame_groups, groups
 from .options import NOTICE
 
 # PS3.16, CID 7203, 7202 and 7005, as in pydicom's tables (pydicom.sr.codedict).
@@ -25,6 +26,9 @@ SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operatio
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 
 SERIES_OFFSET = {"mean": 1000, "std": 2000, "sample": 3000}
+DIGITAL_XRAY = "1.2.840.10008.5.1.4.1.1.1."
+"""Start of the SOP classes of digital X-ray, mammography and intra-oral images."""
+
 LONGEST_LO, LONGEST_ST = 64, 1024
 _STALE = (  # about codes, thumbnails or signatures of the source, wrong for new pixels
     "SmallestImagePixelValue",
@@ -96,6 +100,11 @@ def label(header: Dataset, identity: Identity, part: int = 0) -> None:
     """Turn a copy of a source header into the header of a generated image, in place (geometry and pixels excepted)."""
     source_class, source_instance = str(header.SOPClassUID), str(header.SOPInstanceUID)
     forget(header)
+    if frame_groups(header) is not None:
+        _label_groups(header, identity, source_class, source_instance)
+    if identity.kind == "std" and source_class.startswith(DIGITAL_XRAY):
+        # These classes fix the rescale slope at 1, which a standard deviation cannot keep.
+        header.SOPClassUID, header.ConversionType = SecondaryCaptureImageStorage, "WSD"
     header.SOPInstanceUID = identity.instance_uid(source_instance, part)
     header.SeriesInstanceUID = identity.series
     header.SeriesNumber = _series_number(header, identity.kind)
@@ -111,9 +120,8 @@ def label(header: Dataset, identity: Identity, part: int = 0) -> None:
     header.SourceImageSequence = Sequence([_source(source_class, source_instance)])
     contributions = list(header.get("ContributingEquipmentSequence") or [])
     header.ContributingEquipmentSequence = Sequence([*contributions, _equipment(identity)])
-    _label_groups(header, identity, source_class, source_instance)
     header.file_meta = FileMetaDataset()
-    header.file_meta.MediaStorageSOPClassUID = UID(source_class)
+    header.file_meta.MediaStorageSOPClassUID = header.SOPClassUID
     header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
     header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     # The preamble of the source may hold another file's header (dual-personality files) or text.
@@ -152,8 +160,9 @@ def _series_number(header: Dataset, kind: str) -> int:
 
 def _image_type(header: Dataset) -> None:
     old = header.get("ImageType")
-    values = [str(v) for v in old] if isinstance(old, list | tuple) or (old and not isinstance(old, str)) else []
-    third = values[2] if len(values) > 2 and values[2] else "OTHER"
+    values = [str(v) for v in old] if isinstance(old, MultiValue) else []
+    # Digital X-ray leaves value 3 empty, MR and CT must say something.
+    third = values[2] if len(values) > 2 else "" if str(header.SOPClassUID).startswith(DIGITAL_XRAY) else "OTHER"
     new = ["DERIVED", "SECONDARY", third, "AI_SR"]
     header.ImageType = new
     for group in groups(header):
@@ -164,7 +173,7 @@ def _image_type(header: Dataset) -> None:
 
 
 def _label_groups(header: Dataset, identity: Identity, source_class: str, source_instance: str) -> None:
-    """Derivation Image macro of enhanced objects: where the source has it, else shared."""
+    """Derivation Image macro of enhanced objects, where the source has it, else shared; and the evidence it needs."""
     holders = [g for g in groups(header) if "DerivationImageSequence" in g]
     holders = holders or list(header.get("SharedFunctionalGroupsSequence") or [])
     for group in holders:
@@ -173,6 +182,11 @@ def _label_groups(header: Dataset, identity: Identity, source_class: str, source
         item.DerivationCodeSequence = Sequence([_coded(SPATIAL_RESAMPLING)])
         item.SourceImageSequence = Sequence([_source(source_class, source_instance)])
         group.DerivationImageSequence = Sequence([*(group.get("DerivationImageSequence") or []), item])
+    image, series, study = _source(source_class, source_instance), Dataset(), Dataset()
+    del image.PurposeOfReferenceCodeSequence
+    series.SeriesInstanceUID, series.ReferencedSOPSequence = header.get("SeriesInstanceUID", ""), Sequence([image])
+    study.StudyInstanceUID, study.ReferencedSeriesSequence = header.get("StudyInstanceUID", ""), Sequence([series])
+    header.SourceImageEvidenceSequence = Sequence([*(header.get("SourceImageEvidenceSequence") or []), study])
 
 
 def _coded(code: Code) -> Dataset:

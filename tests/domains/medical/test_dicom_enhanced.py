@@ -55,6 +55,9 @@ def test_geometry_and_rescale_of_every_frame(make, upscale, tmp_path, per_frame,
     assert after.SyntheticData == "YES"
     assert after.ContentQualification == "RESEARCH"
     assert after.SharedFunctionalGroupsSequence[0].DerivationImageSequence[0].SourceImageSequence
+    evidence = after.SourceImageEvidenceSequence[0]
+    assert evidence.StudyInstanceUID == before.StudyInstanceUID
+    assert evidence.ReferencedSeriesSequence[0].SeriesInstanceUID == before.SeriesInstanceUID
     assert scene.facts()["rescale"] == [[1.0, 0.0], [2.5, -40.0]]
     assert scene.facts()["slice_step_mm"] == pytest.approx(4.0)
 

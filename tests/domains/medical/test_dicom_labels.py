@@ -91,6 +91,22 @@ def test_long_series_descriptions_are_cut_behind_the_label(make, upscale, tmp_pa
     assert list(ds.ImageType) == ["DERIVED", "SECONDARY", "OTHER", "AI_SR"]
 
 
+def test_digital_x_ray_keeps_the_rules_of_its_class(make, upscale, tmp_path):
+    def change(ds):
+        ds.ImageType = ["ORIGINAL", "PRIMARY", ""]
+        ds.RescaleSlope, ds.RescaleIntercept = "1", "0"
+
+    path = single(make, tmp_path / "a.dcm", "DX", change)
+    _, kinds = upscale(path, 2)
+    mean, std = pydicom.dcmread(kinds["mean"]), pydicom.dcmread(kinds["std"])
+    assert list(mean.ImageType) == ["DERIVED", "SECONDARY", "", "AI_SR"]
+    assert mean.SOPClassUID == pydicom.dcmread(path).SOPClassUID
+    assert float(mean.RescaleSlope) == 1
+    assert std.SOPClassUID == std.file_meta.MediaStorageSOPClassUID == pydicom.uid.SecondaryCaptureImageStorage
+    assert float(std.RescaleSlope) != 1
+    assert std.SourceImageSequence[0].ReferencedSOPClassUID == mean.SOPClassUID
+
+
 def test_stale_elements_go_and_windows_stay(make, upscale, tmp_path):
     def change(ds):
         ds.add_new(0x60000010, "US", 6)
