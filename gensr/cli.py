@@ -19,7 +19,7 @@ Command = Callable[[Sequence[str], Console], int]
 
 COMMANDS = {
     "upsample": "super-resolve files, folders or globs",
-    "info": "what gensr understands of files: grid, bands, units, noise, operator",
+    "info": "what is understood of files: grid, bands, units, noise",
     "models": "list, describe and verify generators",
     "train": "train a generator of your own",
     "completion": "print the completion script of bash, zsh or fish",
@@ -27,7 +27,8 @@ COMMANDS = {
 """Built-in commands, each the function ``run`` of ``gensr.commands.<name>``."""
 
 HELP = """\
-gensr {version}: generative super-resolution for scientific images, with uncertainty and exact metadata
+gensr {version}: generative super-resolution for scientific images,
+with uncertainty and exact metadata
 
 usage: gensr COMMAND [INPUT...] [key=value...]
 
@@ -35,19 +36,23 @@ commands:
 {commands}
 
 examples:
-  gensr upsample scene.tif                                x4, everything else understood from the file
-  gensr upsample scans/ output=fine factor=2 samples=8    every image of a folder, with 8 posterior samples
-  gensr upsample 'night/**/*.fits' search=best seed=1     a quoted glob; ** also enters sub-folders
-  gensr upsample a.tif domain=satellite domain.nodata=0   a domain by name, and an option of it
-  gensr info scene.tif                                    read it before you trust it
-  gensr models list
+  gensr info scene.tif                        read it before you trust it
+  gensr upsample scene.tif                    x4, the rest is understood
+  gensr upsample scans/ output=fine factor=2 samples=8
+                                              a folder, with 8 samples
+  gensr upsample 'night/**/*.fits' search=best seed=1
+                                              a glob; ** enters sub-folders
+  gensr upsample a.tif domain=satellite domain.nodata=0
+                                              a domain, and an option of it
+  gensr models list                           which priors there are
 
-Outputs are named <input>_x<factor>_generated and carry that mark inside too. Each comes with a standard deviation,
-a report and a preview. Exit codes: 0 all done, 1 some inputs failed, 2 wrong usage.
+Outputs are named <input>_x<factor>_generated and carry that mark inside too.
+Each comes with a standard deviation, a report and a preview.
+Exit codes: 0 all done, 1 some inputs failed, 2 wrong usage.
 
-  gensr COMMAND --help    keys and values of a command
-  --version               version and nothing else
-  --traceback             traces of errors (also GENSR_TRACEBACK=1)
+  gensr COMMAND --help   keys and values of a command
+  --version              the version
+  --traceback            traces of errors (also GENSR_TRACEBACK=1)
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from gensr.errors import UsageError
 LARGEST_FACTOR = 64
 OPERATORS = ("area", "bicubic", "lanczos", "gaussian:sigma=", "mtf:", "psf:", "kspace", "kspace:window=hamming")
 """Beginnings of operators, for completion."""
+_NOISE = re.compile(r"auto|([^%:]+)%?|poisson:gain=([^,]+)(?:,sigma=(.+))?")
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,14 @@ def domain_names() -> tuple[str, ...]:
     return ("auto", *registry.names("domains"))
 
 
-def _noise(value: Any) -> bool:  # noqa: ANN401
+def _noise(value: str) -> bool:
+    found = _NOISE.fullmatch(value.strip().lower())
+    return found is not None and all(_number(text) for text in found.groups() if text is not None)
+
+
+def _number(text: str) -> bool:
     try:
-        number = float(value)
+        number = float(text)
     except ValueError:
         return False
     return math.isfinite(number) and number >= 0
@@ -103,11 +110,11 @@ _UPSAMPLE = (
         choices=lambda: ("2", "3", "4", "8"),
         default="4",
     ),
-    Key("samples", "a whole number from 1", "posterior samples to draw and write", good=_at_least(1), default="1"),
+    Key("samples", "a whole number from 0", "posterior samples to draw and write", good=_at_least(0), default="1"),
     Key(
         "search",
         "fast, balanced, best, posterior, pulse or a preset of --config-dir",
-        "how hard to search; search.KEY=VALUE changes one of its numbers",
+        "how hard to search; search.KEY= is one of its numbers",
         choices=lambda: ("fast", "balanced", "best", "posterior", "pulse"),
         default="balanced",
     ),
@@ -130,11 +137,13 @@ _UPSAMPLE = (
     ),
     Key(
         "noise",
-        "a standard deviation >= 0 in the units of the image",
+        "auto, a standard deviation in the units of the image, a share of the range such as 1%, or "
+        "poisson:gain=G,sigma=S; none below 0",
         "noise of the input; 0 means exact data",
         good=_noise,
+        choices=lambda: ("auto", "poisson:gain="),
         optional=True,
-        default="from the file, else estimated",
+        default="from file or data",
     ),
     Key(
         "device",
@@ -178,7 +187,11 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
 
 
 def table(command: str) -> str:
-    """Help on the keys of a command, two lines each."""
-    return "\n".join(
-        f"  {key.name + '=':<11} {key.help} [{key.default}]\n{'':<14}{key.expected}" for key in KEYS[command].values()
-    )
+    """Help on the keys of a command, two lines or more each."""
+    lines = []
+    for key in KEYS[command].values():
+        lines.append(f"  {key.name + '=':<11} {key.help} [{key.default}]")
+        lines += textwrap.wrap(
+            key.expected, 78, initial_indent=" " * 14, subsequent_indent=" " * 14, break_on_hyphens=False
+        )
+    return "\n".join(lines)

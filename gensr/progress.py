@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 UNITS = {"Mpx": 1e6, "steps": 1.0}
 """What is shown, and how many of the counted things make one."""
+LONGEST = 40
+"""Characters of a label that are shown."""
 EVERY_PERCENT, EVERY_SECONDS, CALM_SECONDS = 10, 30.0, 1.0
 _FORMAT = "{desc} {percentage:3.0f} %|{bar}| {n:.1f}/{total:.1f} {unit}, {rate_noinv_fmt}, {remaining} left"
 
@@ -30,7 +32,8 @@ class Progress:
         self, label: str, stream: TextIO, unit: str = "Mpx", clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._unit, self._scale = unit, UNITS[unit]
-        self._label, self._stream, self._clock = label, stream, clock
+        self._label = label if len(label) <= LONGEST else f"{label[: LONGEST - 3]}..."
+        self._stream, self._clock = stream, clock
         self._bar: tqdm[NoReturn] | None = None
         self._start: tuple[float, int] | None = None
         self._shown, self._step = 0.0, 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,11 @@ def option_names() -> dict[str, list[str]]:
 
 def domain_help() -> str:
     """Options of the domains, one domain a line."""
-    return "\n".join(f"  {name:<11} {', '.join(keys) or 'none'}" for name, keys in option_names().items())
+    lines = []
+    for name, keys in option_names().items():
+        first = f"  {name:<11} "
+        lines += textwrap.wrap(", ".join(keys) or "none", 78, initial_indent=first, subsequent_indent=" " * 14)
+    return "\n".join(lines)
 
 
 def named_domain(node: Mapping[str, Any]) -> Domain | None:

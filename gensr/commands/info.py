@@ -23,10 +23,10 @@ FACTOR = (4, 4)
 HELP = """\
 usage: gensr info INPUT... [key=value...]
 
-Prints what gensr understands of files, folders or globs: format, grid, bands, units, invalid values, noise, and the
-operator and generator that upsample would use.
+Prints what gensr understands of files, folders or globs: format, grid, bands,
+units, invalid values, noise, and the operator and generator of upsample.
 
-keys:
+keys [default]:
 {keys}
 
 options of domains, as domain.KEY=VALUE:

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 HELP = """\
 usage: gensr models list                     installed generators
-       gensr models info NAME...             their cards: units, training data, licence, scores, bias
-       gensr models verify [NAME|FILE...]    check weights files against their digest; all if none is named
+       gensr models info NAME...             cards: units, data, licence, bias
+       gensr models verify [NAME|FILE...]    check files against their digest;
+                                             all that are installed if none
 
-A NAME may also be a .safetensors file. format=json prints JSON instead of text."""
+A NAME may also be a .safetensors file. format=json prints JSON."""
 
 ACTIONS = ("list", "info", "verify")
 

@@ -15,11 +15,13 @@ from gensr.progress import Progress
 HELP = """\
 usage: gensr train generator=FAMILY key=value...
 
-Trains a generator and writes a .safetensors file with its card. Families that train, and their keys:
+Trains a generator and writes a .safetensors file with its card.
+
+families that train, and their keys:
 {families}
 
 example:
-  gensr train generator=gaussian domain=microscopy data=crops/ output=nuclei.safetensors"""
+  gensr train generator=gaussian domain=microscopy data=crops/"""
 
 
 @runtime_checkable

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gensr.commands.arguments import Arguments, nearest, parse
 from gensr.commands.console import DONE, FAILED, USAGE, Console
 from gensr.commands.domains import domain_help, given_options, named_domain
-from gensr.errors import OutputError, UsageError
+from gensr.errors import OutputError, SearchError, UsageError
 from gensr.keys import KEYS, table
 from gensr.progress import Progress
 
 if TYPE_CHECKING:
     from gensr.config import UpsampleConfig
     from gensr.inputs import Input
-    from gensr.upsample import Result
+    from gensr.result import Result
+    from gensr.search.presets import Preset
 
 UNDERSTOOD = "--i-understand"
 CONFIG_DIR = "--config-dir"
@@ -26,17 +28,19 @@ CONFIG_DIR = "--config-dir"
 HELP = """\
 usage: gensr upsample INPUT... [key=value...]
 
-Inputs are files, folders (every image in it), or globs (quoted or not; ** enters sub-folders). What holds "=" before
-the first path separator is a key; a file of that name that exists is an input, and so is everything after --.
+Inputs are files, folders (every image in it) or globs (quoted or not; ** enters
+sub-folders). What holds "=" before the first path separator is a key; a file of
+that name that exists is an input, and so is everything after --.
 
-keys:
+keys [default]:
 {keys}
 
 options of domains, as domain.KEY=VALUE:
 {domains}
 
-  {config} DIR   a folder with presets of your own: DIR/search/mine.yaml is search=mine
-  {understood}   same as domain.understood=true: large factors on medical images, for research only
+  {config} DIR   presets of your own: DIR/search/mine.yaml is search=mine
+  {understood}     domain.understood=true: large factors on medical images,
+                     for research only
 
 examples:
   gensr upsample scene.tif output=fine
@@ -82,7 +86,25 @@ def run(argv: Sequence[str], console: Console) -> int:
     if not arguments.inputs:
         raise UsageError("no input given; write gensr upsample INPUT... [key=value...]")
     _check_once(config)
-    return _all(arguments, config, console)
+    return _all(arguments, config, chosen_preset(config.search), console)
+
+
+def chosen_preset(node: Mapping[str, Any]) -> Preset:
+    """The preset of the configuration node ``search``; one that the user changed says so in its name.
+
+    Raises:
+        UsageError: unknown key, or a value of the wrong type or out of range.
+    """
+    from gensr.search.presets import PRESETS, Preset
+    from gensr.structure import build, changes
+
+    try:
+        preset = build(Preset, node, "search")
+    except SearchError as error:
+        raise UsageError(f"search: {error}") from error
+    known = PRESETS.get(preset.name, preset)
+    changed = changes(known, preset)
+    return replace(preset, name=f"{preset.name} with {', '.join(changed)}") if changed else known
 
 
 def _check_once(config: UpsampleConfig) -> None:
@@ -105,7 +127,7 @@ def _check_once(config: UpsampleConfig) -> None:
     config.generator = config.generator if config.generator in known else str(path)
 
 
-def _all(arguments: Arguments, config: UpsampleConfig, console: Console) -> int:
+def _all(arguments: Arguments, config: UpsampleConfig, search: Preset, console: Console) -> int:
     from gensr.inputs import expand
 
     started, tally = time.monotonic(), Tally()
@@ -117,11 +139,17 @@ def _all(arguments: Arguments, config: UpsampleConfig, console: Console) -> int:
     for text, error in found.failed:
         _failed(tally, console, error, text)
     names: dict[Path, Path] = {}
-    for item in found.inputs:
+    for number, item in enumerate(found.inputs, 1):
+        label = item.path.name if len(found.inputs) == 1 else f"[{number}/{len(found.inputs)}] {item.path.name}"
         with console.warnings(item.path):
             try:
                 _claim_name(item, config, names)
-                console.say(_one(item, config, UNDERSTOOD in arguments.switches, console))
+                options = _options(item, config, UNDERSTOOD in arguments.switches)
+                started_one = time.monotonic()
+                result = _one(item, config, search, options, Progress(label, console.err))
+                console.say(_line(item.path, result, time.monotonic() - started_one))
+                for text in result.report.get("warnings", []):
+                    console.note(f"{item.path}: warning: {text}")
                 tally.done += 1
             except Exception as error:  # one failed input never stops the others
                 _failed(tally, console, error, item.path)
@@ -145,31 +173,27 @@ def _claim_name(item: Input, config: UpsampleConfig, names: dict[Path, Path]) ->
     names[name] = item.path
 
 
-def _one(item: Input, config: UpsampleConfig, understood: bool, console: Console) -> str:
-    """Process one input.
-
-    Returns:
-        The line that says what came out.
-    """
+def _options(item: Input, config: UpsampleConfig, understood: bool) -> dict[str, Any]:
     options = given_options(config.domain, item.domain)
-    if understood and "understood" in item.domain.defaults:
-        options["understood"] = True
+    return {**options, "understood": True} if understood and "understood" in item.domain.defaults else options
+
+
+def _one(item: Input, config: UpsampleConfig, search: Preset, options: Mapping[str, Any], progress: Progress) -> Result:
     from gensr.upsample import upsample
 
-    started = time.monotonic()
-    with Progress(item.path.name, console.err) as progress:
-        result = upsample(
+    with progress:
+        return upsample(
             item.path,
             factor=config.factor,
             domain=item.domain.name,
             generator=config.generator,
             operator=config.operator,
-            noise=None if config.noise is None else float(config.noise),
-            search=str(config.search["name"]),
+            noise=config.noise,
+            search=search,
             samples=config.samples,
             seed=config.seed,
             device=config.device,
-            output=_output(item, config),
+            output=Path(config.output).expanduser() if config.output else item.path.absolute().parent,
             overwrite=config.overwrite,
             resume=config.resume,
             tile=config.tile,
@@ -177,16 +201,15 @@ def _one(item: Input, config: UpsampleConfig, understood: bool, console: Console
             options=options,
             progress=progress,
         )
-    return _line(item.path, result, time.monotonic() - started)
-
-
-def _output(item: Input, config: UpsampleConfig) -> Path:
-    return Path(config.output).expanduser() if config.output else item.path.absolute().parent
 
 
 def _line(path: Path, result: Result, seconds: float) -> str:
+    """What came out of one input, in one line."""
     consistency: Mapping[str, Any] = result.report.get("consistency", {})
+    chi2, codes = consistency.get("chi2 per datum"), consistency.get("rms in codes")
     facts = [f"{seconds:.1f} s"]
-    if consistency.get("rms") is not None:
-        facts.insert(0, f"residual {consistency['rms']:.2f} sigma")
+    if chi2 is not None:
+        facts.insert(0, f"residual {math.sqrt(chi2):.2f} sigma")
+    elif codes is not None:
+        facts.insert(0, f"residual {codes:.2g} codes rms")
     return f"{path} -> {', '.join(str(f) for f in result.files)} ({', '.join(facts)})"

@@ -48,6 +48,7 @@ class FakeUpsampler:
 
     calls: list[dict[str, Any]] = field(default_factory=list)
     errors: dict[str, BaseException] = field(default_factory=dict)
+    report: dict[str, Any] = field(default_factory=lambda: {"consistency": {"chi2 per datum": 1.0}})
 
     def __call__(self, source: Path, **settings: Any) -> FakeResult:
         self.calls.append({"source": source, **settings})
@@ -55,7 +56,7 @@ class FakeUpsampler:
         if source.name in self.errors:
             raise self.errors[source.name]
         settings["progress"](1000, 1000)
-        return FakeResult({"consistency": {"rms": 1.0}}, [settings["output"] / f"{source.stem}_x4_generated.tif"])
+        return FakeResult(self.report, [settings["output"] / f"{source.stem}_x4_generated.tif"])
 
 
 @pytest.fixture

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
 from gensr import registry
+from gensr.commands.upsample import chosen_preset
 from gensr.config import InfoConfig, UpsampleConfig, compose, options, scalar
 from gensr.errors import UsageError
 from gensr.keys import KEYS, OPERATORS
 from gensr.operators.registry import OPERATORS as KNOWN_OPERATORS
+from gensr.search.presets import PRESETS
 
 
 def upsample(folder=None, **pairs):
@@ -60,13 +62,15 @@ def test_optional_keys_can_be_unset(text):
         ("factor", "1000", "factor=1000: expected a whole number from 2 to 64"),
         ("factor", "2,3", "factor=2,3: expected a whole number from 2 to 64"),
         ("factor", "", "factor=: expected a whole number from 2 to 64"),
-        ("samples", "0", "samples=0: expected a whole number from 1"),
+        ("samples", "-1", "samples=-1: expected a whole number from 0"),
         ("seed", "-1", "seed=-1: expected a whole number from 0"),
         ("tile", "0", "tile=0: expected a whole number from 1"),
         ("batch", "x", "batch=x: expected a whole number from 1"),
-        ("noise", "-0.1", "noise=-0.1: expected a standard deviation >= 0"),
-        ("noise", "nan", "noise=nan: expected a standard deviation >= 0"),
-        ("noise", "loud", "noise=loud: expected a standard deviation >= 0"),
+        ("noise", "-0.1", "noise=-0.1: expected auto, a standard deviation"),
+        ("noise", "nan", "noise=nan: expected auto, a standard deviation"),
+        ("noise", "loud", "noise=loud: expected auto, a standard deviation"),
+        ("noise", "-1%", "noise=-1%: expected auto"),
+        ("noise", "poisson:sigma=1", "noise=poisson:sigma=1: expected auto"),
         ("device", "gpu", "device=gpu: expected auto, cpu, cuda, cuda:N or mps"),
         ("overwrite", "maybe", "overwrite=maybe: expected true or false"),
         ("search", "fst", "search=fst: expected balanced, best, fast, posterior, pulse; did you mean 'fast'"),
@@ -152,3 +156,50 @@ def test_composing_leaves_no_trace(tmp_path, monkeypatch):
     upsample(factor="3")
     assert os.listdir(tmp_path) == []
     assert os.getcwd() == str(tmp_path)
+
+
+def test_presets_have_the_numbers_of_the_code():
+    for name, preset in PRESETS.items():
+        assert chosen_preset(upsample(search=name).search) is preset
+        assert upsample(search=name).search == asdict(preset)
+
+
+def test_a_number_of_a_preset_can_be_changed_and_its_name_says_so():
+    preset = chosen_preset(upsample(search="fast", search__guided__steps="64", search__draws="2").search)
+    assert (preset.guided.steps, preset.draws, preset.spacing) == (64, 2, PRESETS["fast"].spacing)
+    assert preset.name == "fast with draws=2, guided.steps=64"
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "words"),
+    [
+        ("stps", "3", "unknown key 'search.stps'; did you mean 'steps'? keys: search.name"),
+        ("guided__stps", "3", "unknown key 'search.guided.stps'; did you mean 'steps'?"),
+        ("steps", "many", "search.steps=many: expected a whole number"),
+        ("steps", "1.5", "search.steps=1.5: expected a whole number"),
+        ("steps", "true", "search.steps=True: expected a whole number"),
+        ("moments", "magic", "search.moments=magic: expected closed, draws, search"),
+        ("guided__sigma_max", "x", "search.guided.sigma_max=x: expected a number"),
+        ("guided__steps", "0", "steps and iterations start at 1"),
+        ("guided", "3", "search.guided=3: expected keys below it, such as search.guided.steps="),
+    ],
+)
+def test_wrong_numbers_of_a_preset(key, text, words):
+    with pytest.raises(UsageError) as caught:
+        chosen_preset(upsample(**{f"search__{key}": text}).search)
+    assert words in str(caught.value)
+
+
+def test_a_preset_of_the_user(tmp_path):
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "mine.yaml").write_text("defaults: [best]\nname: mine\nguided:\n  steps: 5\n")
+    (tmp_path / "search" / "half.yaml").write_text("name: half\nsteps: 5\n")
+    preset = chosen_preset(upsample(str(tmp_path), search="mine").search)
+    assert preset == replace(PRESETS["best"], name="mine", guided=replace(PRESETS["best"].guided, steps=5))
+    with pytest.raises(UsageError, match=r"search.sentence is missing; .*defaults: \[balanced\]"):
+        chosen_preset(upsample(str(tmp_path), search="half").search)
+
+
+@pytest.mark.parametrize("text", ["auto", "0", "2.5", "1e-3", "1%", "poisson:gain=2,sigma=3", "poisson:gain=0.5"])
+def test_ways_to_write_noise(text):
+    assert upsample(noise=text).noise == text

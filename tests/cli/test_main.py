@@ -40,7 +40,8 @@ def test_help_comes_at_once():
 def test_help_names_every_command_and_shows_examples(run):
     out = run("--help").out
     assert all(re.search(rf"(?m)^  {name} ", out) for name in [*COMMANDS, "benchmark"])
-    assert out.count("  gensr ") >= 6
+    assert out.count("\n  gensr ") >= 6
+    assert max(map(len, out.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("name", [n for n in COMMANDS])
@@ -48,6 +49,7 @@ def test_every_command_has_help(run, name):
     outcome = run(name, "--help")
     assert (outcome.code, outcome.err) == (0, "")
     assert f"gensr {name}" in outcome.out
+    assert max(map(len, outcome.out.splitlines())) <= 80
     assert run("help", name).out == outcome.out
 
 

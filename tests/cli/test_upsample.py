@@ -13,11 +13,11 @@ def test_one_file(run, upsampler, micrograph, tmp_path):
     assert first.startswith(f"{path} -> {tmp_path}/cells_x4_generated.tif (residual 1.00 sigma, ")
     assert last.startswith("1 done, 0 failed, ")
     call = upsampler.calls[0]
-    assert {k: call[k] for k in ("source", "factor", "domain", "search", "samples", "seed", "device", "options")} == {
+    assert call.pop("search").name == "balanced"
+    assert {k: call[k] for k in ("source", "factor", "domain", "samples", "seed", "device", "options")} == {
         "source": path,
         "factor": 4,
         "domain": "microscopy",
-        "search": "balanced",
         "samples": 1,
         "seed": 0,
         "device": "auto",
@@ -33,8 +33,13 @@ def test_every_key_arrives(run, upsampler, micrograph, tmp_path):
     more = [f"output={tmp_path}/o,u t", "overwrite=true", "resume=true", "tile=64", "batch=2", "domain.labels=image"]
     assert run("upsample", path, *keys, *more).code == 0
     call = upsampler.calls[0]
-    assert (call["factor"], call["samples"], call["search"], call["operator"]) == (3, 5, "fast", "gaussian:sigma=0.5")
-    assert (call["noise"], call["seed"], call["device"], call["output"]) == (0.01, 9, "cpu", tmp_path / "o,u t")
+    assert (call["factor"], call["samples"], call["search"].name, call["operator"]) == (
+        3,
+        5,
+        "fast",
+        "gaussian:sigma=0.5",
+    )
+    assert (call["noise"], call["seed"], call["device"], call["output"]) == ("1e-2", 9, "cpu", tmp_path / "o,u t")
     assert (call["overwrite"], call["resume"], call["tile"], call["batch"]) == (True, True, 64, 2)
     assert call["options"] == {"labels": "image"}
 
@@ -66,6 +71,15 @@ def test_interrupted_run_tells_how_to_go_on(run, upsampler, micrograph, tmp_path
     outcome = run("upsample", path)
     assert outcome.code == 130
     assert outcome.lines == ["gensr: interrupted; run the same command with resume=true to go on"]
+
+
+def test_warnings_of_the_report_are_lines(run, upsampler, micrograph, tmp_path):
+    upsampler.report = {"consistency": {"rms in codes": 0.012, "chi2 per datum": None}, "warnings": ["all is dark"]}
+    path = micrograph(tmp_path / "a.tif")
+    outcome = run("upsample", path)
+    assert outcome.code == 0
+    assert "(residual 0.012 codes rms, " in outcome.out
+    assert outcome.lines == [f"gensr: {path}: warning: all is dark"]
 
 
 def test_two_inputs_never_share_outputs(run, upsampler, micrograph, tmp_path):
