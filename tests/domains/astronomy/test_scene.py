@@ -25,11 +25,6 @@ def whole(scene, plane=0):
     return np.where(image.valid, image.values, np.nan)[0], image
 
 
-def planes_of(data, hdu_header):
-    """Planes as an independent reader sees them: the last two axes, the others flattened."""
-    return data.reshape(-1, *data.shape[-2:])
-
-
 def test_sample_values_and_facts(sample, samples, opened):
     """Values, shape, storage and sky of every sample against facts that another program wrote."""
     known = json.loads((samples / "facts.json").read_text())["samples"]
@@ -117,13 +112,18 @@ def test_nan_infinity_and_overflow_are_invalid(opened, fits_file):
     assert np.isfinite(image.values).all()
 
 
-@pytest.mark.parametrize("kind", ["RICE_1", "GZIP_1", "GZIP_2", "PLIO_1", "HCOMPRESS_1", "NOCOMPRESS"])
-@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.float32])
+PACKED = [
+    (kind, dtype)
+    for kind in ("RICE_1", "GZIP_1", "GZIP_2", "PLIO_1", "HCOMPRESS_1", "NOCOMPRESS")
+    for dtype in (np.int16, np.uint16, np.float32)
+    if kind != "PLIO_1" or dtype == np.int16  # PLIO packs masks
+]
+
+
+@pytest.mark.parametrize(("kind", "dtype"), PACKED)
 def test_compressed(kind, dtype, opened, tmp_path):
-    if kind == "PLIO_1" and dtype != np.int16:
-        pytest.skip("PLIO packs masks, not images")
     rng = np.random.default_rng(3)
-    data = rng.normal(1000, 30, (50, 64)).astype(dtype)
+    data = rng.normal(1000, 30, (48, 64)).astype(dtype)
     if dtype == np.float32:
         data[3, 5] = np.nan
     path = tmp_path / "packed.fits.fz"
@@ -277,10 +277,9 @@ def test_rubin_mask_planes_do_not_exclude_detections(opened, fits_file):
     flags[:3] = 1 << 5  # DETECTED
     flags[4, 4], flags[5, 5] = 1 << 3, 1 << 1
     mask = fits.ImageHDU(flags, name="MASK")
-    mask.header["MP_BAD"], mask.header["MP_SAT"], mask.header["MP_CR"], mask.header["MP_DETECTED"] = 0, 1, 3, 5
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        path = fits_file(None, more=[fits.ImageHDU(IMAGE, name="IMAGE"), mask])
+    for key, bit in (("MP_BAD", 0), ("MP_SAT", 1), ("MP_CR", 3), ("HIERARCH MP_DETECTED", 5)):
+        mask.header[key] = bit
+    path = fits_file(None, more=[fits.ImageHDU(IMAGE, name="IMAGE"), mask])
     _, image = whole(opened(path))
     assert np.argwhere(~image.valid[0]).tolist() == [[4, 4]]
     assert np.argwhere(~image.usable[0]).tolist() == [[4, 4], [5, 5]]
@@ -295,7 +294,7 @@ def test_one_flag_plane_serves_a_cube(opened, fits_file):
 
 
 def test_a_broken_coordinate_system_is_noted(opened, fits_file):
-    cards = [("CTYPE1", "RA---TAN"), ("CTYPE2", "DEC--TAN"), ("CD1_1", 0.0), ("CD2_2", 0.0)]
+    cards = [("CTYPE1", "RA---TAN"), ("CTYPE2", "DEC--SIN"), ("CDELT1", 1e-4), ("CDELT2", 1e-4)]
     facts = opened(fits_file(IMAGE, cards)).facts()
     assert any("not understood" in note for note in facts["notes"])
     assert facts["wcs"]["celestial"] is False
