@@ -12,7 +12,7 @@ from gensr.domain import Codes
 GREY = 128
 LOW, HIGH = 2.0, 98.0
 _COLORS = {
-    "red": re.compile(r"^(red|r|b0?4[\b_. ]*.*red|b04|b4)$", re.IGNORECASE),
+    "red": re.compile(r"^(red|r|b04|b4)$", re.IGNORECASE),
     "green": re.compile(r"^(green|g|b03|b3)$", re.IGNORECASE),
     "blue": re.compile(r"^(blue|b|b02|b2)$", re.IGNORECASE),
 }

@@ -48,6 +48,7 @@ def _understand(path: Path, dataset: Any, options: Options) -> SatelliteScene:  
     )
     if coding.dtype.kind in "iu" and coding.dtype.itemsize >= 4:
         _check_large_integers(scene)
+    scene.notes += _few_values(scene)
     return scene
 
 
@@ -212,6 +213,21 @@ def _marker(
         notes.append("per-band masks become nodata 0: GeoTIFF has one mask for all bands; valid zeros are moved by one")
         return 0.0, 0.0, 0.0
     return (float("nan") if dtype.kind == "f" else 0.0), None, None
+
+
+def _few_values(scene: SatelliteScene) -> tuple[str, ...]:
+    """A note where wide integers take so few values that they look like classes or quality bits."""
+    if scene.dtype.kind not in "iu" or scene.dtype.itemsize < 2:
+        return ()
+    rows, cols = scene.grid.shape
+    height, width = min(512, rows), min(512, cols)
+    codes, valid = scene.codes(0, Window((rows - height) // 2, (cols - width) // 2, height, width))
+    notes = []
+    for name, band, good in zip(scene.bands, codes, valid, strict=True):
+        levels = np.unique(band[good])
+        if good.sum() >= 10_000 and 1 < levels.size <= 64 and int(levels[-1]) - int(levels[0]) > 1000:
+            notes.append(f"{name} takes {levels.size} values only: it looks like a class or quality map")
+    return tuple(notes)
 
 
 def _check_large_integers(scene: SatelliteScene) -> None:

@@ -49,7 +49,7 @@ def check_path(path: Path) -> None:
     text = str(path)
     if re.match(r"^[A-Za-z][A-Za-z0-9+.-]+:/", text) or "://" in text:
         raise FormatError(f"{text}: URLs are not opened; download the file and give its local path")
-    if text.startswith(("/vsi", "\\vsi")) or str(path.absolute()).startswith("/vsi"):
+    if str(path.absolute()).startswith("/vsi"):
         raise FormatError(f"{text}: GDAL virtual paths (/vsi...) are not opened; unpack or download the file first")
     if path.is_dir():
         raise FormatError(f"{text}: is a folder; {_folder_advice(path)}")

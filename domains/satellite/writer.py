@@ -220,7 +220,7 @@ def _creation(output: Output, geo: Georeference) -> dict[str, Any]:
         "predictor": 2 if output.dtype.itemsize <= 4 else 1,
         "bigtiff": "IF_SAFER",
         "photometric": "RGB" if rgb else "MINISBLACK",
-        "alpha": "NO",  # without a word GDAL takes the 4th of four bytes for transparency
+        "alpha": "NO",  # left to itself GDAL takes the 4th of four bytes for transparency; `_describe` marks a real one
         **geo.creation(),
     }
     if output.nodata is not None:

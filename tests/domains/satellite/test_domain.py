@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gensr.domains.satellite import metrics, preview
 
-from gensr.errors import DomainError
+from gensr.errors import DomainError, PluginError
 from gensr.grid import Window
 from gensr.noise import GaussianNoise
 
@@ -159,3 +159,10 @@ def test_scores_skip_gaps_and_refuse_other_shapes(domain):
     assert all(np.isnan(v) for v in domain.metrics(nothing, truth).values())
     with pytest.raises(ValueError, match="one shape"):
         metrics.ergas(truth, truth[:, :4])
+
+
+def test_without_rasterio_the_message_names_the_package(domain, raster, monkeypatch):
+    path = raster(CODES)
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    with pytest.raises(PluginError, match="pip install rasterio"):
+        domain.open(path, {})
