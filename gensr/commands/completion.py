@@ -20,24 +20,39 @@ from gensr.keys import KEYS, Key
 
 BASH = r"""
 _gensr() {
-    local IFS=$'\n' line="${COMP_LINE:0:COMP_POINT}" reply word shown
-    local -a words
-    IFS=' ' read -r -a words <<< "$line"
-    [[ "$line" == *' ' ]] && words+=('')
+    local IFS=$'\n' line="${COMP_LINE:0:COMP_POINT}" piece glue=1 word shown candidate file
+    local -a words reply found
+    # bash splits words at = and : and replaces only what follows; put them together again
+    for piece in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+        if [[ "$piece" == [=:]* && ${#words[@]} -gt 0 ]]; then
+            words[${#words[@]}-1]+="$piece"; glue=0
+        elif [[ $glue == 0 && ! ( -z "$piece" && "$line" == *' ' ) ]]; then
+            words[${#words[@]}-1]+="$piece"; glue=1
+        else
+            words+=("$piece"); glue=1
+        fi
+    done
     word="${words[${#words[@]}-1]}"
-    # bash itself splits words at = and :, and replaces only what follows
     shown="${word%"${word##*[=:]}"}"
+    file="${word#"$shown"}"
     mapfile -t reply < <(gensr __complete "${words[@]:1}" 2>/dev/null)
     COMPREPLY=()
-    local candidate
     for candidate in "${reply[@]:1}"; do
         [[ "$candidate" == "$word"* ]] && COMPREPLY+=("${candidate#"$shown"}")
     done
-    case "${reply[0]}" in
-        files) compopt -o filenames; COMPREPLY+=($(compgen -f -- "${word#"$shown"}")) ;;
-        dirs) compopt -o filenames; COMPREPLY+=($(compgen -d -- "${word#"$shown"}")) ;;
-    esac
     [[ ${#COMPREPLY[@]} == 1 && "${COMPREPLY[0]}" =~ [=.:]$ ]] && compopt -o nospace
+    case "${reply[0]}" in
+        files) found=($(compgen -f -- "${file//\\/}")) ;;
+        dirs) found=($(compgen -d -- "${file//\\/}")) ;;
+    esac
+    [[ ${#found[@]} == 0 ]] && return
+    if [[ ${#COMPREPLY[@]} == 0 ]]; then
+        compopt -o filenames +o nospace
+        COMPREPLY=("${found[@]}")
+    else
+        # keys and files together: -o filenames would also quote the = of keys
+        for candidate in "${found[@]}"; do COMPREPLY+=("$(printf %q "$candidate")"); done
+    fi
 }
 complete -F _gensr gensr
 """

@@ -65,31 +65,40 @@ def test_scripts(run):
     assert "did you mean 'fish'?" in wrong.err
 
 
-BASH_TRY = """
+BASH_TRY = r"""
 PATH={bin}:$PATH
 eval "$(gensr completion bash)"
-COMP_LINE="$1" COMP_POINT=${{#1}}
-_gensr 2>/dev/null
-printf '%s\\n' "${{COMPREPLY[@]}}"
+compopt() {{ :; }}
+COMP_LINE="$1" COMP_POINT=${{#1}} COMP_CWORD=$(($# - 2)) COMP_WORDS=("${{@:2}}")
+_gensr
+printf '%s\n' "${{COMPREPLY[@]}}"
 """
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 @pytest.mark.parametrize(
-    ("line", "replies"),
+    ("words", "replies"),
     [
         ("gensr ups", ["upsample"]),
         ("gensr upsample scan.tif fac", ["factor="]),
-        ("gensr upsample search=p", ["posterior", "pulse"]),
-        ("gensr upsample operator=kspace:w", ["window=hamming"]),
+        ("gensr upsample search = p", ["posterior", "pulse"]),
+        ("gensr upsample search =", ["balanced", "best", "fast", "posterior", "pulse"]),
+        ("gensr upsample operator = kspace : w", ["window=hamming"]),
         ("gensr upsample sc", ["scan.tif", "scans"]),
-        ("gensr upsample output=", ["scans"]),
+        ("gensr upsample se", ["search=", "seed=", r"se\ quel.tif"]),
+        ("gensr upsample output =", ["scans"]),
+        ("gensr upsample factor = 2 search = fa", ["fast"]),
         ("gensr models ", ["list", "info", "verify"]),
     ],
 )
-def test_bash_completes(tmp_path, line, replies):
+def test_bash_completes(tmp_path, words, replies):
+    """The words are as bash cuts them: at = and :."""
     (tmp_path / "scan.tif").touch()
+    (tmp_path / "se quel.tif").touch()
     (tmp_path / "scans").mkdir()
     script = BASH_TRY.format(bin=Path(sys.executable).parent)
-    done = subprocess.run(["bash", "-c", script, "try", line], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert sorted(done.stdout.split()) == sorted(replies)
+    line = words.replace(" = ", "=").replace(" =", "=").replace(" : ", ":")
+    call = ["bash", "-c", script, "try", line, *words.split(" ")]
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert sorted(done.stdout.splitlines()) == sorted(replies)
+    assert done.stderr == ""
