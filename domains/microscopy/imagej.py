@@ -75,7 +75,7 @@ def metadata(
     found = dict(scene.container.tif.imagej_metadata or {})
     drop = _COUNTED + _STALE + (_DISPLAY if uncertainty else ())
     kept = {k: v for k, v in found.items() if k not in drop}
-    kept = {k: escape(v) if isinstance(v, str) and k != "Info" else v for k, v in kept.items()}
+    kept = {escape(k): escape(v) if isinstance(v, str) and k != "Info" else v for k, v in kept.items()}
     kept.setdefault("hyperstack", False)
     for name, f in (("xorigin", factor[1]), ("yorigin", factor[0])):
         if isinstance(kept.get(name), int | float):

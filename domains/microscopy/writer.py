@@ -205,6 +205,8 @@ def _common(scene: MicroscopyScene, layer: Layer, tile: tuple[int, int] | None) 
     predictor = compression is not None and layer.dtype.kind in "iu" and int(key.predictor) == 2
     photometric = {0: "miniswhite", 1: "minisblack", 2: "rgb", 3: "minisblack", 6: "rgb"}[int(key.photometric)]
     colour = scene.reader.samples > 1
+    if scene.reader.samples < 3 and photometric == "rgb":
+        photometric = "minisblack"
     common: dict[str, Any] = {
         "dtype": layer.dtype.newbyteorder(scene.container.tif.byteorder),
         "photometric": photometric,

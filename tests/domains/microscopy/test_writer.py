@@ -342,3 +342,34 @@ def test_old_schemas_get_a_comment_in_their_own_namespace(tmp_path: Path, upscal
     assert value is not None
     assert MARK in (value.text or "")
     assert root.find("o:Image/s:AnnotationRef", names) is not None
+
+
+def test_imagej_unit_in_latin_letters(tmp_path: Path, upscale) -> None:
+    data = np.random.default_rng(0).integers(0, 60000, (9, 8), dtype=np.uint16)
+    text = "ImageJ=1.40\nunit=\xb5m\nkey\xe9=1\n".encode("latin-1")
+    tifffile.imwrite(
+        tmp_path / "a.tif", data, description=text, resolution=(4, 4), resolutionunit="NONE", metadata=None
+    )
+    scene = Microscopy().open(tmp_path / "a.tif", {})
+    assert (scene.grid.frame, scene.grid.pixel_size) == ("um", (0.25, 0.25))
+    scene.close()
+    with tifffile.TiffFile(upscale(tmp_path / "a.tif", 2)["mean"]) as tif:
+        assert tif.imagej_metadata["unit"] == "\\u00B5m"
+        assert tif.pages[0].tags[282].value == (8, 1)
+
+
+def test_imagej_sixteen_bit_colour_becomes_channels(tmp_path: Path, upscale) -> None:
+    data = np.random.default_rng(0).integers(0, 60000, (9, 8, 3), dtype=np.uint16)
+    text = "ImageJ=1.53\nunit=um\n"
+    tifffile.imwrite(tmp_path / "a.tif", data, description=text, photometric="rgb", metadata=None)
+    with tifffile.TiffFile(upscale(tmp_path / "a.tif", 2)["mean"]) as tif:
+        assert (tif.is_imagej, tif.series[0].axes) == (True, "CYX")
+        np.testing.assert_array_equal(tif.asarray(), np.moveaxis(data, -1, 0).repeat(2, 1).repeat(2, 2))
+
+
+def test_imagej_stack_without_named_axes_becomes_time(tmp_path: Path, upscale) -> None:
+    data = np.random.default_rng(0).integers(0, 60000, (5, 9, 8), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", data, description="ImageJ=1.53\nimages=5\n", metadata=None)
+    with tifffile.TiffFile(upscale(tmp_path / "a.tif", 2)["mean"]) as tif:
+        assert (tif.is_imagej, tif.imagej_metadata["frames"]) == (True, 5)
+        np.testing.assert_array_equal(tif.series[0].asarray(), data.repeat(2, 1).repeat(2, 2))
