@@ -115,16 +115,23 @@ class Container:
             if layer.kind == "compressed":
                 self._pixels[layer.index] = self._decode(layer)
             else:
-                end = layer.offset + layer.size
-                have = self.plain.stat().st_size
-                if end > have:
-                    raise FormatError(
-                        f"{self.path.name}: {layer.label} needs {end} bytes, the file has {have}; it is truncated"
-                    )
+                self.check_whole(layer)
                 self._pixels[layer.index] = Pixels(
                     self.plain, layer.offset, layer.shape, layer.bitpix, _scaling(layer, self.path)
                 )
         return self._pixels[layer.index]
+
+    def check_whole(self, layer: Layer) -> None:
+        """Compare the claimed size of an uncompressed HDU with the file.
+
+        Raises:
+            FormatError: if the file ends before the data do.
+        """
+        end, have = layer.offset + layer.size, self.plain.stat().st_size
+        if end > have:
+            raise FormatError(
+                f"{self.path.name}: {layer.label} needs {end} bytes, the file has {have}; it is truncated"
+            )
 
     def _temp(self) -> Path:
         handle, name = tempfile.mkstemp(prefix="gensr_", suffix=".fits")

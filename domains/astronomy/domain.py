@@ -106,7 +106,7 @@ class Astronomy(Domain):
         return write_product(_fits(scene), product, folder, names)
 
     def render(self, scene: Scene, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
-        """See `Domain.render`: asinh stretch, north where the file has it."""
+        """See `Domain.render`: asinh stretch, rows in storage order."""
         return grey(values[0], reference[0])
 
     def metrics(self, truth: npt.NDArray[np.float32], estimate: npt.NDArray[np.float32]) -> dict[str, float]:

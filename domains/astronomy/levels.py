@@ -87,7 +87,7 @@ def find_noise(scene: FitsScene) -> tuple[Noise | None, str]:
     if sky.sigma < QUIETEST_READ * photon or max(sky.level, 0.0) * photon > 4 * sky.sigma**2:
         return None, "gain and unit contradict the noise of the sky; estimated from the data"
     # The sky part of the measured variance is already Poisson: what is left is read noise and removed sky.
-    floor = max(sky.sigma**2 - max(sky.level, 0.0) * photon, scene.step**2 / 12, 1e-6 * sky.sigma**2)
+    floor = max(sky.sigma**2 - max(sky.level, 0.0) * photon, scene.quantum**2 / 12, 1e-6 * sky.sigma**2)
     return PoissonGaussianNoise(photon, float(np.sqrt(floor))), "gain of the header and the noise of the sky"
 
 

@@ -11,9 +11,9 @@ _STRETCH = 8.0
 
 
 def grey(values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Image (y, x) as uint8 RGB (y, x, 3), limits from the reference, NaN flat grey, first row at the bottom.
+    """Image (y, x) as uint8 RGB (y, x, 3), limits from the reference, NaN flat grey.
 
-    FITS counts rows upwards, so the preview is flipped: it looks as in every FITS viewer.
+    Rows stay in storage order, as in every picture of the core; FITS viewers show them bottom up.
     """
     known = reference[np.isfinite(reference)]
     out = np.full((*values.shape, 3), INVALID, np.uint8)
@@ -26,4 +26,4 @@ def grey(values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) ->
         shown = np.isfinite(values)
         unit = np.clip((values[shown].astype(np.float64) - low) / span, 0, 1)
         out[shown] = np.rint(255 * np.arcsinh(_STRETCH * unit) / np.arcsinh(_STRETCH))[:, None].astype(np.uint8)
-    return out[::-1]
+    return out

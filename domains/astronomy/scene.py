@@ -61,6 +61,10 @@ class FitsScene(Scene):
         self.layer: Layer = choose(layers, options["hdu"], file)
         self.header = inherit(self.layer.header, layers[0].header)
         self.companions = companions(layers, self.layer)
+        for layer in (*self.companions.kept, *self.companions.lookup):
+            self.container.pixels(layer)
+        for layer in self.companions.tables:
+            self.container.check_whole(layer)
         refuse_unknown(self.header, file)
         needed(self.header, self.companions.lookup, file)
         self.pixels = self.container.pixels(self.layer)
@@ -75,8 +79,7 @@ class FitsScene(Scene):
         )
         self.bands = ("intensity",)
         self.dtype = np.dtype(np.float32)
-        self.quantum = 0.0
-        self.step = abs(self.pixels.scaling.scale) if self.pixels.bitpix > 0 else 0.0
+        self.quantum = abs(self.pixels.scaling.scale) if self.pixels.bitpix > 0 else 0.0
         self.unit = _text(self.header.get("BUNIT"))
         self.values, self.values_origin = decide(self.unit, str(options["values"]))
         if self.values_origin.startswith("assumed"):

@@ -93,6 +93,18 @@ def test_compressed_bomb(opened, tmp_path):
         opened(path)
 
 
+@pytest.mark.parametrize("name", ["DQ", "WHT", "CATALOG"])
+def test_a_truncated_companion_stops_at_once(name, opened, fits_file):
+    """Not after an hour of search, and never by going on without its flags."""
+    extra = fits.ImageHDU(np.zeros((6, 8), np.int16), name=name)
+    if name == "CATALOG":
+        extra = fits.BinTableHDU.from_columns([fits.Column("A", "E", array=np.arange(9.0))], name=name)
+    path = fits_file(None, more=[fits.ImageHDU(IMAGE, name="SCI"), extra])
+    path.write_bytes(path.read_bytes()[:-2870])
+    with pytest.raises(FormatError, match=f"{name},1.*truncated"):
+        opened(path)
+
+
 def test_table_only(opened, samples):
     with pytest.raises(FormatError, match="no image to super-resolve; the file holds 1 table"):
         opened(samples / "table_only.fits")
