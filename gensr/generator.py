@@ -13,7 +13,7 @@ from torch import Tensor
 from gensr.latent import Latents, LatentSpec
 from gensr.operators import Operator
 
-Capability = Literal["denoise", "posterior", "linear", "encode", "stages"]
+Capability = Literal["denoise", "posterior", "linear", "encode", "draw", "stages"]
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,15 @@ class Generator(ABC):
             stride: windows start at every ``stride``-th low-resolution pixel; more is faster and less accurate.
         """
         raise NotImplementedError(f"{self.card.name} has no closed-form posterior")
+
+    def draw(self, data: Observation, noise: Callable[[int], Tensor]) -> Tensor:
+        """One exact posterior sample per image, shape of the mean; needs the capability "draw".
+
+        Args:
+            data: what was observed.
+            noise: standard normal numbers of the image's shape for each of several purposes (0, 1, 2, ...).
+        """
+        raise NotImplementedError(f"{self.card.name} has no exact sampler")
 
     def evidence(self, data: Observation) -> Tensor:
         """Mean log evidence per datum, (n,); compares noise levels and gains. Needs "posterior"."""

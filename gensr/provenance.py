@@ -63,3 +63,17 @@ def file_sha256(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Name, size and time of change of a file, or of everything in a folder: cheap identity of an input."""
+    if not path.exists():
+        return {"name": path.name}
+    members = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    stats = [p.stat() for p in members]
+    return {
+        "name": path.name,
+        "files": len(stats),
+        "bytes": sum(s.st_size for s in stats),
+        "modified": max((s.st_mtime_ns for s in stats), default=0),
+    }

@@ -60,8 +60,10 @@ class Raster:
         return out
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._file)
+        """Close the file; closing again does nothing."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
 
 class Store:

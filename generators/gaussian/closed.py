@@ -8,14 +8,19 @@ arXiv:1006.3056; Zoran and Weiss, ICCV 2011.)
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from gensr.operators import Operator
 
-CHUNK_BYTES = 96 << 20
+CHUNK_BYTES = 4 << 20
+"""Intermediate results of a product stay in the cache at about this size."""
+NEGLIGIBLE = 1e-3
+"""Component weights below this are dropped."""
 
 
 @dataclass(frozen=True)
@@ -61,24 +66,28 @@ class WindowPosterior:
 
     def __init__(self, prior: WindowMoments, matrix: Tensor, variance: Tensor, top: int, device: str) -> None:
         self.components, self.top = len(prior.weight), min(top, len(prior.weight))
-        cross = matrix @ prior.covariance  # (k, m, d)
-        spread = cross @ matrix.T + torch.diag(variance)  # (k, m, m)
+        self._prior, self._device = prior, device
+        self._cross = matrix @ prior.covariance  # (k, m, d)
+        spread = self._cross @ matrix.T + torch.diag(variance)  # (k, m, m)
         factor = torch.linalg.cholesky(spread)
-        whiten = torch.linalg.solve_triangular(factor, torch.eye(len(matrix), dtype=torch.float64), upper=False)
-        gain = torch.cholesky_solve(cross, factor)  # (k, m, d)
-        marginal = prior.covariance.diagonal(dim1=1, dim2=2) - (gain * cross).sum(1)  # (k, d)
-        expected = prior.mean @ matrix.T  # (k, m)
-        log_weight = prior.weight.log() - factor.diagonal(dim1=1, dim2=2).log().sum(1)
-        self.log_constant = -0.5 * len(matrix) * torch.log(torch.tensor(2 * torch.pi, dtype=torch.float64)).item()
+        self._whiten = torch.linalg.solve_triangular(factor, torch.eye(len(matrix), dtype=torch.float64), upper=False)
+        self._expected = prior.mean @ matrix.T  # (k, m)
+        self.log_weight = self._ready(prior.weight.log() - factor.diagonal(dim1=1, dim2=2).log().sum(1))
+        self.log_constant = -0.5 * len(matrix) * math.log(2 * math.pi)
+        self.whiten = self._ready(self._whiten.permute(2, 0, 1).flatten(1))  # (m, k*m)
+        self.shift = self._ready((self._whiten @ self._expected[..., None]).flatten())  # (k*m,)
 
-        def ready(x: Tensor) -> Tensor:
-            return x.to(device=device, dtype=torch.float32).contiguous()
+    def _ready(self, x: Tensor) -> Tensor:
+        return x.to(device=self._device, dtype=torch.float32).contiguous()
 
-        self.gain, self.mean, self.expected = ready(gain), ready(prior.mean), ready(expected)
-        self.marginal, self.log_weight = ready(marginal.clamp(min=1e-12)), ready(log_weight)
-        self.whiten = ready(whiten.transpose(1, 2)).permute(1, 0, 2).reshape(len(matrix), -1).contiguous()  # (m, k*m)
-        shift = torch.einsum("kij,kj->ki", whiten, expected)
-        self.shift = ready(shift).reshape(-1)  # (k*m,)
+    @cached_property
+    def _solution(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Gain (k, m, d), constant part of the mean (k, d) and marginal variance (k, d); evidence needs none of them."""
+        white_cross = self._whiten @ self._cross
+        gain = self._whiten.transpose(1, 2) @ white_cross
+        marginal = self._prior.covariance.diagonal(dim1=1, dim2=2) - white_cross.square().sum(1)
+        base = self._prior.mean - (self._expected[:, None] @ gain)[:, 0]
+        return self._ready(gain), self._ready(base), self._ready(marginal.clamp(min=1e-12))
 
     def log_evidence(self, y: Tensor) -> Tensor:
         """Log joint weight of component and data, (n, k), up to `log_constant`, for windows (n, m)."""
@@ -94,13 +103,31 @@ class WindowPosterior:
         """Mean and marginal variance (n, d) of windows (n, m)."""
         score, index = self.log_evidence(y).topk(self.top, 1)
         weight = torch.softmax(score, 1)  # (n, top)
-        n, d = len(y), self.mean.shape[1]
-        first = y.new_zeros(n, d)
-        second = y.new_zeros(n, d)
-        for k in index.unique().tolist():
-            rows, column = (index == k).nonzero(as_tuple=True)
-            estimate = torch.addmm(self.mean[k], y[rows] - self.expected[k], self.gain[k])
-            w = weight[rows, column, None]
-            first.index_add_(0, rows, w * estimate)
-            second.index_add_(0, rows, w * (estimate.square() + self.marginal[k]))
-        return first, (second - first.square()).clamp_(min=1e-12)
+        marginal = self._solution[2]
+        first, second = y.new_empty(len(y), marginal.shape[1]), y.new_empty(len(y), marginal.shape[1])
+        for rank in range(self.top):
+            rows = (weight[:, rank] > NEGLIGIBLE).nonzero()[:, 0] if rank else torch.arange(len(y), device=y.device)
+            # Windows of one component lie together, so that each component is one matrix product.
+            component, order = index[rows, rank].sort(stable=True)
+            rows = rows[order]
+            estimate = self._estimate(y[rows], component)
+            w = weight[rows, rank, None]
+            square = (estimate.square() + marginal[component]).mul_(w)
+            estimate.mul_(w)
+            if rank == 0:
+                first[rows], second[rows] = estimate, square
+            else:
+                first.index_add_(0, rows, estimate)
+                second.index_add_(0, rows, square)
+        return first, second.sub_(first.square()).clamp_(min=1e-12)
+
+    def _estimate(self, y: Tensor, component: Tensor) -> Tensor:
+        gain, base, _ = self._solution
+        out = y.new_empty(len(y), base.shape[1])
+        begin = 0
+        for k, count in enumerate(component.bincount(minlength=self.components).tolist()):
+            if count:
+                part = slice(begin, begin + count)
+                torch.addmm(base[k], y[part], gain[k], out=out[part])
+                begin += count
+        return out

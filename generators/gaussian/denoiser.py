@@ -59,10 +59,16 @@ class Denoiser:
             parts.append(self.log_weight - 0.5 * (quadratic - b.square().sum(2)))
         return torch.cat(parts)
 
-    def __call__(self, c: Tensor) -> Tensor:
-        """Denoised coefficients (n, d); differentiable, including the component weights."""
-        score, index = self.log_evidence(c).topk(self.top, 1)
-        weight = torch.softmax(score, 1)
+    def __call__(self, c: Tensor, through_weights: bool = True) -> Tensor:
+        """Denoised coefficients (n, d); differentiable.
+
+        Args:
+            c: windows.
+            through_weights: whether the derivative includes that of the component weights.
+        """
+        with torch.set_grad_enabled(through_weights and torch.is_grad_enabled()):
+            score, index = self.log_evidence(c).topk(self.top, 1)
+            weight = torch.softmax(score, 1)
         shrink = torch.zeros_like(c)
         for k in index.unique().tolist():
             rows, column = (index == k).nonzero(as_tuple=True)

@@ -55,8 +55,11 @@ def initial_labels(windows: Tensor, components: int, seed: int) -> Tensor:
     return labels
 
 
-def maximise(windows: Tensor, responsibility: Tensor, previous: Fit, floor: float) -> Fit:
-    """One M step: weights, means and low-rank covariances from (n, k) responsibilities."""
+def maximise(windows: Tensor, responsibility: Tensor, previous: Fit, floor: float, depth: int) -> Fit:
+    """One M step: weights, means and low-rank covariances from (n, k) responsibilities.
+
+    Directions live in the first ``depth`` coefficients; beyond them the remainder says it all.
+    """
     n, components = responsibility.shape
     rank = previous.directions.shape[2]
     weight, mean = previous.weight.clone(), previous.mean.clone()
@@ -76,8 +79,8 @@ def maximise(windows: Tensor, responsibility: Tensor, previous: Fit, floor: floa
         spread = covariance.diagonal().clone()
         belief = total / (total + SHRINK)
         covariance.mul_(belief).diagonal().add_((1 - belief) * spread)
-        values, vectors = torch.linalg.eigh(covariance)
-        directions[k] = vectors[:, -rank:] * values[-rank:].clamp(min=0).sqrt()
+        values, vectors = torch.linalg.eigh(covariance[:depth, :depth])
+        directions[k, :depth] = vectors[:, -rank:] * values[-rank:].clamp(min=0).sqrt()
         remainder[k] = (covariance.diagonal() - directions[k].square().sum(1)).clamp(min=floor)
     return Fit(weight / weight.sum(), mean, directions, remainder)
 
@@ -88,6 +91,7 @@ def fit(
     rank: int,
     passes: int,
     floor: float,
+    depth: int,
     seed: int = 0,
     report: Callable[[int, float], None] | None = None,
 ) -> Fit:
@@ -99,6 +103,7 @@ def fit(
         rank: directions per component.
         passes: EM passes.
         floor: smallest variance of a coefficient, such as that of the quantisation of the data.
+        depth: coefficients that directions reach, in order of frequency.
         seed: of the initial labels.
         report: called with the pass and the mean log likelihood per coefficient (up to a constant).
     """
@@ -110,12 +115,12 @@ def fit(
         torch.zeros(components, d, rank),
         windows.square().mean(0).expand(components, d).clamp(min=floor).clone(),
     )
-    current = maximise(windows, torch.nn.functional.one_hot(labels, components).float(), start, floor)
+    current = maximise(windows, torch.nn.functional.one_hot(labels, components).float(), start, floor, depth)
     for step in range(passes):
         model = Denoiser(current.weight, current.mean, current.directions, current.remainder, 0.0, 1)
         score = model.log_evidence(windows)
         total = score.logsumexp(1, keepdim=True)
-        current = maximise(windows, (score - total).exp(), current, floor)
+        current = maximise(windows, (score - total).exp(), current, floor, depth)
         if report is not None:
             report(step + 1, float(total.mean()) / d)
     return current

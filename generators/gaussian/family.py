@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gensr.errors import WeightsError
 from gensr.generator import Generator, GeneratorCard
 
 from .mixture import Mixture, MixtureParameters
-
-NAMES = ("weight", "mean", "directions", "remainder")
 
 
 class Gaussian:
@@ -26,14 +25,16 @@ class Gaussian:
         form = config.get("form")
         if form == "mixture":
             side = int(config["side"])
-            k, d, _ = tensors["directions"].shape
-            expected = {"weight": (k,), "mean": (k, side * side - 1), "remainder": (k, side * side - 1)}
-            for name, shape in expected.items():
-                if name not in tensors or tuple(tensors[name].shape) != shape or d != side * side - 1:
-                    raise WeightsError(f"{card.name}: tensor {name!r} does not have shape {shape}; fetch the file again")
-            plain = [tensors[name].float() for name in NAMES]
-            remainder = plain[3].exp()  # stored as logarithm, which half precision holds over its whole range
-            return Mixture(MixtureParameters.with_level(side, *plain[:3], remainder), card)
+            k, depth, _ = tensors["directions"].shape
+            d = side * side - 1
+            for name, shape in {"weight": (k,), "mean": (k, d), "remainder": (k, d)}.items():
+                if tuple(tensors[name].shape) != shape or depth > d:
+                    raise WeightsError(f"{card.name}: tensor {name!r} is not of shape {shape}; fetch the file again")
+            directions = torch.nn.functional.pad(tensors["directions"].float(), (0, 0, 0, d - depth))
+            remainder = tensors["remainder"].float().exp()  # stored as logarithm: half precision holds its whole range
+            weight, mean = tensors["weight"].float(), tensors["mean"].float()
+            parameters = MixtureParameters.with_level(side, weight, mean, directions, remainder)
+            return Mixture(parameters, card)
         raise WeightsError(f"{card.name}: unknown form {form!r} of the gaussian family; this gensr is too old for it")
 
 

@@ -25,7 +25,7 @@ from gensr.operators import Operator
 from .basis import cosine_matrix, inside
 from .closed import WindowMoments, WindowPosterior, window_matrix
 from .denoiser import Denoiser
-from .windows import cut, paste, starts
+from .windows import coverage, cut, paste, starts
 
 LEVEL_DEVIATION = 2.0
 """Prior standard deviation of the level of a window, generator units: about flat over the value range."""
@@ -36,6 +36,7 @@ MOST_DATA = 64
 FLOOR = 1e-4
 """Smallest noise deviation assumed in a window, generator units: below it single precision decides, not data."""
 FILL_PASSES = 2
+LINE_WINDOWS = 8192
 CACHED = 24
 
 
@@ -84,7 +85,7 @@ class Mixture(Generator):
     def __init__(self, parameters: MixtureParameters, card: GeneratorCard, device: str = "cpu") -> None:
         self.parameters, self.card, self.device = parameters.to(device), card, device
         self.side = parameters.side
-        self.hop = max(1, self.side // 3)
+        self.hop = max(1, self.side // 2)
         if len(parameters.weight) == 1:
             self.capabilities = self.capabilities | {"linear"}
         # Pure caches: matrices that depend on the arguments alone.
@@ -182,7 +183,7 @@ class Mixture(Generator):
 
     def context(self, operator: Operator) -> int:
         """See `Generator.context`."""
-        return (FILL_PASSES - 1) * 2 + 2 * (self.window(operator) // min(operator.factor))
+        return self.window(operator) // min(operator.factor) + 4
 
     def alignment(self, operator: Operator) -> int:
         """See `Generator.alignment`."""
@@ -247,25 +248,38 @@ class Mixture(Generator):
         fy, fx = data.operator.factor
         flat = y.reshape(-1, *y.shape[-2:])  # (n*band, h, w)
         variance = data.variance.reshape_as(flat)
-        cells = cut_rectangle(flat, rows, cols, ny, nx)  # (n, gr, gc, m)
-        shape = cells.shape
-        mean = flat.new_empty(*shape[:3], window * window)
+        cells = cut(flat, rows, cols, ny, nx)  # (n, gr, gc, m)
+        level, which = noise_levels(cut(variance, rows, cols, ny, nx).mean(-1))
+        size = data.shape
+        weight, total = flat.new_zeros(len(flat), *size), flat.new_zeros(len(flat), *size)
+        # Lines of windows in turn, so that memory does not grow with the tile.
+        lines = max(1, LINE_WINDOWS // (cells.shape[2] * len(flat)))
+        for part in range(0, len(rows), lines):
+            some = slice(part, part + lines)
+            mean, spread = self._solve(data.operator, window, cells[:, some], level, which[:, some])
+            precision = 1 / spread
+            top, last = int(rows[some][0]) * fy, int(rows[some][-1]) * fy + window
+            local = (rows[some] - rows[some][0]) * fy
+            weight[:, top:last] += paste(precision, local, cols * fx, window, (last - top, size[1]))
+            total[:, top:last] += paste(precision * mean, local, cols * fx, window, (last - top, size[1]))
+        count = coverage(rows * fy, cols * fx, window, size).to(flat)
+        weight = torch.where(count > 0, weight, 1.0)
+        out = (*data.y.shape[:2], *size)
+        return Moments((total / weight).reshape(out), torch.where(count > 0, count / weight, 1.0).reshape(out))
+
+    def _solve(
+        self, operator: Operator, window: int, cells: Tensor, level: list[float], which: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        if len(level) == 1:
+            mean, spread = self._solver(operator, window, level[0]).moments(cells.flatten(0, 2))
+            return mean.view(*cells.shape[:3], -1), spread.view(*cells.shape[:3], -1)
+        mean = cells.new_empty(*cells.shape[:3], window * window)
         spread = torch.empty_like(mean)
-        level, which = noise_levels(cut_rectangle(variance, rows, cols, ny, nx).mean(-1))
         for i, value in enumerate(level):
             chosen = which == i
-            solver = self._solver(data.operator, window, value)
-            mean[chosen], spread[chosen] = solver.moments(cells[chosen])
-        precision = 1 / spread
-        hr_rows, hr_cols = rows * fy, cols * fx
-        size = data.shape
-        weight = paste(precision, hr_rows, hr_cols, window, size)
-        total = paste(precision * mean, hr_rows, hr_cols, window, size)
-        count = paste(torch.ones_like(precision), hr_rows, hr_cols, window, size)
-        covered = count > 0
-        weight = torch.where(covered, weight, torch.ones_like(weight))
-        out = (*data.y.shape[:2], *size)
-        return Moments((total / weight).reshape(out), torch.where(covered, count / weight, count + 1).reshape(out))
+            if bool(chosen.any()):
+                mean[chosen], spread[chosen] = self._solver(operator, window, value).moments(cells[chosen])
+        return mean, spread
 
     def evidence(self, data: Observation) -> Tensor:
         """See `Generator.evidence`; windows side by side, so that data are counted once."""
@@ -274,7 +288,7 @@ class Mixture(Generator):
         rows, cols = torch.arange(0, h - ny + 1, ny), torch.arange(0, w - nx + 1, nx)
         scores = []
         for y, variance in zip(data.y.flatten(1, 1), data.variance, strict=True):
-            cells = cut_rectangle(y, rows, cols, ny, nx).flatten(0, 2)
+            cells = cut(y, rows, cols, ny, nx).flatten(0, 2)
             solver = self._solver(data.operator, window, float(variance.mean()))
             scores.append((solver.log_evidence(cells).logsumexp(1) + solver.log_constant).mean() / (ny * nx))
         return torch.stack(scores)
@@ -291,7 +305,7 @@ class Mixture(Generator):
         h, w = padded.y.shape[-2:]
         solver = self._solver(data.operator, window, float(data.variance.mean()))
         near_r, near_c = (rows // fy).clamp(max=h - ny), (cols // fx).clamp(max=w - nx)
-        cells = cut_rectangle(padded.y[:, 0], near_r, near_c, ny, nx)
+        cells = cut(padded.y[:, 0], near_r, near_c, ny, nx)
         best = solver.log_evidence(cells.flatten(0, 2)).argmax(1).view(cells.shape[:3])
         edges = torch.cat([self.parameters.weight.new_zeros(1), self.parameters.weight.cumsum(0)]).double()
         middle = (0.5 * (edges[:-1] + edges[1:])).clamp(1e-12, 1 - 1e-12)
@@ -301,20 +315,24 @@ class Mixture(Generator):
     # Denoiser
 
     def denoise(self, x: Tensor, sigma: Tensor, at_end: tuple[bool, bool] = (True, True)) -> Tensor:
-        """See `Generator.denoise`: exact on one window, overlapping windows averaged on larger images."""
+        """See `Generator.denoise`: exact on one window, overlapping windows averaged on larger images.
+
+        On larger images the derivative holds the component weights fixed, which are settled by many pixels there.
+        """
         n, bands, h, w = x.shape
         side = self.side
         down, right = max(0, side - h), max(0, side - w)
         wide = reflect(x, down, right).reshape(n * bands, h + down, w + right)
         rows = starts(h + down, side, self.hop, at_end[0])
         cols = starts(w + right, side, self.hop, at_end[1])
+        single = len(rows) == len(cols) == 1
         basis = cosine_matrix(side).to(x)
-        coefficients = cut(wide, rows, cols, side) @ basis.T
+        coefficients = cut(wide, rows, cols, side, side) @ basis.T
         level = sigma.repeat_interleave(bands)
         parts = torch.empty_like(coefficients) if not coefficients.requires_grad else torch.zeros_like(coefficients)
         for value in level.unique().tolist():
             chosen = (level == value).nonzero()[:, 0]
-            clean = self._denoiser(value, x.dtype)(coefficients[chosen].flatten(0, 2)) @ basis
+            clean = self._denoiser(value, x.dtype)(coefficients[chosen].flatten(0, 2), single) @ basis
             parts = parts.index_copy(0, chosen, clean.reshape(len(chosen), *coefficients.shape[1:]))
         taper = self._taper().to(x).clamp(min=1e-3)
         ones = taper.expand_as(parts)
@@ -337,13 +355,6 @@ class Mixture(Generator):
     def config(self) -> dict[str, Any]:
         """What `build` needs beside the tensors."""
         return {"form": "mixture", "side": self.side}
-
-
-def cut_rectangle(image: Tensor, rows: Tensor, cols: Tensor, height: int, width: int) -> Tensor:
-    """Like `cut` for windows of ``height`` x ``width``."""
-    r = rows.to(image.device)[:, None] + torch.arange(height, device=image.device)
-    c = cols.to(image.device)[:, None] + torch.arange(width, device=image.device)
-    return image[:, r[:, None, :, None], c[None, :, None, :]].flatten(3)
 
 
 def noise_levels(variance: Tensor) -> tuple[list[float], Tensor]:

@@ -1,0 +1,1 @@
+"""Shipped generators: one .safetensors file and one card (.md) each."""

@@ -1,0 +1,168 @@
+"""Arrays as inputs: numpy and xarray go through the same flow as files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from gensr.domain import Codes, Domain, Names, Product, Scene
+from gensr.errors import DomainError, UsageError
+from gensr.grid import IDENTITY, Affine, Factor, PixelGrid, Window
+from gensr.image import Image
+from gensr.noise import Noise
+from gensr.normalise import Normaliser
+from gensr.operators import Area, Operator
+from gensr.statistics import percentile_normaliser
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class ArrayScene(Scene):
+    """An array (y, x), (band, y, x) or (plane, band, y, x); NaN and infinities are invalid.
+
+    Args:
+        source: numeric array; a DataArray with 1-D regular ``x`` and ``y`` coordinates gives the grid.
+
+    Raises:
+        UsageError: not numeric, empty, or of another number of dimensions.
+    """
+
+    def __init__(self, source: npt.NDArray[Any] | xr.DataArray) -> None:
+        import xarray as xr
+
+        self.path = Path("array")
+        self.unit = ""
+        names: tuple[str, ...] | None = None
+        transform, frame = IDENTITY, "pixel"
+        if isinstance(source, xr.DataArray):
+            self.unit = str(source.attrs.get("units", ""))
+            if "band" in source.coords and source.coords["band"].ndim == 1:
+                names = tuple(str(b) for b in source.coords["band"].values)
+            grid = source.attrs.get("grid")
+            transform, frame = (grid.transform, grid.frame) if isinstance(grid, PixelGrid) else _regular(source)
+            source = source.values
+        array = np.asarray(source)
+        if array.dtype.kind not in "uif" or array.ndim not in (2, 3, 4) or 0 in array.shape:
+            raise UsageError(
+                f"array of shape {array.shape} and dtype {array.dtype}: expected numbers of shape (y, x), (band, y, x) "
+                "or (plane, band, y, x)"
+            )
+        self.dims = array.ndim
+        self._data = array.reshape((1,) * (4 - array.ndim) + array.shape)
+        self.planes = self._data.shape[0]
+        self.bands = names or tuple(str(i + 1) for i in range(self._data.shape[1]))
+        self.grid = PixelGrid((int(self._data.shape[2]), int(self._data.shape[3])), transform, frame)
+        self.dtype = array.dtype if array.dtype.kind in "ui" else np.dtype(np.float32)
+        self.quantum = 1.0 if array.dtype.kind in "ui" else 0.0
+
+    def read(self, plane: int, window: Window) -> Image:
+        """See `Scene.read`."""
+        row, col, rows, cols = window
+        data = self._data[plane, :, row : row + rows, col : col + cols].astype(np.float32)
+        valid = np.isfinite(data)
+        values = np.where(valid, data, np.float32(0))
+        return Image(values, self.grid.crop(window), valid, valid.copy(), self.bands, self.unit)
+
+    def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
+        """See `Scene.encode`."""
+        if self.quantum == 0:
+            return np.where(valid, values, np.float32(np.nan)), 0
+        limits = np.iinfo(self.dtype)
+        rounded = np.rint(values.astype(np.float64))
+        clipped = int(np.count_nonzero(((rounded < limits.min) | (rounded > limits.max)) & valid))
+        return np.where(valid, np.clip(rounded, limits.min, limits.max), 0).astype(self.dtype), clipped
+
+    def facts(self) -> dict[str, Any]:
+        """See `Scene.facts`."""
+        return {"shape": list(self._data.shape[4 - self.dims :]), "dtype": str(self.dtype)}
+
+
+def _regular(source: xr.DataArray) -> tuple[Affine, str]:
+    """Corner-based transform from 1-D, evenly spaced centre coordinates; the pixel frame if there are none."""
+    steps = []
+    for name in ("x", "y"):
+        if name not in source.coords or source.coords[name].ndim != 1 or len(source.coords[name]) < 2:
+            return IDENTITY, "pixel"
+        values = source.coords[name].values.astype(np.float64)
+        step = (values[-1] - values[0]) / (len(values) - 1)
+        if not np.allclose(np.diff(values), step, rtol=1e-6, atol=0):
+            return IDENTITY, "pixel"
+        steps.append((step, values[0] - step / 2))
+    (a, c), (e, f) = steps
+    return Affine(float(a), 0.0, float(c), 0.0, float(e), float(f)), "coordinates"
+
+
+class ArrayDomain(Domain):
+    """Arrays seen through a domain: its generator, and percentiles as normalisation.
+
+    Args:
+        like: the domain that lends generator and rendering.
+    """
+
+    name: ClassVar[str] = "array"
+    description: ClassVar[str] = "numpy and xarray arrays"
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, like: Domain) -> None:
+        self._like = like
+
+    def sniff(self, path: Path) -> int:
+        """See `Domain.sniff`; arrays are no files."""
+        return 0
+
+    def open(self, path: Path, options: Mapping[str, Any]) -> Scene:
+        """See `Domain.open`; arrays are no files."""
+        raise DomainError(f"{path}: pass arrays to gensr.upsample() directly")
+
+    def stem(self, path: Path) -> str:
+        """See `Domain.stem`."""
+        return path.name
+
+    def operator(self, scene: Scene, factor: Factor) -> Operator:
+        """See `Domain.operator`."""
+        return Area(factor)
+
+    def noise(self, scene: Scene) -> Noise | None:
+        """See `Domain.noise`."""
+        return None
+
+    def generator(self, scene: Scene) -> str:
+        """See `Domain.generator`."""
+        return self._like.generator(scene)
+
+    def normaliser(self, scene: Scene) -> Normaliser:
+        """See `Domain.normaliser`."""
+        return percentile_normaliser(scene, 1, 99.9)
+
+    def write(self, scene: Scene, product: Product, folder: Path, names: Names) -> list[Path]:
+        """Mean, std and samples as one ``.npz``."""
+        whole = Window(0, 0, *scene.grid.refine(product.factor).shape)
+        planes = range(scene.planes)
+        arrays = {"mean": np.stack([product.mean(p, whole) for p in planes])}
+        arrays["std"] = np.stack([product.std(p, whole) for p in planes])
+        for k in range(product.samples):
+            arrays[f"sample{k + 1}"] = np.stack([product.sample(k, p, whole) for p in planes])
+        path = folder / names.mean(".npz")
+        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+        return [path]
+
+    def render(self, scene: Scene, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
+        """Grey between the 0.5 and 99.5 percentiles of the first band; grey where invalid."""
+        known = reference[np.isfinite(reference)]
+        low, high = np.percentile(known, [0.5, 99.5]) if known.size else (0.0, 1.0)
+        level = np.clip((values[0] - low) / ((high - low) or 1.0), 0, 1)
+        grey = np.where(np.isfinite(level), level * 255, 128).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, -1)
+
+
+def kept_dims(scene: Scene) -> tuple[bool, bool]:
+    """Whether results keep the plane axis and the band axis."""
+    if isinstance(scene, ArrayScene):
+        return scene.dims == 4, scene.dims >= 3
+    return scene.planes > 1, len(scene.bands) > 1

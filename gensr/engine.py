@@ -1,0 +1,234 @@
+"""From a batch of tiles to posterior mean, standard deviation and samples in physical units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from gensr import consistency
+from gensr.domain import Scene
+from gensr.errors import SearchError
+from gensr.generator import Observation
+from gensr.grid import Window
+from gensr.image import Image
+from gensr.plan import Job
+from gensr.random import Stream
+from gensr.search.guided import guided_samples
+from gensr.tiling import Tile, plan
+
+FloatArray = npt.NDArray[np.float32]
+GUIDED_SPREAD = 32
+"""High-resolution pixels of context that guided samples get beyond that of the closed form."""
+
+
+@dataclass(frozen=True)
+class TileResult:
+    """What one tile writes, on its core.
+
+    Attributes:
+        mean: (band, rows, cols) physical values.
+        std: same shape, physical units.
+        samples: one array like ``mean`` per sample.
+        valid: bool, same shape.
+        whitened: residual of the data in units of their noise, (band, rows, cols) of the core on the input's grid,
+            NaN where not usable.
+        residual: sums over usable data of the core: count, squares, chi squares, the largest magnitude, and the sums
+            of data and of explained data.
+    """
+
+    mean: FloatArray
+    std: FloatArray
+    samples: list[FloatArray]
+    valid: npt.NDArray[np.bool_]
+    whitened: FloatArray
+    residual: dict[str, float]
+
+
+def tiles(scene: Scene, job: Job, side: int | None) -> list[Tile]:
+    """Cut a scene so that every tile can be reconstructed alone.
+
+    Raises:
+        SearchError: an operator or generator that needs the whole image meets a tile size.
+    """
+    rows, cols = scene.grid.shape
+    if job.generator.card.aligned or not job.unit.local:
+        if side is not None and side < max(rows, cols):
+            raise SearchError(f"tile={side}: {job.generator.card.name} with this operator needs the whole image at once")
+        return plan(scene.planes, (rows, cols), max(rows, cols), 0)
+    context = job.generator.context(job.unit) + 2 * job.unit.reach
+    if job.exact:
+        context += consistency.REACH
+    align = np.lcm(job.generator.alignment(job.unit), job.preset.stride(min(job.factor)))
+    if job.request.samples or job.preset.moments != "closed":
+        context += GUIDED_SPREAD // min(job.factor)
+    return plan(scene.planes, (rows, cols), side or default_side(job), context, int(align))
+
+
+def default_side(job: Job) -> int:
+    """Tile side in low-resolution pixels: about 768 high-resolution pixels, so that context costs little."""
+    return max(64, 768 // min(job.factor))
+
+
+def reconstruct(scene: Scene, job: Job, batch: list[Tile]) -> list[TileResult]:
+    """Reconstruct tiles of equal shape together."""
+    images = [scene.read(tile.plane, tile.read) for tile in batch]
+    busy = [i for i, image in enumerate(images) if image.usable.any()]
+    results: dict[int, TileResult] = {
+        i: _empty(images[i], batch[i], job) for i in range(len(batch)) if i not in busy
+    }
+    if busy:
+        data = _observe([images[i] for i in busy], job, batch[0])
+        mean, variance, drawn = _posterior(data, job, [batch[i] for i in busy], len(scene.bands))
+        for row, i in enumerate(busy):
+            results[i] = _finish(images[i], batch[i], job, mean[row], variance[row], [d[row] for d in drawn])
+    return [results[i] for i in range(len(batch))]
+
+
+def _observe(images: list[Image], job: Job, tile: Tile) -> Observation:
+    y = torch.from_numpy(np.stack([image.values for image in images]))
+    usable = torch.from_numpy(np.stack([image.usable for image in images]))
+    y = torch.where(usable, y, torch.zeros_like(y))
+    u = job.normaliser.forward(y)
+    variance = job.noise.variance(y) / job.normaliser.derivative(u).square()
+    tensors = (u, variance, usable)
+    if job.generator.card.bands == 1:
+        tensors = tuple(t.flatten(0, 1)[:, None] for t in tensors)
+    u, variance, usable = (t.to(job.device) for t in tensors)
+    return Observation(u, job.unit, variance, usable, tile.at_end)
+
+
+def _posterior(data: Observation, job: Job, batch: list[Tile], bands: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Mean, variance and samples, each (tile, band, rows, cols), generator units."""
+    preset = job.preset
+    drawn = [_draw(data, job, batch, bands, k) for k in range(_draws(job))]
+    if preset.moments == "closed" and "posterior" in job.generator.capabilities and data.operator.local:
+        moments = job.generator.posterior(data, preset.stride(min(job.factor)))
+        mean, variance = moments.mean, moments.variance
+    elif preset.moments == "search":
+        mean, variance, drawn = _search(data, job, batch, bands)
+    else:
+        stack = torch.stack(drawn)
+        mean, variance = stack.mean(0), stack.var(0, unbiased=True)
+    if job.exact:
+        mean = consistency.project(mean, data.y, data.usable, data.operator)
+        drawn = [consistency.project(d, data.y, data.usable, data.operator) for d in drawn[: job.request.samples]]
+    shape = (len(batch), bands, *data.shape)
+    unfold: Callable[[Tensor], Tensor] = lambda t: t.reshape(shape).cpu()  # noqa: E731
+    return unfold(mean), unfold(variance), [unfold(d) for d in drawn[: job.request.samples]]
+
+
+def closed_form(job: Job) -> bool:
+    """Whether mean and standard deviation come from the closed form of the generator."""
+    return job.preset.moments == "closed" and "posterior" in job.generator.capabilities and job.unit.local
+
+
+def _draws(job: Job) -> int:
+    if job.preset.moments == "search":
+        return 0
+    return job.request.samples if closed_form(job) else max(job.preset.draws, job.request.samples, 2)
+
+
+def _draw(data: Observation, job: Job, batch: list[Tile], bands: int, index: int) -> Tensor:
+    """Posterior sample ``index`` of every image, with noise attached to absolute pixels."""
+    stream = Stream(job.request.seed).child("sample", index)
+    fy, fx = job.factor
+
+    def noise(step: int) -> Tensor:
+        fields = []
+        for tile in batch:
+            area = tile.read.refine((fy, fx))
+            own = stream.child("plane", tile.plane, "step", step)
+            fields.append(own.field(area.row, area.col, area.rows, area.cols, bands))
+        return torch.stack(fields).reshape(*data.y.shape[:2], *data.shape).to(data.y)
+
+    if "denoise" in job.generator.capabilities:
+        return guided_samples(job.generator, data, noise, job.preset.guided)
+    return job.generator.draw(data, noise)
+
+
+def _search(
+    data: Observation, job: Job, batch: list[Tile], bands: int
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    from gensr.search.run import candidates
+
+    streams = [
+        Stream(job.request.seed).child("search", tile.index, "band", band)
+        for tile in batch
+        for band in range(data.y.shape[0] // len(batch))
+    ]
+    images = candidates(job.generator, data, job.preset, streams, max(job.request.samples, 2))
+    best = images[0]
+    return best, torch.stack(images).var(0, unbiased=True), images
+
+
+def _finish(
+    image: Image, tile: Tile, job: Job, mean: Tensor, variance: Tensor, drawn: list[Tensor]
+) -> TileResult:
+    inner = tile.inner
+    area = inner.refine(job.factor)
+    gain = job.operator.gain
+
+    def physical(u: Tensor) -> Tensor:
+        return job.normaliser.inverse(u[None].double())[0] / gain
+
+    full = physical(mean)
+    whitened, residual = _residual(image, inner, job, full)
+    cut = np.s_[:, area.row : area.row + area.rows, area.col : area.col + area.cols]
+    slope = job.normaliser.derivative(mean[None].double())[0] / gain
+    std = variance.double().clamp(min=0).sqrt() * slope * job.conformal
+    valid = _refined(image.valid, job)[cut]
+    kept = valid & ~_refined(image.usable, job)[cut]
+    known = _refined(image.values, job)[cut] / np.float32(gain)
+
+    def ready(x: Tensor) -> FloatArray:
+        return np.where(kept, known, x[cut].numpy().astype(np.float32))
+
+    return TileResult(
+        ready(full),
+        np.where(valid, std[cut].numpy().astype(np.float32), np.float32(np.nan)),
+        [ready(physical(d)) for d in drawn],
+        valid,
+        whitened,
+        residual,
+    )
+
+
+def _refined(x: npt.NDArray[np.generic], job: Job) -> npt.NDArray[np.generic]:
+    return np.repeat(np.repeat(x, job.factor[0], 1), job.factor[1], 2)
+
+
+def _residual(image: Image, inner: Window, job: Job, full: Tensor) -> tuple[FloatArray, dict[str, float]]:
+    cut = np.s_[:, inner.row : inner.row + inner.rows, inner.col : inner.col + inner.cols]
+    explained = job.operator.forward(full)[cut]
+    observed = torch.from_numpy(image.values[cut].astype(np.float64))
+    use = torch.from_numpy(image.usable[cut].copy())
+    residual = observed - explained
+    unit = job.residual_unit(observed)
+    whitened = torch.where(use, residual / unit, torch.nan)
+    r = residual[use]
+    return whitened.numpy().astype(np.float32), {
+        "count": float(r.numel()),
+        "square": float(r.square().sum()),
+        "chi2": float(whitened[use].square().sum()),
+        "largest": float(r.abs().max()) if r.numel() else 0.0,
+        "observed": float(observed[use].sum()),
+        "explained": float(explained[use].sum()),
+    }
+
+
+def _empty(image: Image, tile: Tile, job: Job) -> TileResult:
+    """A tile without usable data: nothing to reconstruct, valid (saturated) pixels keep their value."""
+    area = tile.inner.refine(job.factor)
+    cut = np.s_[:, area.row : area.row + area.rows, area.col : area.col + area.cols]
+    values = (_refined(image.values, job)[cut] / np.float32(job.operator.gain)).astype(np.float32)
+    valid = _refined(image.valid, job)[cut]
+    values = np.where(valid, values, np.float32(0))
+    residual = {k: 0.0 for k in ("count", "square", "chi2", "largest", "observed", "explained")}
+    unknown = np.full(image.values[:, : tile.core.rows, : tile.core.cols].shape, np.nan, np.float32)
+    std = np.full_like(values, np.nan)
+    return TileResult(values, std, [values] * job.request.samples, np.asarray(valid, bool), unknown, residual)

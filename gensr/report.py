@@ -1,0 +1,87 @@
+"""The report: what was done, with what, and how well the data are explained in units of the noise."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from gensr.domain import Scene
+from gensr.engine import closed_form
+from gensr.plan import Job
+from gensr.provenance import MARK, software
+from gensr.store import Store
+
+
+def job_facts(job: Job) -> dict[str, Any]:
+    """Everything that decides the numbers of a result: the identity of a job that is resumed."""
+    preset = job.preset
+    return {
+        "gensr": software(),
+        "factor": job.request.factor,
+        "generator": {
+            "name": job.generator.card.name,
+            "version": job.generator.card.version,
+            "sha256": job.digest,
+            "licence": job.generator.card.licence,
+            "domain": job.generator.card.domain,
+        },
+        "operator": {**job.operator.describe(), "gain": job.operator.gain},
+        "noise": {**job.noise.describe(), "source": job.noise_source, "exact": job.exact},
+        "normalisation": job.normaliser.describe(),
+        "search": {
+            "preset": preset.name,
+            "mean and std": "closed form, blended windows" if closed_form(job) else f"{preset.moments}",
+            "samples": preset.guided.data_step if "denoise" in job.generator.capabilities else "exact",
+            "stride": preset.stride(min(job.factor)),
+        },
+        "samples": job.request.samples,
+        "seed": job.request.seed,
+        "std scale": job.conformal,
+    }
+
+
+def build(scene: Scene, domain: str, job: Job, store: Store, seconds: float) -> dict[str, Any]:
+    """The report of a finished store."""
+    keys = ("count", "square", "chi2", "observed", "explained", "clipped", "valid")
+    total = {key: math.fsum(float(entry[key]) for entry in store.done.values()) for key in keys}
+    largest = max((float(entry["largest"]) for entry in store.done.values()), default=0.0)
+    count = total["count"]
+    rms = math.sqrt(total["square"] / count) if count else 0.0
+    rows, cols = scene.grid.refine(job.factor).shape
+    output_pixels = scene.planes * len(scene.bands) * rows * cols
+    warnings = []
+    if not count:
+        warnings.append("no usable pixel in the input: the output is invalid everywhere")
+    if job.generator.card.domain != domain and domain != "array":
+        warnings.append(f"the generator was made for {job.generator.card.domain} images")
+    return {
+        "mark": MARK,
+        **job_facts(job),
+        "input": {"name": scene.path.name, "domain": domain, **scene.facts()},
+        "output": {
+            "rows": rows,
+            "cols": cols,
+            "planes": scene.planes,
+            "bands": list(scene.bands),
+            "unit": scene.unit,
+            "dtype": str(scene.dtype),
+            "invalid pixels": output_pixels - int(total["valid"]),
+            "clipped or moved values": int(total["clipped"]),
+        },
+        "consistency": {
+            "rms": rms,
+            "largest": largest,
+            "rms in codes": rms / scene.quantum if scene.quantum else None,
+            "chi2 per datum": total["chi2"] / count if count and not job.exact else None,
+            "sum of data": total["observed"],
+            "sum of explained data": total["explained"],
+            "data": int(count),
+        },
+        "calibration": None
+        if job.calibration is None
+        else {"gain": job.calibration.gain, "sigma": job.calibration.sigma, "evidence": job.calibration.score},
+        "device": job.device,
+        "seconds": round(seconds, 3),
+        "megapixels per second": round(output_pixels / 1e6 / seconds, 4) if seconds > 0 else None,
+        "warnings": warnings,
+    }

@@ -1,0 +1,158 @@
+"""Results: the stored product that domains write, and what the library hands back."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gensr.domain import Codes, Scene
+from gensr.errors import UsageError
+from gensr.grid import Factor, PixelGrid, Window
+from gensr.store import Store
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+IN_MEMORY = 1 << 30
+"""Results up to this many bytes are handed back as arrays; larger ones only as files."""
+
+
+@dataclass(frozen=True)
+class StoredProduct:
+    """A `gensr.domain.Product` over a finished store."""
+
+    store: Store
+    factor: Factor
+    samples: int
+    report: Mapping[str, Any]
+
+    def mean(self, plane: int, window: Window) -> Codes:
+        """See `gensr.domain.Product.mean`."""
+        return self.store.rasters["mean"].read(plane, window)
+
+    def sample(self, index: int, plane: int, window: Window) -> Codes:
+        """See `gensr.domain.Product.sample`."""
+        if not 0 <= index < self.samples:
+            raise UsageError(f"sample {index} of {self.samples}")
+        return self.store.rasters[f"sample{index}"].read(plane, window)
+
+    def std(self, plane: int, window: Window) -> npt.NDArray[np.float32]:
+        """See `gensr.domain.Product.std`."""
+        return self.store.rasters["std"].read(plane, window)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A posterior on the refined grid.
+
+    Attributes:
+        report: what was done and how well the data are explained.
+        files: what was written, empty without ``output``.
+        grid: the refined grid.
+        bands: band names.
+        unit: unit of the values.
+        preview: PNG bytes of the panel input, Lanczos, mean, std, residual, sample.
+    """
+
+    report: Mapping[str, Any]
+    files: list[Path]
+    grid: PixelGrid
+    bands: tuple[str, ...]
+    unit: str
+    preview: bytes
+    arrays: Mapping[str, npt.NDArray[Any]] = field(repr=False)
+
+    def _array(self, name: str) -> npt.NDArray[Any]:
+        if name not in self.arrays:
+            raise UsageError("the result is too large to be handed back as an array; open the files in .files")
+        return self.arrays[name]
+
+    @property
+    def mean(self) -> npt.NDArray[Any]:
+        """Posterior mean (plane, band, y, x) as stored codes, squeezed to the dimensions of the input."""
+        return self._array("mean")
+
+    @property
+    def std(self) -> npt.NDArray[np.float32]:
+        """Posterior standard deviation, physical units, NaN where invalid; shape of ``mean``."""
+        return self._array("std")
+
+    @property
+    def samples(self) -> list[npt.NDArray[Any]]:
+        """Posterior samples, each like ``mean``."""
+        return [self._array(f"sample{k}") for k in range(int(self.report["samples"]))]
+
+    def to_xarray(self) -> xr.Dataset:
+        """Dataset with ``mean``, ``std`` and ``sample1``..., dims (plane, band, y, x) or those of the input."""
+        import xarray as xr
+
+        def wrap(array: npt.NDArray[Any]) -> xr.DataArray:
+            dims = ("plane", "band", "y", "x")[-array.ndim :]
+            coords: dict[str, Any] = {"band": list(self.bands)} if "band" in dims else {}
+            t = self.grid.transform
+            if t.b == 0 and t.d == 0:
+                coords["x"] = t.a * (np.arange(self.grid.shape[1]) + 0.5) + t.c
+                coords["y"] = t.e * (np.arange(self.grid.shape[0]) + 0.5) + t.f
+            return xr.DataArray(array, dims=dims, coords=coords, attrs={"units": self.unit, "grid": self.grid})
+
+        data = {"mean": wrap(self.mean), "std": wrap(self.std)}
+        data |= {f"sample{k + 1}": wrap(s) for k, s in enumerate(self.samples)}
+        return xr.Dataset(data, attrs={"gensr": self.report["mark"], "report": dict(self.report)})
+
+    def save(self, path: str | Path) -> Path:
+        """Write mean, std and samples with the report as one ``.npz``; files of a domain come from ``output=``.
+
+        Raises:
+            UsageError: if the name does not end with ``.npz``.
+        """
+        from gensr.provenance import as_json
+
+        target = Path(path)
+        if target.suffix != ".npz":
+            raise UsageError(f"{target}: save() writes .npz; for the input's own format pass output= to upsample()")
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, report=np.array(as_json(self.report)), **self.arrays)
+        partial = target.with_name(f".{target.name}.partial")
+        partial.write_bytes(buffer.getvalue())
+        partial.replace(target)
+        return target
+
+    def _repr_png_(self) -> bytes:
+        return self.preview
+
+    def __repr__(self) -> str:
+        fit = self.report["consistency"]
+        rows, cols = self.grid.shape
+        return (
+            f"<gensr.Result {cols} x {rows}, {len(self.bands)} band(s), x{self.report['factor']} by "
+            f"{self.report['generator']['name']}, residual rms {fit['rms']:.3g}, generated detail>"
+        )
+
+
+def load_arrays(store: Store, scene: Scene, keep_dims: tuple[bool, bool]) -> dict[str, npt.NDArray[Any]]:
+    """Read all rasters into memory, or nothing if they are too large.
+
+    Args:
+        store: a finished store.
+        scene: the input.
+        keep_dims: whether the plane axis and the band axis are kept.
+    """
+    size = sum(int(np.prod(r.shape)) * r.dtype.itemsize for r in store.rasters.values())
+    if size > IN_MEMORY:
+        return {}
+    arrays = {}
+    for name, raster in store.rasters.items():
+        if name.startswith("preview"):
+            continue
+        whole = Window(0, 0, *raster.shape[2:])
+        array = np.stack([raster.read(p, whole) for p in range(scene.planes)])
+        if not keep_dims[1]:
+            array = array[:, 0]
+        arrays[name] = array if keep_dims[0] else array[0]
+    return arrays
