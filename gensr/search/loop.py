@@ -1,0 +1,206 @@
+"""The search loop, written once: solvers only say how to begin, how to step and when a candidate is done.
+
+Rows never influence each other: a candidate that is done is frozen, so its result does not depend on its neighbours,
+on the batch or on how often the loop looks whether all are done. On an accelerator it looks rarely, as a look waits.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from gensr.search.problem import Problem
+from gensr.search.solution import Solution, StopReason
+
+LOOK_EVERY = 16
+"""Steps between two looks on an accelerator."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Where the candidates are; solvers extend it. Every tensor has one row per candidate.
+
+    Attributes:
+        flat: (n, d) latents.
+        loss: (n,) what the solver minimises, at ``flat``.
+        chi2: (n,) at ``flat``.
+    """
+
+    flat: Tensor
+    loss: Tensor
+    chi2: Tensor
+
+
+S = TypeVar("S", bound=State)
+Callback = Callable[[int, Tensor, Tensor], None]
+"""Called with the step, and the loss and chi2 of every candidate."""
+
+
+class Solver(ABC, Generic[S]):
+    """One way to move candidates. Immutable: all that changes is in the state.
+
+    Attributes:
+        name: for reports.
+        steps: most steps.
+    """
+
+    name: str
+    steps: int
+    finished: StopReason = StopReason.CONVERGED
+    """Verdict of a candidate that `terminate` ends."""
+
+    @abstractmethod
+    def init(self, problem: Problem, flat: Tensor) -> S:
+        """State at the start (n, d)."""
+
+    @abstractmethod
+    def step(self, problem: Problem, state: S, step: int) -> S:
+        """State after one step, counted from 0; must not change ``state``."""
+
+    def terminate(self, problem: Problem, state: S) -> Tensor:
+        """Which candidates are done, bool (n,)."""
+        return torch.zeros_like(state.loss, dtype=torch.bool)
+
+    def postprocess(self, problem: Problem, flat: Tensor) -> Tensor:
+        """Last word on the best latents (n, d)."""
+        return flat
+
+    def judge(self, problem: Problem, images: Tensor, reason: tuple[StopReason, ...]) -> tuple[StopReason, ...]:
+        """Last word on the verdicts, from the images that are returned."""
+        return reason
+
+
+@dataclass
+class _Track:
+    """Best iterate and fate of every candidate."""
+
+    best: Tensor
+    loss: Tensor
+    done: Tensor
+    broken: Tensor
+    moved: Tensor
+
+
+def solve(
+    solver: Solver[S],
+    problem: Problem,
+    start: Tensor | None = None,
+    *,
+    discrepancy_stop: bool = False,
+    callback: Callback | None = None,
+    seed: int | None = None,
+) -> Solution:
+    """Search from a start; the best candidates found come back whatever happens, with a verdict each.
+
+    Args:
+        solver: how to move.
+        problem: what to minimise.
+        start: (n, d); the centre of the prior if not given.
+        discrepancy_stop: also stop a candidate once it explains the data to their noise (chi2 <= 1): for solvers that
+            do not weigh the prior. Needs a known noise level.
+        callback: told about every step; waits for an accelerator.
+        seed: of the start, for the report.
+    """
+    began = time.perf_counter()
+    initial = problem.start(start).detach()
+    state = solver.init(problem, initial)
+    track = _begin(state)
+    look = 1 if initial.device.type == "cpu" else LOOK_EVERY
+    use_chi2 = discrepancy_stop and not problem.unknown_variance
+    for step in range(solver.steps):
+        track.done |= track.broken | solver.terminate(problem, state)
+        if use_chi2:
+            track.done |= state.chi2 <= 1
+        if step % look == 0 and bool(track.done.all()):
+            break
+        new = solver.step(problem, state, step)
+        _follow(track, new)
+        state = freeze(new, state, track.done | track.broken)
+        if callback is not None:
+            callback(step, state.loss, state.chi2)
+    finished = solver.terminate(problem, state)
+    reason = _verdicts(solver, track, finished, (state.chi2 <= 1) & use_chi2)
+    return finish(solver, problem, track.best, reason, track.moved, time.perf_counter() - began, seed)
+
+
+def _begin(state: State) -> _Track:
+    good = _finite(state)
+    loss = torch.where(good, state.loss, torch.inf)
+    never = torch.zeros_like(good)
+    return _Track(state.flat, loss, never, ~good, torch.zeros_like(good, dtype=torch.long))
+
+
+def _finite(state: State) -> Tensor:
+    return torch.isfinite(state.loss) & torch.isfinite(state.flat).all(1)
+
+
+def _follow(track: _Track, new: State) -> None:
+    """Keep what is better, and mark candidates whose values are no longer finite."""
+    active = ~track.done
+    good = _finite(new)
+    better = active & good & (new.loss < track.loss)
+    track.best = torch.where(better[:, None], new.flat, track.best)
+    track.loss = torch.where(better, new.loss, track.loss)
+    track.broken = track.broken | (active & ~good)
+    track.moved = track.moved + active
+
+
+def freeze(new: S, old: S, rows: Tensor) -> S:
+    """``new`` with the given rows as they were in ``old``."""
+
+    def keep(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(rows.view(-1, *[1] * (a.ndim - 1)), b, a)
+
+    return replace(new, **{f.name: keep(getattr(new, f.name), getattr(old, f.name)) for f in fields(new)})
+
+
+def _verdicts(solver: Solver[S], track: _Track, finished: Tensor, explained: Tensor) -> tuple[StopReason, ...]:
+    verdicts = []
+    seen = torch.isfinite(track.loss)
+    flags = torch.stack([track.broken, seen, finished, explained], 1).tolist()
+    for broken, any_good, done, fits in flags:
+        if broken:
+            verdicts.append(StopReason.NOT_FINITE if any_good else StopReason.NEVER_FINITE)
+        elif done:
+            verdicts.append(solver.finished)
+        else:
+            verdicts.append(StopReason.DISCREPANCY if fits else StopReason.STEPS)
+    return tuple(verdicts)
+
+
+@torch.no_grad()
+def finish(
+    solver: Solver[S],
+    problem: Problem,
+    best: Tensor,
+    reason: tuple[StopReason, ...],
+    moved: Tensor,
+    seconds: float,
+    seed: int | None,
+) -> Solution:
+    """Images and figures of the best latents, all of one iterate."""
+    flat = solver.postprocess(problem, best)
+    images = problem.images(flat)
+    correction = problem.correction(images)
+    corrected = images + correction
+    expected = max(1, flat.shape[1]) ** 0.5
+    return Solution(
+        latents=problem.spec.unflatten(flat, problem.fixed),
+        images=corrected,
+        low=problem.data.operator.forward(corrected),
+        objective=problem.objective(flat, images),
+        chi2=problem.chi2(images),
+        norm=flat.norm(dim=1) / expected,
+        correction=correction.flatten(1).square().mean(1).sqrt(),
+        reason=solver.judge(problem, images, reason),
+        steps=moved,
+        seconds=seconds,
+        solver=solver.name,
+        seed=seed,
+    )

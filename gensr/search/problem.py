@@ -1,0 +1,144 @@
+"""The inverse problem that a search solves: how badly latents explain the data, and how unlikely they are.
+
+For latents ``z`` with image ``G(z)`` the objective is ``|A G(z) - y|^2_C + |z - a|^2``, minus twice the log posterior,
+with ``C = noise + A S A^T``: what the detector adds, and what the generator cannot express (standard deviation
+``discrepancy``, white on the high-resolution grid). The anchor ``a`` is 0; randomised samples move it. Rows are
+independent: candidates of one image are rows with equal data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from gensr.errors import SearchError
+from gensr.generator import Generator, Observation
+from gensr.latent import Latents, LatentSpec
+
+FLOOR = 1e-4
+"""Smallest noise deviation assumed, generator units: exact data would make the prior vanish beside them."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Data, generator and prior of ``n`` independent candidates.
+
+    Attributes:
+        generator: the prior over images.
+        data: what was observed, one row per candidate.
+        fixed: latents that are not searched, one row per candidate.
+        anchor: (n, d) centre of the latents' prior, or None for 0.
+        discrepancy: deviation of what the generator cannot express, generator units.
+        unknown_variance: whether the noise level is integrated out under the Jeffreys prior; ``variance`` then only
+            says how noise levels of pixels compare.
+    """
+
+    generator: Generator
+    data: Observation
+    fixed: Latents
+    anchor: Tensor | None = None
+    discrepancy: float = 0.0
+    unknown_variance: bool = False
+
+    def __post_init__(self) -> None:
+        if not bool(torch.isfinite(self.data.variance[self.data.usable]).all()):
+            raise SearchError("the noise variance of usable data is not finite; mask those pixels")
+        if not bool(torch.isfinite(self.data.y[self.data.usable]).all()):
+            raise SearchError("usable data are not finite; mask those pixels")
+
+    @cached_property
+    def spec(self) -> LatentSpec:
+        """Latents of one candidate."""
+        return self.generator.latents(self.data.shape)
+
+    @cached_property
+    def count(self) -> Tensor:
+        """Usable data per candidate, (n,), at least 1."""
+        return self.data.usable.flatten(1).sum(1).clamp(min=1).to(self.data.y.dtype)
+
+    @cached_property
+    def variance(self) -> Tensor:
+        """Variance of every datum, noise and discrepancy together, shape of y; 1 where the datum is not usable."""
+        total = self.data.variance + self.discrepancy**2 * row_energy(self.data)
+        return torch.where(self.data.usable, total.clamp(min=FLOOR**2), 1.0)
+
+    @cached_property
+    def scale(self) -> Tensor:
+        """Factor from residual to whitened residual, shape of y; 0 where the datum is not usable."""
+        return torch.where(self.data.usable, self.variance.rsqrt(), 0.0)
+
+    @cached_property
+    def observed(self) -> Tensor:
+        """The data, 0 where they are not usable (there they may be NaN)."""
+        return torch.where(self.data.usable, self.data.y, 0.0)
+
+    def start(self, flat: Tensor | None = None) -> Tensor:
+        """A start (n, d): the one given, or the centre of the prior."""
+        if flat is not None:
+            return flat.to(self.data.y)
+        zero = self.data.y.new_zeros(len(self.data.y), self.spec.dimension)
+        return zero if self.anchor is None else zero + self.anchor
+
+    def images(self, flat: Tensor) -> Tensor:
+        """Images (n, band, rows, cols) of searched latents (n, d); differentiable."""
+        return self.generator.synthesize(self.spec.unflatten(flat, self.fixed), self.data.shape)
+
+    def residual(self, images: Tensor) -> Tensor:
+        """``A x - y``, shape of y, 0 where the datum is not usable."""
+        return (self.data.operator.forward(images) - self.observed) * self.data.usable
+
+    def whitened(self, images: Tensor) -> Tensor:
+        """Residual (n, m) in units of its standard deviation; with an unknown variance up to a common factor."""
+        return ((self.data.operator.forward(images) - self.observed) * self.scale).flatten(1)
+
+    def misfit(self, images: Tensor) -> Tensor:
+        """Minus twice the log likelihood (n,) up to a constant: ``|r|^2_C``, or ``m log |r|^2`` (Jeffreys)."""
+        square = self.whitened(images).square().sum(1)
+        return self.count * square.clamp(min=torch.finfo(square.dtype).tiny).log() if self.unknown_variance else square
+
+    def distance(self, flat: Tensor) -> Tensor:
+        """``|z - a|^2`` per candidate, (n,)."""
+        return (flat if self.anchor is None else flat - self.anchor).square().sum(1)
+
+    def objective(self, flat: Tensor, images: Tensor | None = None) -> Tensor:
+        """Minus twice the log posterior per candidate, (n,)."""
+        return self.misfit(self.images(flat) if images is None else images) + self.distance(flat)
+
+    def chi2(self, images: Tensor) -> Tensor:
+        """Mean squared whitened residual per usable datum, (n,): 1 where the data are explained to their noise."""
+        return self.whitened(images).square().sum(1) / self.count
+
+    def correction(self, images: Tensor) -> Tensor:
+        """What the data say about the discrepancy: ``S A^T (A S A^T + N)^-1 (y - A x)``; zeros if there is none.
+
+        Together with the latents' optimum this is the joint optimum over latents and discrepancy.
+        """
+        if self.discrepancy == 0:
+            return torch.zeros_like(images)
+        weighted = -self.residual(images) / self.variance
+        return self.discrepancy**2 * self.data.operator.adjoint(weighted)
+
+    def with_data(self, y: Tensor, anchor: Tensor) -> Problem:
+        """The same problem with other data and another centre of the prior."""
+        return replace(self, data=replace(self.data, y=y), anchor=anchor)
+
+
+def row_energy(data: Observation) -> float:
+    """``|A^T e|^2`` of a datum in the middle of the image: the variance that white discrepancy of 1 puts on a datum.
+
+    Data are treated as independent under the discrepancy: exact for operators whose rows do not overlap (area).
+    """
+    h, w = data.y.shape[-2:]
+    one = torch.zeros(h, w, dtype=data.y.dtype, device=data.y.device)
+    one[h // 2, w // 2] = 1.0
+    return float(data.operator.adjoint(one).square().sum())
+
+
+def repeat(data: Observation, copies: int) -> Observation:
+    """Every image ``copies`` times in a row: the rows of its candidates."""
+    tensors = (t.repeat_interleave(copies, 0) for t in (data.y, data.variance, data.usable))
+    y, variance, usable = tensors
+    return replace(data, y=y, variance=variance, usable=usable)

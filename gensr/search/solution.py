@@ -1,0 +1,87 @@
+"""What a search returns: the best candidates found, how well they explain the data, and why it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from torch import Tensor
+
+from gensr.latent import Latents
+
+
+class StopReason(Enum):
+    """Why a candidate is no longer moved; the value is the sentence of the report."""
+
+    CLOSED_FORM = "solved in closed form"
+    CONVERGED = "converged: further steps no longer lower the objective"
+    DISCREPANCY = "explains the data to their noise (chi2 per datum is 1 or less)"
+    GATE = "the low-resolution image is matched within the error that was asked for"
+    GATE_MISSED = "all steps were used; the low-resolution image is not matched within the error that was asked for"
+    STEPS = "all steps were used; the objective may still be falling"
+    NOT_FINITE = "stopped at a value that is not finite; the best candidate before it is returned"
+    NEVER_FINITE = "no finite value was ever seen; the start is returned"
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        return self.value
+
+    @property
+    def success(self) -> bool:
+        """Whether the search did what it set out to do."""
+        return self in (StopReason.CLOSED_FORM, StopReason.CONVERGED, StopReason.DISCREPANCY, StopReason.GATE)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The best of every candidate; all fields belong to one iterate: ``low`` is the operator applied to ``images``.
+
+    Attributes:
+        latents: named latents, (n, ...).
+        images: (n, band, rows, cols), generator units, with the correction for the generator's discrepancy.
+        low: (n, band, rows, cols) of the low-resolution grid, ``A images``.
+        objective: (n,) minus twice the log posterior, whatever the solver minimised.
+        chi2: (n,) mean squared residual of the generator's image per usable datum, in units of noise and discrepancy.
+        norm: (n,) length of the latents divided by its expectation; far above 1 is an image the prior does not expect.
+        correction: (n,) rms of the correction, generator units.
+        reason: why each candidate stopped.
+        steps: (n,) steps that moved the candidate.
+        seconds: wall time of the whole search.
+        solver: name of the solver.
+        seed: of the starts, None for a fixed start.
+    """
+
+    latents: Latents
+    images: Tensor
+    low: Tensor
+    objective: Tensor
+    chi2: Tensor
+    norm: Tensor
+    correction: Tensor
+    reason: tuple[StopReason, ...]
+    steps: Tensor
+    seconds: float
+    solver: str
+    seed: int | None = None
+
+    @property
+    def best(self) -> int:
+        """Row of the candidate with the lowest objective."""
+        return int(self.objective.nan_to_num(nan=float("inf")).argmin())
+
+    def report(self) -> Mapping[str, Any]:
+        """JSON-able summary, one entry per candidate in the lists."""
+        return {
+            "solver": self.solver,
+            "seed": self.seed,
+            "seconds": round(self.seconds, 3),
+            "objective": self.objective.tolist(),
+            "chi2": self.chi2.tolist(),
+            "norm": self.norm.tolist(),
+            "correction": self.correction.tolist(),
+            "steps": self.steps.tolist(),
+            "verdict": [reason.sentence for reason in self.reason],
+        }
