@@ -26,6 +26,8 @@ COMMANDS = {
 }
 """Built-in commands, each the function ``run`` of ``gensr.commands.<name>``."""
 
+RESUME = "; run the same command with resume=true to go on"
+
 HELP = """\
 gensr {version}: generative super-resolution for scientific images,
 with uncertainty and exact metadata
@@ -72,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with console.warnings():
             return _dispatch([w for i, w in enumerate(words) if w != "--traceback" or i > _first(words)], console)
     except KeyboardInterrupt:
-        console.note("interrupted; run the same command with resume=true to go on")
+        console.note(f"interrupted{RESUME if 'upsample' in words[:2] else ''}")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe left; without this Python complains again while it closes standard output.

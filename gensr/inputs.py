@@ -16,8 +16,8 @@ from pathlib import Path
 from gensr import registry
 from gensr.domain import Domain
 from gensr.errors import DomainError, FormatError, GensrError, PluginError
+from gensr.keys import MARKED
 
-MARKED = "_generated"
 _MAGIC = re.compile(r"[*?[]")
 _NAMED = 3
 """File names that a note spells out."""

@@ -14,6 +14,8 @@ from gensr.commands.arguments import nearest
 from gensr.errors import UsageError
 
 LARGEST_FACTOR = 64
+MARKED = "_generated"
+"""What the name of every output holds."""
 OPERATORS = ("area", "bicubic", "lanczos", "gaussian:sigma=", "mtf:", "psf:", "kspace", "kspace:window=hamming")
 """Beginnings of operators, for completion."""
 _NOISE = re.compile(r"auto|([^%:]+)%?|poisson:gain=([^,]+)(?:,sigma=(.+))?")

@@ -85,7 +85,7 @@ class Progress:
         left = clock_time((total - done) / rate) if rate > 0 else "?"
         self._stream.write(
             f"{self._label} {100 * done // max(total, 1)} % {done / self._scale:.1f}/{total / self._scale:.1f} "
-            f"{self._unit}, {rate / self._scale:.2f} {self._unit}/s, {left} left\n"
+            f"{self._unit}, {rate / self._scale:.3g} {self._unit}/s, {left} left\n"
         )
         self._stream.flush()
 

@@ -93,7 +93,8 @@ class Console:
 
         Log records of libraries are shown with traces only: what matters in them, the domains say in their errors.
         """
-        last, logging.lastResort = logging.lastResort, logging.lastResort if self.trace else None
+        last, quiet = logging.lastResort, logging.NullHandler()
+        logging.lastResort = last if self.trace else quiet
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("default")

@@ -13,7 +13,7 @@ from gensr.commands.arguments import Arguments, nearest, parse
 from gensr.commands.console import DONE, FAILED, USAGE, Console
 from gensr.commands.domains import domain_help, given_options, named_domain
 from gensr.errors import OutputError, SearchError, UsageError
-from gensr.keys import KEYS, table
+from gensr.keys import KEYS, MARKED, table
 from gensr.progress import Progress
 
 if TYPE_CHECKING:
@@ -212,4 +212,13 @@ def _line(path: Path, result: Result, seconds: float) -> str:
         facts.insert(0, f"residual {math.sqrt(chi2):.2f} sigma")
     elif codes is not None:
         facts.insert(0, f"residual {codes:.2g} codes rms")
-    return f"{path} -> {', '.join(str(f) for f in result.files)} ({', '.join(facts)})"
+    return f"{path} -> {_named(result.files)} ({', '.join(facts)})"
+
+
+def _named(files: Sequence[Path]) -> str:
+    """The first file in full, its relatives by what they add to its name."""
+    if not files:
+        return "nothing written"
+    first, *others = files
+    stem = first.name.partition(MARKED)[0] + MARKED
+    return " + ".join([str(first), ", ".join(f.name.removeprefix(f"{stem}_") for f in others)]).removesuffix(" + ")

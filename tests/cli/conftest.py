@@ -56,7 +56,8 @@ class FakeUpsampler:
         if source.name in self.errors:
             raise self.errors[source.name]
         settings["progress"](1000, 1000)
-        return FakeResult(self.report, [settings["output"] / f"{source.stem}_x4_generated.tif"])
+        names = (".tif", "_std.tif", "_report.json")
+        return FakeResult(self.report, [settings["output"] / f"{source.stem}_x4_generated{n}" for n in names])
 
 
 @pytest.fixture

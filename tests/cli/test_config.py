@@ -159,6 +159,7 @@ def test_composing_leaves_no_trace(tmp_path, monkeypatch):
 
 
 def test_presets_have_the_numbers_of_the_code():
+    """If this fails, the numbers were changed: run ``python tests/cli/write_presets.py``."""
     for name, preset in PRESETS.items():
         assert chosen_preset(upsample(search=name).search) is preset
         assert upsample(search=name).search == asdict(preset)

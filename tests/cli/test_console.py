@@ -40,12 +40,13 @@ def test_place_stands_once():
     assert located("in/a.tif", "b.npy: empty") == "in/a.tif: b.npy: empty"
 
 
-def test_warnings_become_lines_and_come_once(console):
+def test_warnings_become_lines_and_come_once(console, capsys):
     with console.warnings("a.tif"):
         for _ in range(3):
             warnings.warn("odd header", stacklevel=1)
         logging.getLogger("tifffile").error("noise of a library")
     assert console.err.getvalue() == "gensr: a.tif: warning: odd header\n"
+    assert capsys.readouterr() == ("", "")
 
 
 def test_names_that_no_encoding_holds(console):

@@ -34,7 +34,7 @@ def feed(clock, seconds_per_percent, stream, start=0):
 
 def test_plain_lines_every_ten_percent(clock):
     lines = feed(clock, 2.0, io.StringIO())
-    assert lines[0] == "a.tif 10 % 10.0/100.0 Mpx, 0.50 Mpx/s, 3:00 left"
+    assert lines[0] == "a.tif 10 % 10.0/100.0 Mpx, 0.5 Mpx/s, 3:00 left"
     assert [line.split()[1] for line in lines] == [str(p) for p in range(10, 101, 10)]
 
 
@@ -49,7 +49,7 @@ def test_quick_work_is_quiet(clock):
 
 
 def test_resumed_work_does_not_flatter_the_rate(clock):
-    assert feed(clock, 2.0, io.StringIO(), start=50)[0].endswith("0.50 Mpx/s, 1:20 left")
+    assert feed(clock, 2.0, io.StringIO(), start=50)[0].endswith("0.5 Mpx/s, 1:20 left")
 
 
 def test_a_terminal_gets_a_bar_with_rate_and_remaining_time():

@@ -10,7 +10,9 @@ def test_one_file(run, upsampler, micrograph, tmp_path):
     outcome = run("upsample", path)
     assert (outcome.code, outcome.err) == (0, "")
     first, last = outcome.out.splitlines()
-    assert first.startswith(f"{path} -> {tmp_path}/cells_x4_generated.tif (residual 1.00 sigma, ")
+    assert first.startswith(
+        f"{path} -> {tmp_path}/cells_x4_generated.tif + std.tif, report.json (residual 1.00 sigma, "
+    )
     assert last.startswith("1 done, 0 failed, ")
     call = upsampler.calls[0]
     assert call.pop("search").name == "balanced"
