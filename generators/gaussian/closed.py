@@ -127,7 +127,6 @@ class WindowPosterior:
         begin = 0
         for k, count in enumerate(component.bincount(minlength=self.components).tolist()):
             if count:
-                part = slice(begin, begin + count)
-                torch.addmm(base[k], y[part], gain[k], out=out[part])
+                torch.addmm(base[k], y[begin : begin + count], gain[k], out=out[begin : begin + count])
                 begin += count
         return out

@@ -6,10 +6,13 @@ component and the shrinkage, at the cost of one (coefficients x rank) product pe
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from .closed import CHUNK_BYTES
+from .closed import CHUNK_BYTES, NEGLIGIBLE
 
 
 class Denoiser:
@@ -69,11 +72,61 @@ class Denoiser:
         with torch.set_grad_enabled(through_weights and torch.is_grad_enabled()):
             score, index = self.log_evidence(c).topk(self.top, 1)
             weight = torch.softmax(score, 1)
-        shrink = torch.zeros_like(c)
-        for k in index.unique().tolist():
-            rows, column = (index == k).nonzero(as_tuple=True)
-            centred = c[rows] - self.mean[k]
-            b = centred @ self.project[k]
-            residual = centred * self.inverse[k] - b @ self.project[k].T  # (S + sigma^2)^-1 (c - m)
-            shrink = shrink.index_add(0, rows, weight[rows, column, None] * residual)
-        return c - self.sigma2 * shrink
+        slots = [self._slot(weight[:, j], index[:, j], j == 0) for j in range(self.top)]
+        if through_weights:
+            return c - self.sigma2 * self.precision(c, slots, centred=True)
+        shrunk: Tensor = _FixedWeights.apply(c, self, slots)  # type: ignore[no-untyped-call]
+        return shrunk
+
+    @staticmethod
+    def _slot(weight: Tensor, index: Tensor, everything: bool) -> Slot:
+        """Windows sorted by component, so that each component is one matrix product."""
+        chosen = torch.arange(len(index), device=index.device)
+        if not everything:
+            chosen = (weight.detach() > NEGLIGIBLE).nonzero()[:, 0]
+        component, order = index[chosen].sort(stable=True)
+        rows = chosen[order]
+        found, counts = component.unique_consecutive(return_counts=True)
+        return Slot(rows, weight[rows, None], list(zip(found.tolist(), counts.tolist(), strict=True)))
+
+    def precision(self, c: Tensor, slots: list[Slot], centred: bool) -> Tensor:
+        """Weighted sum over components of ``(S + sigma^2)^-1 (c - m)``; without the mean if not ``centred``."""
+        total = torch.zeros_like(c)
+        for slot in slots:
+            own = c[slot.rows]
+            parts = []
+            for (k, _), x in zip(slot.runs, own.split([n for _, n in slot.runs]), strict=True):
+                y = x - self.mean[k] if centred else x
+                parts.append(y * self.inverse[k] - (y @ self.project[k]) @ self.project[k].T)
+            if parts:
+                total = total.index_add(0, slot.rows, slot.weight * torch.cat(parts))
+        return total
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Windows that share a rank in the ordering of component weights.
+
+    Attributes:
+        rows: windows, sorted by component.
+        weight: (rows, 1) component weights.
+        runs: (component, count) in the order of ``rows``.
+    """
+
+    rows: Tensor
+    weight: Tensor
+    runs: list[tuple[int, int]]
+
+
+class _FixedWeights(torch.autograd.Function):
+    """The denoiser with component weights held fixed: affine and symmetric, so its own linear part is its derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, c: Tensor, model: Denoiser, slots: list[Slot]) -> Tensor:  # noqa: ANN401
+        ctx.model, ctx.slots = model, slots
+        return c - model.sigma2 * model.precision(c, slots, centred=True)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]  # noqa: ANN401
+        model: Denoiser = ctx.model
+        return grad - model.sigma2 * model.precision(grad, ctx.slots, centred=False), None, None
