@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gensr import registry
 from gensr.commands.arguments import nearest
+from gensr.commands.domains import option_names
 from gensr.errors import UsageError
 from gensr.keys import KEYS, Key
 
@@ -75,7 +76,7 @@ def compose(command: str, kind: type[Config], pairs: Mapping[str, str], folder: 
     keys = KEYS[command]
     for name in pairs:
         _check_key(name, keys)
-    overrides: list[str] = [_override(name, text, keys) for name, text in pairs.items()]
+    overrides: list[str] = [_override(name, text, keys, folder) for name, text in pairs.items()]
     config = kind(**_hydra(command, kind, [*_search_path(folder), *overrides], keys))
     for name, key in keys.items():
         if name not in GROUPS and name != "runtime":
@@ -125,14 +126,17 @@ def _check_key(name: str, keys: Mapping[str, Key]) -> None:
     head, dot, _ = name.partition(".")
     if head in keys and (not dot or head in GROUPS):
         return
+    owners = [domain for domain, known in option_names().items() if name in known]
+    if owners and "domain" in keys:
+        raise UsageError(f"unknown key {name!r}; it is an option of {' and '.join(owners)}: write domain.{name}=")
     raise UsageError(f"unknown key {name!r}{nearest(head, keys) or ';'} keys: {', '.join(keys)}")
 
 
-def _override(name: str, text: str, keys: Mapping[str, Key]) -> str:
+def _override(name: str, text: str, keys: Mapping[str, Key], folder: str | None) -> str:
     head, dot, _ = name.partition(".")
     if dot:
         return f"++{name}={_literal(scalar(text))}"
-    if head == "domain" and text not in _shipped("domain"):
+    if head == "domain" and not _has_file(head, text, folder):
         # A third-party domain need not bring a configuration file.
         keys["domain"].check(text)
         return f"++domain.name={_literal(text)}"
@@ -154,11 +158,12 @@ def _literal(value: Any) -> str:  # noqa: ANN401
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _shipped(group: str) -> list[str]:
+def _has_file(group: str, name: str, folder: str | None) -> bool:
     from importlib.resources import files
 
-    found = files("gensr.conf").joinpath(group).iterdir()
-    return sorted(entry.name.removesuffix(".yaml") for entry in found if entry.name.endswith(".yaml"))
+    places = [files(registry.load("conf", n)) for n in registry.names("conf")]
+    shipped = any(place.joinpath(group, f"{name}.yaml").is_file() for place in places)
+    return shipped or (folder is not None and Path(folder).expanduser().joinpath(group, f"{name}.yaml").is_file())
 
 
 def _search_path(folder: str | None) -> list[str]:

@@ -19,6 +19,8 @@ from gensr.errors import DomainError, FormatError, GensrError, PluginError
 from gensr.keys import MARKED
 
 _MAGIC = re.compile(r"[*?[]")
+SIDECARS = (".msk", ".ovr")
+"""Endings of masks and overviews that belong to the image whose name stands before."""
 _NAMED = 3
 """File names that a note spells out."""
 
@@ -78,7 +80,8 @@ def expand(texts: Sequence[str], domain: Domain | None = None, domains: Sequence
     """Files, folders and globs (``*``, ``?``, ``[...]``, ``**`` for sub-folders) to inputs with their domains.
 
     Folders are not searched below themselves, except where a domain makes one input of a folder. In folders and globs,
-    outputs of earlier runs, hidden files and files that no domain recognises are left out with a note.
+    outputs of earlier runs and files that no domain recognises are left out with a note; so are hidden files and masks
+    that lie beside their image, without one.
 
     Args:
         texts: what the user typed.
@@ -126,8 +129,8 @@ def _folder(folder: Path, asked: Sequence[Domain]) -> tuple[list[Path], list[str
     for domain in asked:
         claimed.update(dict.fromkeys(domain.expand(folder)))
     found = sorted(claimed, key=lambda p: (p != folder, str(p)))
-    kept, notes = _without_outputs(folder, [p for p in found if not p.name.startswith(".") or p == folder])
-    inside = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and MARKED not in p.name]
+    kept, notes = _without_outputs(folder, [p for p in found if p == folder or not _is_part(p)])
+    inside = [p for p in folder.iterdir() if p.is_file() and not _is_part(p) and MARKED not in p.name]
     strange = [] if folder in claimed else sorted(set(inside) - set(found))
     if not kept:
         what = f"none of its {len(inside)} files is recognised" if inside else "holds no image file"
@@ -141,7 +144,7 @@ def _glob(pattern: str, domain: Domain | None, asked: Sequence[Domain]) -> tuple
     if not matches:
         raise FormatError(f"{pattern}: no file matches; check the pattern and quote it")
     whole = [p for p in matches if p.is_dir() and any(d.sniff(p) > 0 for d in asked)]
-    files = [p for p in matches if p.is_file() and not _covered(p, whole, asked)]
+    files = [p for p in matches if p.is_file() and not _is_part(p) and not _covered(p, whole, asked)]
     strange = [] if domain is not None else [p for p in files if not any(d.sniff(p) > 0 for d in asked)]
     kept, notes = _without_outputs(Path(pattern), whole + [p for p in files if p not in set(strange)])
     if not kept:
@@ -154,6 +157,12 @@ def _glob(pattern: str, domain: Domain | None, asked: Sequence[Domain]) -> tuple
 def _covered(path: Path, whole: Sequence[Path], asked: Sequence[Domain]) -> bool:
     """Whether a file is part of a folder that is one input, for a domain that reads that folder."""
     return path.parent in whole and any(d.sniff(path.parent) > 0 and d.sniff(path) > 0 for d in asked)
+
+
+def _is_part(path: Path) -> bool:
+    """Whether a file belongs to another one beside it, or is hidden."""
+    sidecar = path.name.lower().endswith(SIDECARS) and path.with_suffix("").is_file()
+    return sidecar or path.name.startswith(".")
 
 
 def _without_outputs(place: Path, paths: Sequence[Path]) -> tuple[list[Path], list[str]]:

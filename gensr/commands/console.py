@@ -20,8 +20,8 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 def one_line(text: str) -> str:
     r"""Collapse white space and escape what a terminal would act on.
 
-    >>> one_line("a\\n  b\\x1b[2J")
-    'a b\\\\x1b[2J'
+    >>> one_line("a\n  b\x1b[2J")
+    'a b\\x1b[2J'
     """
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import importlib
 import os
 from dataclasses import asdict, replace
 
 import pytest
 
 from gensr import registry
+from gensr.commands.domains import option_names
 from gensr.commands.upsample import chosen_preset
 from gensr.config import InfoConfig, UpsampleConfig, compose, options, scalar
 from gensr.errors import UsageError
@@ -78,6 +80,7 @@ def test_optional_keys_can_be_unset(text):
         ("domain", "satelite", "did you mean 'satellite'"),
         ("serch", "fast", "unknown key 'serch'; did you mean 'search'? keys: factor, samples"),
         ("factor__x", "2", "unknown key 'factor.x'; did you mean 'factor'?"),
+        ("series", "2", "unknown key 'series'; it is an option of medical and microscopy: write domain.series="),
         ("hydra__job", "2", "unknown key 'hydra.job'"),
         ("output", "${oc.env:NO_SUCH_VARIABLE}", "output=${oc.env:NO_SUCH_VARIABLE}: expected a folder"),
     ],
@@ -134,6 +137,9 @@ def test_a_folder_of_the_user_joins(tmp_path):
     (tmp_path / "runtime" / "big box.yaml").write_text("# @package _global_\ndevice: cuda:1\ntile: 512\nbatch: 32\n")
     config = upsample(str(tmp_path), runtime="big box", batch="8")
     assert (config.device, config.tile, config.batch) == ("cuda:1", 512, 8)
+    (tmp_path / "domain").mkdir()
+    (tmp_path / "domain" / "ours.yaml").write_text("defaults: [satellite]\nnodata: 7\n")
+    assert upsample(str(tmp_path), domain="ours").domain["nodata"] == 7
     with pytest.raises(UsageError, match="runtime=big: expected big box, local"):
         upsample(str(tmp_path), runtime="big")
 
@@ -204,3 +210,16 @@ def test_a_preset_of_the_user(tmp_path):
 @pytest.mark.parametrize("text", ["auto", "0", "2.5", "1e-3", "1%", "poisson:gain=2,sigma=3", "poisson:gain=0.5"])
 def test_ways_to_write_noise(text):
     assert upsample(noise=text).noise == text
+
+
+def test_configuration_of_a_plugin_joins(tmp_path, monkeypatch):
+    package = tmp_path / "radar_conf"
+    (package / "domain").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "domain" / "radar.yaml").write_text("name: radar\nlook: single\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module, load = importlib.import_module("radar_conf"), registry.load
+    monkeypatch.setattr(registry, "names", {"conf": ["gensr", "radar"], "domains": ["radar"]}.__getitem__)
+    monkeypatch.setattr(registry, "load", lambda group, name: module if name == "radar" else load(group, name))
+    assert upsample(domain="radar").domain == {"name": "radar", "look": "single"}
+    assert "look" in option_names()["radar"]

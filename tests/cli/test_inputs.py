@@ -36,6 +36,7 @@ def tree(tmp_path, monkeypatch):
     for name in ("a.x", "c=d.x", "sub/b.x", "sub/deep/c.x", "seriesA/1", "seriesA/2"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"A{name}")
+    (tmp_path / "a.x.msk").write_text("A")
     for name in ("notes.txt", ".hidden.x", "[1].x"):
         (tmp_path / name).write_text("A" if name.endswith(".x") else "text")
     (tmp_path / "a_x4_generated.x").write_text("A")
