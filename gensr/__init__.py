@@ -9,6 +9,8 @@ samples, the residual in units of the noise, and metadata that is exactly right.
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,3 +31,15 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
     if name not in _HOMES:
         raise AttributeError(f"module 'gensr' has no attribute {name!r}")
     return getattr(importlib.import_module(f"gensr.{_HOMES[name]}"), name)
+
+
+class _Package(ModuleType):
+    """Keeps `gensr.upsample` the function: importing the submodule of that name would put the module in its place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
+        if name == "upsample" and isinstance(value, ModuleType):
+            value = value.upsample
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
