@@ -221,4 +221,6 @@ def _named(files: Sequence[Path]) -> str:
         return "nothing written"
     first, *others = files
     stem = first.name.partition(MARKED)[0] + MARKED
-    return " + ".join([str(first), ", ".join(f.name.removeprefix(f"{stem}_") for f in others)]).removesuffix(" + ")
+    return " + ".join([str(first), ", ".join(f.name.removeprefix(stem).lstrip("_") for f in others)]).removesuffix(
+        " + "
+    )
