@@ -24,6 +24,8 @@ WINDOWS = 6
 LEVELS = tuple(2.0**-j for j in range(12, 1, -1))
 """Noise deviations tried, generator units: 0.00024 to 0.25."""
 GAINS = (0.25, 0.5, 2.0, 4.0)
+FEWEST = 64
+"""Pixels below which a piece says nothing about noise: a window of the prior would not even be filled."""
 WORTH = 0.05
 """Nats per datum by which another gain must win against the domain's own."""
 
@@ -98,6 +100,8 @@ def _pieces(
         if window is None:
             continue
         r, c, h, w = window
+        if h * w < FEWEST:
+            continue
         values = torch.from_numpy(np.array(image.values[:, r : r + h, c : c + w]))[None]
         u = normaliser.forward(values)
         pieces.append(u.reshape(-1, 1, h, w) if generator.card.bands == 1 else u)

@@ -25,6 +25,7 @@ from gensr.operators import Operator
 from .basis import cosine_matrix, inside
 from .closed import WindowMoments, WindowPosterior, window_matrix
 from .denoiser import Denoiser
+from .fill import fill
 from .windows import coverage, cut, paste, starts
 
 LEVEL_DEVIATION = 2.0
@@ -282,7 +283,8 @@ class Mixture(Generator):
         return mean, spread
 
     def evidence(self, data: Observation) -> Tensor:
-        """See `Generator.evidence`; windows side by side, so that data are counted once."""
+        """See `Generator.evidence`; windows side by side, so that data are counted once (if they fill a window)."""
+        data = self._pad(data) or data
         _, _, window, (ny, nx) = self._windows(data, 1)
         h, w = data.y.shape[-2:]
         rows, cols = torch.arange(0, h - ny + 1, ny), torch.arange(0, w - nx + 1, nx)
@@ -377,20 +379,3 @@ def reflect(x: Tensor, down: int, right: int) -> Tensor:
     r, c = torch.arange(h + down) % (2 * h), torch.arange(w + right) % (2 * w)
     r, c = torch.where(r >= h, 2 * h - 1 - r, r), torch.where(c >= w, 2 * w - 1 - c, c)
     return x[..., r, :][..., c]
-
-
-def fill(y: Tensor, usable: Tensor) -> Tensor:
-    """Replace pixels that are not usable by the mean of usable neighbours, ring by ring; 0.5 where there are none."""
-    kernel = y.new_ones(1, 1, 3, 3)
-    shape = y.shape
-    known = usable.reshape(-1, 1, *shape[-2:]).to(y.dtype)
-    value = torch.where(usable, y, torch.zeros_like(y)).reshape_as(known)
-    for _ in range(12):
-        if bool((known > 0).all()):
-            break
-        count = torch.nn.functional.conv2d(known, kernel, padding=1)
-        total = torch.nn.functional.conv2d(value * known, kernel, padding=1)
-        fresh = (known == 0) & (count > 0)
-        value = torch.where(fresh, total / count.clamp(min=1), value)
-        known = torch.where(fresh, torch.ones_like(known), known)
-    return torch.where(known > 0, value, torch.full_like(value, LEVEL_MEAN)).reshape(shape)
