@@ -41,10 +41,9 @@ format: $(STAMP) ## let ruff mend what it can
 
 # Type checkers cannot follow the import hook of an editable install, so they see the layout of the wheel as links.
 types: $(STAMP) ## mypy --strict on the layout that a wheel has
-	@rm -rf $(OVERLAY) && mkdir -p $(OVERLAY)/gensr
-	@ln -s ../../gensr/* ../../domains ../../generators ../../conf ../../benchmarks $(OVERLAY)/gensr
-	@ln -s ../scripts $(OVERLAY)/scripts
-	cd $(OVERLAY) && ../$(BIN)/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache gensr scripts
+	@rm -rf $(OVERLAY) && mkdir -p $(OVERLAY)/gensr && ln -s ../scripts $(OVERLAY)
+	@cd $(OVERLAY)/gensr && ln -s ../../gensr/[!_]* ../../gensr/_*.py ../../domains ../../generators ../../conf ../../benchmarks .
+	cd $(OVERLAY) && ../$(BIN)/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache/wheel gensr scripts
 
 ci: ## what .ci/run runs
 	./.ci/run
