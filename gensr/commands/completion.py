@@ -157,7 +157,7 @@ def complete(words: Sequence[str]) -> tuple[str, list[str]]:
     elif command == "models":
         kind, found = "files", generator_names()
     elif command == "train":
-        kind, found = _train(word)
+        kind, found = _train(words)
     elif command in KEYS:
         kind, found = _keys(command, words)
     else:
@@ -171,10 +171,18 @@ def _commands() -> list[str]:
     return [*COMMANDS, *registry.names("commands")]
 
 
-def _train(word: str) -> tuple[str, list[str]]:
+def _train(words: Sequence[str]) -> tuple[str, list[str]]:
+    word, families = words[-1], registry.names("generators")
     if word.startswith("generator="):
-        return "none", [f"generator={name}" for name in registry.names("generators")]
-    return "files", [] if "=" in word else ["generator="]
+        return "none", [f"generator={name}" for name in families]
+    if "=" in word:
+        return "files", []
+    named = [w.removeprefix("generator=") for w in words if w.startswith("generator=")]
+    if not named or named[-1] not in families:
+        return "none", ["generator="]
+    from gensr.commands.train import trainer
+
+    return "none", [f"{key}=" for key in trainer(named[-1]).train_options]
 
 
 def _keys(command: str, words: Sequence[str]) -> tuple[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -66,18 +67,23 @@ def run(argv: Sequence[str], console: Console) -> int:
     name = options.pop("generator", "")
     if not name:
         raise UsageError(f"generator= is missing; families: {', '.join(registry.names('generators'))}")
-    trainer = _trainer(name)
+    family = trainer(name)
     for key in options:
-        if key not in trainer.train_options:
-            advice = nearest(key, trainer.train_options) or ";"
-            raise UsageError(f"unknown key {key!r}{advice} keys: generator, {', '.join(trainer.train_options)}")
+        if key not in family.train_options:
+            advice = nearest(key, family.train_options) or ";"
+            raise UsageError(f"unknown key {key!r}{advice} keys: generator, {', '.join(family.train_options)}")
     with Progress(name, console.err, unit="steps") as progress:
-        path = trainer.train(options, progress)
+        path = family.train(options, progress)
     console.say(f"wrote {path}; try gensr upsample INPUT generator={path}")
     return DONE
 
 
-def _trainer(name: str) -> Trainer:
+def trainer(name: str) -> Trainer:
+    """The family of a name, if it trains.
+
+    Raises:
+        UsageError: no such family, or one that does not train.
+    """
     known = registry.names("generators")
     if name not in known:
         raise UsageError(
@@ -94,5 +100,8 @@ def _families() -> str:
     for name in registry.names("generators"):
         family: object = registry.family(name)
         if isinstance(family, Trainer):
-            lines += [f"  {name}", *(f"    {f'{key}=':<12} {text}" for key, text in family.train_options.items())]
+            lines.append(f"  {name}")
+            for key, text in family.train_options.items():
+                first = f"    {f'{key}=':<12} "
+                lines += textwrap.wrap(text, 78, initial_indent=first, subsequent_indent=" " * len(first))
     return "\n".join(lines) or "  none is installed"

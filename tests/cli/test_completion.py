@@ -38,6 +38,9 @@ def home(tmp_path, monkeypatch):
         (["info", "format="], "none", ["format=text", "format=json"]),
         (["models", "info", "my"], "files", ["my-model"]),
         (["train", "generator="], "none", ["generator=gaussian"]),
+        (["train", "generator=gaussian", "comp"], "none", ["components="]),
+        (["train", "generator=nobody", "g"], "none", ["generator="]),
+        (["train", "data=cro"], "files", []),
         (["benchmark", ""], "files", []),
     ],
 )
