@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from gensr import consistency
 from gensr.domain import Scene
-from gensr.errors import SearchError
+from gensr.errors import GensrError, SearchError
 from gensr.generator import Observation
-from gensr.grid import Window
+from gensr.grid import Factor, Window
 from gensr.image import Image
 from gensr.plan import Job
 from gensr.random import Stream
@@ -58,15 +58,23 @@ def tiles(scene: Scene, job: Job, side: int | None) -> list[Tile]:
     rows, cols = scene.grid.shape
     if job.generator.card.aligned or not job.unit.local:
         if side is not None and side < max(rows, cols):
-            raise SearchError(f"tile={side}: {job.generator.card.name} with this operator needs the whole image at once")
+            raise SearchError(
+                f"tile={side}: {job.generator.card.name} with this operator needs the whole image at once"
+            )
         return plan(scene.planes, (rows, cols), max(rows, cols), 0)
     context = job.generator.context(job.unit) + 2 * job.unit.reach
     if job.exact:
         context += consistency.REACH
-    align = np.lcm(job.generator.alignment(job.unit), job.preset.stride(min(job.factor)))
+    align = np.lcm.reduce([job.generator.alignment(job.unit), *strides(job)])
     if job.request.samples or job.preset.moments != "closed":
         context += GUIDED_SPREAD // min(job.factor)
     return plan(scene.planes, (rows, cols), side or default_side(job), context, int(align))
+
+
+def strides(job: Job) -> Factor:
+    """Low-resolution pixels between windows of the closed form, evenly spaced on the refined grid."""
+    spacing = job.preset.stride(job.factor) * max(job.factor)
+    return max(1, spacing // job.factor[0]), max(1, spacing // job.factor[1])
 
 
 def default_side(job: Job) -> int:
@@ -74,13 +82,35 @@ def default_side(job: Job) -> int:
     return max(64, 768 // min(job.factor))
 
 
+def in_place(scene: Scene, job: Job, group: list[Tile]) -> Iterator[TileResult]:
+    """Reconstruct a group; out of memory halves it, and a tile that fails alone is named."""
+    try:
+        yield from reconstruct(scene, job, group)
+        return
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        if len(group) == 1:
+            core = group[0].core
+            raise GensrError(
+                f"{scene.path.name}: out of memory in the tile at row {core.row}, column {core.col}; "
+                f"give a smaller tile= than {max(core.rows, core.cols)}"
+            ) from error
+    half = len(group) // 2
+    yield from in_place(scene, job, group[:half])
+    yield from in_place(scene, job, group[half:])
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text
+
+
 def reconstruct(scene: Scene, job: Job, batch: list[Tile]) -> list[TileResult]:
     """Reconstruct tiles of equal shape together."""
     images = [scene.read(tile.plane, tile.read) for tile in batch]
     busy = [i for i, image in enumerate(images) if image.usable.any()]
-    results: dict[int, TileResult] = {
-        i: _empty(images[i], batch[i], job) for i in range(len(batch)) if i not in busy
-    }
+    results: dict[int, TileResult] = {i: _empty(images[i], batch[i], job) for i in range(len(batch)) if i not in busy}
     if busy:
         data = _observe([images[i] for i in busy], job, batch[0])
         mean, variance, drawn = _posterior(data, job, [batch[i] for i in busy], len(scene.bands))
@@ -107,7 +137,7 @@ def _posterior(data: Observation, job: Job, batch: list[Tile], bands: int) -> tu
     preset = job.preset
     drawn = [_draw(data, job, batch, bands, k) for k in range(_draws(job))]
     if preset.moments == "closed" and "posterior" in job.generator.capabilities and data.operator.local:
-        moments = job.generator.posterior(data, preset.stride(min(job.factor)))
+        moments = job.generator.posterior(data, strides(job))
         mean, variance = moments.mean, moments.variance
     elif preset.moments == "search":
         mean, variance, drawn = _search(data, job, batch, bands)
@@ -151,9 +181,7 @@ def _draw(data: Observation, job: Job, batch: list[Tile], bands: int, index: int
     return job.generator.draw(data, noise)
 
 
-def _search(
-    data: Observation, job: Job, batch: list[Tile], bands: int
-) -> tuple[Tensor, Tensor, list[Tensor]]:
+def _search(data: Observation, job: Job, batch: list[Tile], bands: int) -> tuple[Tensor, Tensor, list[Tensor]]:
     from gensr.search.run import candidates
 
     streams = [
@@ -166,9 +194,7 @@ def _search(
     return best, torch.stack(images).var(0, unbiased=True), images
 
 
-def _finish(
-    image: Image, tile: Tile, job: Job, mean: Tensor, variance: Tensor, drawn: list[Tensor]
-) -> TileResult:
+def _finish(image: Image, tile: Tile, job: Job, mean: Tensor, variance: Tensor, drawn: list[Tensor]) -> TileResult:
     inner = tile.inner
     area = inner.refine(job.factor)
     gain = job.operator.gain

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gensr import weights
-from gensr.domain import Domain, Scene
+from gensr.domain import Across, Domain, Scene
 from gensr.errors import SearchError, UsageError
 from gensr.estimate import Calibration, calibrate, scaled
 from gensr.generator import Generator
@@ -82,6 +82,7 @@ class Job:
         device: where the generator lives.
         request: the user's words.
         quantum: physical size of a code step.
+        across: refinement across planes that follows, if any.
     """
 
     factor: Factor
@@ -99,6 +100,7 @@ class Job:
     device: str
     request: Request
     quantum: float
+    across: Across | None = None
 
     def residual_unit(self, observed: Tensor) -> Tensor:
         """Standard deviation of each datum; for exact data that of rounding, or 1 if the file is not rounded."""
@@ -177,6 +179,12 @@ def prepare(scene: Scene, domain: Domain, request: Request) -> Job:
     generator, stored = weights.load(request.generator or domain.generator(scene))
     generator = generator.to(device)
     _check_bands(generator, scene)
+    across = domain.across(scene, factor)
+    if across is not None and (generator.card.aligned or operator.gain != 1.0):
+        raise SearchError(
+            f"{scene.path.name}: refinement across slices needs values that are means and a prior for fields of any "
+            "size; switch it off, or choose another generator (gensr models list)"
+        )
     normaliser = domain.normaliser(scene)
     noise = domain.noise(scene) if request.noise is None else parse_noise(request.noise, scene)
     source = "file" if request.noise is None else "given"
@@ -192,12 +200,15 @@ def prepare(scene: Scene, domain: Domain, request: Request) -> Job:
         noise = GaussianNoise(QUANTISATION * scene.quantum)
         source = "rounding of the stored codes"
     exact = isinstance(noise, GaussianNoise) and noise.sigma <= EXACT * QUANTISATION * scene.quantum
-    level = noise.sigma / normaliser.gain[0] if isinstance(noise, GaussianNoise) and isinstance(
-        normaliser, AffineNormaliser) else 1.0
+    level = (
+        noise.sigma / normaliser.gain[0]
+        if isinstance(noise, GaussianNoise) and isinstance(normaliser, AffineNormaliser)
+        else 1.0
+    )
     conformal = conformal_factor(generator.card.conformal, request.factor, 0.0 if exact else level)
     return Job(
         factor, operator, unit, generator, stored.digest, normaliser, noise, source, exact, conformal, calibration,
-        request.preset, device, request, scene.quantum,
+        request.preset, device, request, scene.quantum, across,
     )  # fmt: skip
 
 

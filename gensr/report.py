@@ -34,21 +34,25 @@ def job_facts(job: Job) -> dict[str, Any]:
             "samples": preset.guided.data_step if "denoise" in job.generator.capabilities else "exact",
             "stride": preset.stride(min(job.factor)),
         },
+        "across": None if job.across is None else {"slices": job.across.slices, "factor": job.across.factor},
         "samples": job.request.samples,
         "seed": job.request.seed,
         "std scale": job.conformal,
     }
 
 
-def build(scene: Scene, domain: str, job: Job, store: Store, seconds: float) -> dict[str, Any]:
-    """The report of a finished store."""
+def build(
+    scene: Scene, domain: str, job: Job, store: Store, seconds: float, clipped: int | None = None
+) -> dict[str, Any]:
+    """The report of a finished store; ``clipped`` counts codes of a second pass, which replace those of the first."""
     keys = ("count", "square", "chi2", "observed", "explained", "clipped", "valid")
     total = {key: math.fsum(float(entry[key]) for entry in store.done.values()) for key in keys}
     largest = max((float(entry["largest"]) for entry in store.done.values()), default=0.0)
     count = total["count"]
     rms = math.sqrt(total["square"] / count) if count else 0.0
     rows, cols = scene.grid.refine(job.factor).shape
-    output_pixels = scene.planes * len(scene.bands) * rows * cols
+    slices = 1 if job.across is None else job.across.factor
+    output_pixels = scene.planes * slices * len(scene.bands) * rows * cols
     warnings = []
     if not count:
         warnings.append("no usable pixel in the input: the output is invalid everywhere")
@@ -61,12 +65,12 @@ def build(scene: Scene, domain: str, job: Job, store: Store, seconds: float) -> 
         "output": {
             "rows": rows,
             "cols": cols,
-            "planes": scene.planes,
+            "planes": scene.planes * slices,
             "bands": list(scene.bands),
             "unit": scene.unit,
             "dtype": str(scene.dtype),
-            "invalid pixels": output_pixels - int(total["valid"]),
-            "clipped or moved values": int(total["clipped"]),
+            "invalid pixels": output_pixels - int(total["valid"]) * slices,
+            "clipped or moved values": int(total["clipped"]) if clipped is None else clipped,
         },
         "consistency": {
             "rms": rms,

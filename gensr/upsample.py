@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gensr import arrays, engine, inputs, preview, registry
+from gensr import across, arrays, engine, inputs, preview, registry
 from gensr.domain import Domain, Names, Scene
-from gensr.errors import GensrError, OutputError
+from gensr.errors import OutputError
 from gensr.grid import Window
 from gensr.image import Image
 from gensr.plan import Job, Request, prepare
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 
 
-def open(source: str | Path, *, domain: str | None = None, options: Mapping[str, Any] | None = None) -> Scene:  # noqa: A001
+def open(source: str | Path, *, domain: str | None = None, options: Mapping[str, Any] | None = None) -> Scene:
     """Open a file or folder as a scene.
 
     Args:
@@ -116,11 +116,12 @@ def upsample(
         started = time.monotonic()
         store = stack.enter_context(_store(folder, scene, job, tile, options or {}, resume))
         finished = stack.enter_context(_dropped_when_finished(store))
-        _run(scene, job, store, tile, batch or 1, progress)
-        report = build(scene, chosen.name, job, store, time.monotonic() - started)
-        product = StoredProduct(store, job.factor, request.samples, report)
+        clipped = _run(scene, job, store, tile, batch or 1, progress)
+        report = build(scene, chosen.name, job, store, time.monotonic() - started, clipped)
+        slices = 1 if job.across is None else job.across.factor
+        product = StoredProduct(store, job.factor, request.samples, report, slices)
         picture = _preview(scene, chosen, job, store, request.samples)
-        held = load_arrays(store, scene, arrays.kept_dims(scene))
+        held = load_arrays(store, arrays.kept_dims(scene))
         files = _write(scene, chosen, product, picture, Path(output), folder, names) if output is not None else []
         finished.append(True)
         return Result(report, files, scene.grid.refine(factor), scene.bands, scene.unit, picture, held)
@@ -179,12 +180,14 @@ def _store(
 ) -> Store:
     rows, cols = scene.grid.refine(job.factor).shape
     full = (scene.planes, len(scene.bands), rows, cols)
+    names = ["mean", "std", *(f"sample{k}" for k in range(job.request.samples))]
     _, window = preview.window_of(scene, job.factor)
     fine, coarse = window.refine(job.factor), window
     shown = (1, len(scene.bands), fine.rows, fine.cols)
     single = np.dtype(np.float32)
-    layout = {"mean": (full, scene.dtype), "std": (full, single)}
-    layout |= {f"sample{k}": (full, scene.dtype) for k in range(job.request.samples)}
+    layout = {} if job.across is None else across.layout(job.across, names, full)
+    final = full if job.across is None else layout["second"][0]
+    layout |= {name: (final, single if name == "std" else scene.dtype) for name in names}
     layout |= {"preview_mean": (shown, single), "preview_std": (shown, single)}
     layout["preview_residual"] = ((1, len(scene.bands), coarse.rows, coarse.cols), single)
     if job.request.samples:
@@ -193,52 +196,46 @@ def _store(
     return Store(folder, facts, layout, resume)
 
 
-def _run(scene: Scene, job: Job, store: Store, side: int | None, size: int, progress: Progress | None) -> None:
+def _run(scene: Scene, job: Job, store: Store, side: int | None, size: int, progress: Progress | None) -> int | None:
+    """Compute all tiles that are not in the store, then refine across planes if the job says so.
+
+    Returns:
+        How many codes of the second pass were clipped; None without one.
+    """
     todo = engine.tiles(scene, job, side)
     pixels = job.factor[0] * job.factor[1] * len(scene.bands)
-    total = sum(t.core.rows * t.core.cols for t in todo) * pixels
+    first = sum(t.core.rows * t.core.cols for t in todo) * pixels
+    total = first * (1 + across.passes(job) * (job.across.factor if job.across else 1))
     done = sum(t.core.rows * t.core.cols for t in todo if t.index in store.done) * pixels
-    if progress is not None:
-        progress(done, total)
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress(done, total)
+
+    advance(0)
     for group in batches([t for t in todo if t.index not in store.done], size):
-        for tile, result in zip(group, _tiles_in_place(scene, job, group), strict=True):
+        for tile, result in zip(group, engine.in_place(scene, job, group), strict=True):
             store.finish(tile.index, _keep(scene, job, store, tile, result))
-            done += tile.core.rows * tile.core.cols * pixels
-            if progress is not None:
-                progress(done, total)
-
-
-def _tiles_in_place(scene: Scene, job: Job, group: list[Tile]) -> Iterator[engine.TileResult]:
-    """Reconstruct a group; out of memory halves it, and a tile that fails alone is named."""
-    try:
-        yield from engine.reconstruct(scene, job, group)
-        return
-    except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
-            raise
-        if len(group) == 1:
-            core = group[0].core
-            raise GensrError(
-                f"{scene.path.name}: out of memory in the tile at row {core.row}, column {core.col}; "
-                f"give a smaller tile= than {max(core.rows, core.cols)}"
-            ) from error
-    half = len(group) // 2
-    yield from _tiles_in_place(scene, job, group[:half])
-    yield from _tiles_in_place(scene, job, group[half:])
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text
+            advance(tile.core.rows * tile.core.cols * pixels)
+    if job.across is None:
+        return None
+    return across.refine(scene, job, store, lambda count: advance(count * len(scene.bands)))
 
 
 def _keep(scene: Scene, job: Job, store: Store, tile: Tile, result: engine.TileResult) -> dict[str, Any]:
     area = tile.core.refine(job.factor)
-    codes, clipped = scene.encode(tile.plane, result.mean, result.valid)
-    store.rasters["mean"].write(tile.plane, area, codes)
-    store.rasters["std"].write(tile.plane, area, result.std)
-    for k, sample in enumerate(result.samples):
-        store.rasters[f"sample{k}"].write(tile.plane, area, scene.encode(tile.plane, sample, result.valid)[0])
+    clipped = 0
+    named = {"mean": result.mean, **{f"sample{k}": sample for k, sample in enumerate(result.samples)}}
+    for name, values in named.items():
+        if job.across is None:
+            codes, moved = scene.encode(tile.plane, values, result.valid)
+            store.rasters[name].write(tile.plane, area, codes)
+            clipped += moved if name == "mean" else 0
+        else:
+            store.rasters[f"first_{name}"].write(tile.plane, area, np.where(result.valid, values, np.float32(np.nan)))
+    store.rasters["std" if job.across is None else "first_std"].write(tile.plane, area, result.std)
     plane, window = preview.window_of(scene, job.factor)
     if tile.plane == plane:
         gain = np.float32(job.operator.gain)

@@ -82,7 +82,7 @@ class WindowPosterior:
 
     @cached_property
     def _solution(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Gain (k, m, d), constant part of the mean (k, d) and marginal variance (k, d); evidence needs none of them."""
+        """Gain (k, m, d), constant part of the mean (k, d), marginal variance (k, d); evidence needs none of them."""
         white_cross = self._whiten @ self._cross
         gain = self._whiten.transpose(1, 2) @ white_cross
         marginal = self._prior.covariance.diagonal(dim1=1, dim2=2) - white_cross.square().sum(1)

@@ -119,7 +119,7 @@ class Slot:
 
 
 class _FixedWeights(torch.autograd.Function):
-    """The denoiser with component weights held fixed: affine and symmetric, so its own linear part is its derivative."""
+    """The denoiser with component weights held fixed: affine and symmetric, its linear part is its derivative."""
 
     @staticmethod
     def forward(ctx: Any, c: Tensor, model: Denoiser, slots: list[Slot]) -> Tensor:  # noqa: ANN401

@@ -107,7 +107,7 @@ def fit(
         seed: of the initial labels.
         report: called with the pass and the mean log likelihood per coefficient (up to a constant).
     """
-    n, d = windows.shape
+    d = windows.shape[1]
     labels = initial_labels(windows, components, seed)
     start = Fit(
         torch.full((components,), 1 / components),

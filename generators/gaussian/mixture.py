@@ -1,7 +1,7 @@
 """Mixture of low-rank Gaussians on windows: the prior of fields that continue (satellite, sky, cells, brain).
 
-A window of ``side`` x ``side`` pixels is, in the cosine basis, one of K Gaussians ``N(m_k, L_k L_k^T + diag(r_k))``: a few
-directions ``L_k`` (edges, blobs, textures) and a remainder ``r_k`` that is stationary. The level of a window (its first
+A window of ``side`` x ``side`` pixels is, in the cosine basis, one of K Gaussians ``N(m_k, L_k L_k^T + diag(r_k))``: a
+few directions ``L_k`` (edges, blobs, textures) and a remainder ``r_k`` that is stationary. The level of a window (its first
 coefficient) is nearly free, so an offset of the instrument does not matter. Images of any size are explained by the
 windows of all offsets, each with its exact posterior, blended with their precision as weight.
 """
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from gensr.errors import SearchError
 from gensr.generator import Capability, Generator, GeneratorCard, Moments, Observation
+from gensr.grid import Factor
 from gensr.latent import Latents, LatentSpec, LatentTensor
 from gensr.operators import Operator
 
@@ -179,7 +180,8 @@ class Mixture(Generator):
                 f"{self.card.name} explains windows of {self.side} pixels, too small for factor {max(fy, fx)}; "
                 f"use factor {self.side // 2} or less"
             )
-        small = [w for w in fitting if (w // fy) * (w // fx) <= MOST_DATA]
+        most = MOST_DATA if fy == fx else 2 * MOST_DATA  # long pixels: more of them for the same reach
+        small = [w for w in fitting if (w // fy) * (w // fx) <= most]
         return max(small) if small else fitting[0]
 
     def context(self, operator: Operator) -> int:
@@ -203,16 +205,17 @@ class Mixture(Generator):
             self._posteriors.popitem(last=False)
         return self._posteriors[key]
 
-    def _windows(self, data: Observation, stride: int) -> tuple[Tensor, Tensor, int, tuple[int, int]]:
+    def _windows(self, data: Observation, stride: int | Factor) -> tuple[Tensor, Tensor, int, tuple[int, int]]:
         if not data.operator.local:
-            raise SearchError(f"{self.card.name} has no closed form for an operator that is not local; use guided draws")
+            raise SearchError(f"{self.card.name} has no closed form for operators that are not local; use guided draws")
         fy, fx = data.operator.factor
         window = self.window(data.operator)
         ny, nx = window // fy, window // fx
         h, w = data.y.shape[-2:]
-        return starts(h, ny, stride, data.at_end[0]), starts(w, nx, stride, data.at_end[1]), window, (ny, nx)
+        down, right = (stride, stride) if isinstance(stride, int) else stride
+        return starts(h, ny, down, data.at_end[0]), starts(w, nx, right, data.at_end[1]), window, (ny, nx)
 
-    def posterior(self, data: Observation, stride: int = 1) -> Moments:
+    def posterior(self, data: Observation, stride: int | Factor = 1) -> Moments:
         """See `Generator.posterior`: exact per window, blended by precision over all windows that hold a pixel.
 
         Data that are not usable are filled from the posterior itself and solved for again.
@@ -244,7 +247,7 @@ class Mixture(Generator):
 
         return Observation(grow(data.y), data.operator, grow(data.variance), grow(data.usable), data.at_end)
 
-    def _moments(self, data: Observation, y: Tensor, stride: int) -> Moments:
+    def _moments(self, data: Observation, y: Tensor, stride: int | Factor) -> Moments:
         rows, cols, window, (ny, nx) = self._windows(data, stride)
         fy, fx = data.operator.factor
         flat = y.reshape(-1, *y.shape[-2:])  # (n*band, h, w)
