@@ -25,6 +25,24 @@ from gensr.operators import Operator
 Codes = npt.NDArray[Any]
 
 
+@dataclass(frozen=True)
+class Across:
+    """How planes form volumes that are refined across their slices too, after every plane was refined for itself.
+
+    Attributes:
+        slices: slices of one volume; plane ``t * slices + z`` of the scene is slice ``z`` of volume ``t``.
+        factor: refined slices per slice; slice ``z`` becomes ``z * factor`` to ``z * factor + factor - 1``.
+    """
+
+    slices: int
+    factor: int
+
+    def coarse(self, plane: int) -> int:
+        """Plane of the scene that refined plane ``plane`` lies in."""
+        volume, fine = divmod(plane, self.slices * self.factor)
+        return volume * self.slices + fine // self.factor
+
+
 class Scene(ABC):
     """An opened input.
 
@@ -70,9 +88,17 @@ class Scene(ABC):
 
 
 class Product(Protocol):
-    """Finished results of one scene on the refined grid, read window by window."""
+    """Finished results of one scene on the refined grid, read window by window.
+
+    Attributes:
+        factor: refinement of rows and columns.
+        slices: refinement across planes (see `Across`); there are this many times as many planes as in the scene.
+        samples: number of posterior samples.
+        report: what was done.
+    """
 
     factor: Factor
+    slices: int
     samples: int
     report: Mapping[str, Any]
 
@@ -144,6 +170,14 @@ class Domain(ABC):
     @abstractmethod
     def operator(self, scene: Scene, factor: Factor) -> Operator:
         """Default forward operator, acting on physical values."""
+
+    def across(self, scene: Scene, factor: Factor) -> Across | None:
+        """Refinement across planes that follows the refinement within them; None, the default, leaves planes alone.
+
+        Raises:
+            DomainError: asked for, but not possible for this scene.
+        """
+        return None
 
     @abstractmethod
     def noise(self, scene: Scene) -> Noise | None:

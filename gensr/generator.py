@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
+from gensr.grid import Factor
 from gensr.latent import Latents, LatentSpec
 from gensr.operators import Operator
 
@@ -138,12 +139,13 @@ class Generator(ABC):
         """
         raise NotImplementedError(f"{self.card.name} has no denoiser")
 
-    def posterior(self, data: Observation, stride: int = 1) -> Moments:
+    def posterior(self, data: Observation, stride: int | Factor = 1) -> Moments:
         """Posterior moments of the images that explain the data; needs the capability "posterior".
 
         Args:
             data: what was observed.
-            stride: windows start at every ``stride``-th low-resolution pixel; more is faster and less accurate.
+            stride: windows start at every ``stride``-th low-resolution pixel (of rows, of columns); more is faster and
+                less accurate.
         """
         raise NotImplementedError(f"{self.card.name} has no closed-form posterior")
 

@@ -23,12 +23,13 @@ def software() -> str:
 def sentence(report: Mapping[str, Any]) -> str:
     """One ASCII line for a header: mark, version, generator with hash, operator, factor, seed, residual."""
     generator = report.get("generator", {})
+    slices = (report.get("across") or {}).get("factor")
     parts = [
         MARK,
         str(report.get("gensr", software())),
         f"generator {generator.get('name', '?')} sha256 {str(generator.get('sha256', ''))[:16]}",
         f"operator {report.get('operator', {}).get('name', '?')}",
-        f"factor {report.get('factor', '?')}",
+        f"factor {report.get('factor', '?')}" + (f" and {slices} across slices" if slices else ""),
         f"seed {report.get('seed', '?')}",
         f"residual rms {report.get('consistency', {}).get('rms', '?')}",
     ]

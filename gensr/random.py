@@ -37,6 +37,10 @@ class Stream:
         key = np.frombuffer(hashlib.blake2b(text, digest_size=16).digest(), np.uint64)
         return np.random.Generator(np.random.Philox(key=key))
 
+    def number(self) -> int:
+        """A seed below 2^63 for a tree of streams of its own."""
+        return int(self._generator().integers(1 << 63))
+
     def normal(self, shape: tuple[int, ...]) -> Tensor:
         """Standard normal numbers, float32 on the CPU."""
         return torch.from_numpy(self._generator().standard_normal(shape, dtype=np.float32))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from gensr.domain import Scene
@@ -10,6 +11,9 @@ from gensr.engine import closed_form
 from gensr.plan import Job
 from gensr.provenance import MARK, software
 from gensr.store import Store
+
+MISFIT = 2.0
+"""Chi square per datum above which the report warns."""
 
 
 def job_facts(job: Job) -> dict[str, Any]:
@@ -30,6 +34,7 @@ def job_facts(job: Job) -> dict[str, Any]:
         "normalisation": job.normaliser.describe(),
         "search": {
             "preset": preset.name,
+            "numbers": asdict(preset),
             "mean and std": "closed form, blended windows" if closed_form(job) else f"{preset.moments}",
             "samples": preset.guided.data_step if "denoise" in job.generator.capabilities else "exact",
             "stride": preset.stride(min(job.factor)),
@@ -56,6 +61,12 @@ def build(
     warnings = []
     if not count:
         warnings.append("no usable pixel in the input: the output is invalid everywhere")
+    misfit = total["chi2"] / count if count and not job.exact else 1.0
+    if misfit > MISFIT:
+        warnings.append(
+            f"the data are explained to {misfit**0.5:.1f} deviations of the noise only (chi2 per datum {misfit:.3g}): "
+            "the operator, the noise level or the generator does not fit this image"
+        )
     if job.generator.card.domain != domain and domain != "array":
         warnings.append(f"the generator was made for {job.generator.card.domain} images")
     return {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Codes, Scene
+from gensr.domain import Codes
 from gensr.errors import UsageError
 from gensr.grid import Factor, PixelGrid, Window
 from gensr.store import Store
@@ -31,6 +31,7 @@ class StoredProduct:
     factor: Factor
     samples: int
     report: Mapping[str, Any]
+    slices: int = 1
 
     def mean(self, plane: int, window: Window) -> Codes:
         """See `gensr.domain.Product.mean`."""
@@ -135,23 +136,20 @@ class Result:
         )
 
 
-def load_arrays(store: Store, scene: Scene, keep_dims: tuple[bool, bool]) -> dict[str, npt.NDArray[Any]]:
+def load_arrays(store: Store, keep_dims: tuple[bool, bool]) -> dict[str, npt.NDArray[Any]]:
     """Read all rasters into memory, or nothing if they are too large.
 
     Args:
         store: a finished store.
-        scene: the input.
         keep_dims: whether the plane axis and the band axis are kept.
     """
-    size = sum(int(np.prod(r.shape)) * r.dtype.itemsize for r in store.rasters.values())
-    if size > IN_MEMORY:
+    results = {n: r for n, r in store.rasters.items() if n in ("mean", "std") or n.startswith("sample")}
+    if sum(int(np.prod(r.shape)) * r.dtype.itemsize for r in results.values()) > IN_MEMORY:
         return {}
     arrays = {}
-    for name, raster in store.rasters.items():
-        if name.startswith("preview"):
-            continue
+    for name, raster in results.items():
         whole = Window(0, 0, *raster.shape[2:])
-        array = np.stack([raster.read(p, whole) for p in range(scene.planes)])
+        array = np.stack([raster.read(p, whole) for p in range(raster.shape[0])])
         if not keep_dims[1]:
             array = array[:, 0]
         arrays[name] = array if keep_dims[0] else array[0]

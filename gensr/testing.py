@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Codes, Scene
+from gensr.domain import Across, Codes, Scene
 from gensr.grid import Factor, Window, as_factor
 
 
@@ -21,12 +21,21 @@ class NearestProduct:
         total: the scene holds flux per pixel, so replicated values are divided by the number of new pixels.
         std: the constant standard deviation, physical units.
         samples: number of samples; sample k equals the mean.
+        across: refinement across planes, replicated too.
     """
 
     def __init__(
-        self, scene: Scene, factor: int | Factor, total: bool = False, std: float = 1.0, samples: int = 1
+        self,
+        scene: Scene,
+        factor: int | Factor,
+        total: bool = False,
+        std: float = 1.0,
+        samples: int = 1,
+        across: Across | None = None,
     ) -> None:
         self.scene, self.factor, self.samples = scene, as_factor(factor), samples
+        self._across = across or Across(scene.planes, 1)
+        self.slices = self._across.factor
         self._divide = float(self.factor[0] * self.factor[1]) if total else 1.0
         self._std = std
         self.report: Mapping[str, Any] = {
@@ -41,7 +50,7 @@ class NearestProduct:
         fy, fx = self.factor
         row, col = window.row // fy, window.col // fx
         rows, cols = -(-(window.row + window.rows) // fy) - row, -(-(window.col + window.cols) // fx) - col
-        image = self.scene.read(plane, Window(row, col, rows, cols))
+        image = self.scene.read(self._across.coarse(plane), Window(row, col, rows, cols))
         top, left = window.row - row * fy, window.col - col * fx
         cut = np.s_[:, top : top + window.rows, left : left + window.cols]
         values = np.repeat(np.repeat(image.values, fy, 1), fx, 2)[cut] / np.float32(self._divide)
@@ -49,7 +58,7 @@ class NearestProduct:
 
     def mean(self, plane: int, window: Window) -> Codes:
         """See `gensr.domain.Product.mean`."""
-        return self.scene.encode(plane, *self._fine(plane, window))[0]
+        return self.scene.encode(self._across.coarse(plane), *self._fine(plane, window))[0]
 
     def sample(self, index: int, plane: int, window: Window) -> Codes:
         """See `gensr.domain.Product.sample`."""

@@ -175,9 +175,7 @@ def _escaped(name: str) -> str:
     return glob.escape(name)
 
 
-def _store(
-    folder: Path, scene: Scene, job: Job, side: int | None, options: Mapping[str, Any], resume: bool
-) -> Store:
+def _store(folder: Path, scene: Scene, job: Job, side: int | None, options: Mapping[str, Any], resume: bool) -> Store:
     rows, cols = scene.grid.refine(job.factor).shape
     full = (scene.planes, len(scene.bands), rows, cols)
     names = ["mean", "std", *(f"sample{k}" for k in range(job.request.samples))]

@@ -56,16 +56,13 @@ class DicomScene(MedicalScene):
         step = None if series.step is None else float(np.linalg.norm(series.step))
         place = self.first.place
         self.stack = Stack(series.slices, series.volumes, step, place.thickness, place.spacing)
+        self.stackable = not series.multiframe  # frames cannot be added to a multi-frame object
         self.display = _window(self.first, self.codecs[0])
         low, high = (self.codecs[0].slope * n + self.codecs[0].intercept for n in stored.limits)
         detector = self.modality in ("CR", "DX") and stored.stored <= _FULL_RANGE_BITS
         self.full_range = (min(low, high), max(low, high)) if detector else None
         self.warnings = self._notes()
         self._frames: OrderedDict[int, Codes] = OrderedDict()
-
-    def suggested_slices(self) -> int:
-        """See `MedicalScene.suggested_slices`; frames cannot be added to a multi-frame object."""
-        return 1 if self.series.multiframe else super().suggested_slices()
 
     def read(self, plane: int, window: Window) -> Image:
         """See `gensr.domain.Scene.read`."""

@@ -13,7 +13,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 
-from gensr.domain import Codes, Names, Product
+from gensr.domain import Across, Codes, Names, Product
 from gensr.errors import DomainError, OutputError
 
 from .dicom_files import guarded, quiet
@@ -22,7 +22,7 @@ from .dicom_identity import Identity, label, new_identity
 from .dicom_values import copied, finish, scale_slopes, std_codes, std_header, std_top
 from .options import check_factor
 from .scene import Source, outputs, row_blocks
-from .through_plane import refine_extent, refine_positions, slice_factor
+from .through_plane import refine_extent, refine_positions
 
 if TYPE_CHECKING:
     from .dicom_scene import DicomScene
@@ -34,7 +34,7 @@ LARGEST_PIXELS = 0xFFFFFFFE
 @quiet()
 def write(scene: DicomScene, product: Product, folder: Path, names: Names) -> list[Path]:
     """Write every output of a DICOM scene into ``folder``; see `gensr.domain.Domain.write`."""
-    slices = slice_factor(product)
+    slices = product.slices
     check_factor(product.factor, scene.options, slices)
     _check_size(scene, product, slices)
     alone = scene.series.multiframe or not scene.path.is_dir()
@@ -99,7 +99,7 @@ class _Job:
 def _write_single(job: _Job, plane: int, target: Path) -> None:
     """One single-frame object."""
     scene = job.scene
-    coarse = scene.stack.coarse_plane(plane, job.slices)
+    coarse = Across(scene.stack.slices, job.slices).coarse(plane)
     frame = scene.series.frames[coarse]
     pixels = job.plane(plane)
     top = std_top(pixels) if job.is_std else 0.0

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Codes, Domain, Names, Product, Scene
+from gensr.domain import Across, Codes, Domain, Names, Product, Scene
 from gensr.errors import DomainError, FormatError, PluginError
 from gensr.grid import Factor
 from gensr.noise import Noise
@@ -89,6 +89,17 @@ class Medical(Domain):
         """
         check_factor(factor, self._own(scene).options)
         return Area(factor)
+
+    def across(self, scene: Scene, factor: Factor) -> Across | None:
+        """See `Domain.across`: the option ``through_plane``.
+
+        Raises:
+            DomainError: slices without an even step, or a factor above 4 without ``understood=true``.
+        """
+        own = self._own(scene)
+        slices = own.slices_factor()
+        check_factor(factor, own.options, slices)
+        return Across(own.stack.slices, slices) if slices > 1 else None
 
     def noise(self, scene: Scene) -> Noise | None:
         """None: medical files do not state their noise, so it is estimated from the data."""

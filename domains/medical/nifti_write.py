@@ -18,7 +18,6 @@ from gensr.provenance import sentence, software
 from .nifti_header import RawHeader, comment_extension, refined_header
 from .options import NOTICE, check_factor
 from .scene import Source, outputs, row_blocks
-from .through_plane import slice_factor
 
 if TYPE_CHECKING:
     from .nifti import NiftiScene
@@ -28,7 +27,7 @@ _MEANING = {"mean": "posterior mean", "std": "posterior standard deviation (same
 
 def write(scene: NiftiScene, product: Product, folder: Path, names: Names) -> list[Path]:
     """Write every output of a NIfTI scene into ``folder``; see `gensr.domain.Domain.write`."""
-    slices = slice_factor(product)
+    slices = product.slices
     check_factor(product.factor, scene.options, slices)
     scale = scene.layout.scale(product.factor, slices)
     suffix = ".nii.gz" if scene.compressed else ".nii"

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.domain import Codes, Names, Product, Scene
+from gensr.errors import DomainError
 from gensr.grid import Factor, Window
 
 from .options import LARGEST_FACTOR
@@ -30,6 +31,7 @@ class MedicalScene(Scene):
         stack: how planes form volumes.
         display: (lowest, highest) physical value to show, from the file; None where it does not say.
         full_range: physical values of the lowest and highest code of an 8-bit radiograph; None for anything else.
+        stackable: slices can be added in the format of the input.
     """
 
     modality: str
@@ -37,11 +39,30 @@ class MedicalScene(Scene):
     stack: Stack
     display: tuple[float, float] | None
     full_range: tuple[float, float] | None
+    stackable: bool = True
 
     def suggested_slices(self) -> int:
         """Through-plane factor that the spacing asks for and the format and options allow; 1 means not needed."""
-        wanted = self.stack.suggestion()
+        wanted = self.stack.suggestion() if self.stackable else 1
         return wanted if self.options["understood"] else min(wanted, LARGEST_FACTOR)
+
+    def slices_factor(self) -> int:
+        """Through-plane factor to use: the option's, or the suggested one.
+
+        Raises:
+            DomainError: asked for by number where the slices have no even step, or are not several.
+        """
+        wanted = self.options["through_plane"]
+        if wanted == "off":
+            return 1
+        if wanted == "auto":
+            return self.suggested_slices()
+        if self.stack.step is None or self.stack.slices < 2 or not self.stackable:
+            raise DomainError(
+                f"{self.path.name}: through_plane={wanted} needs several slices with an even step, as a NIfTI volume or "
+                "a DICOM series of single-frame files; use through_plane=off"
+            )
+        return int(wanted)
 
     @abstractmethod
     def write(self, product: Product, folder: Path, names: Names) -> list[Path]:

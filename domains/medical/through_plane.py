@@ -1,4 +1,4 @@
-"""Super-resolution across slices: when it is needed, where the new slices lie, and how a product says it was done.
+"""Super-resolution across slices: when it is needed, and where the new slices lie.
 
 Coarse slice ``k`` becomes refined slices ``k f .. k f + f - 1``; the half-pixel rule of `gensr.grid` holds along the
 slice axis too, so the outer faces of the stack do not move.
@@ -7,15 +7,12 @@ slice axis too, so the outer faces of the stack do not move.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Codes, Product
-from gensr.grid import Factor, Window, first_centre, refine_affine
+from gensr.grid import first_centre, refine_affine
 
 LARGEST = 8
 NEEDED_AT = 2.0
@@ -45,11 +42,6 @@ class Stack:
         if self.step is None or self.in_plane is None or self.slices < 2:
             return 1
         return decide(self.step, self.thickness, self.in_plane)
-
-    def coarse_plane(self, plane: int, factor: int) -> int:
-        """Plane of the scene that refined plane ``plane`` lies in."""
-        volume, fine = divmod(plane, self.slices * factor)
-        return volume * self.slices + fine // factor
 
 
 def decide(spacing: float, thickness: float | None, in_plane: float | tuple[float, float]) -> int:
@@ -97,41 +89,3 @@ def refine_positions(position: npt.ArrayLike, step: npt.ArrayLike, factor: int) 
 def refine_extent(step: float, factor: int) -> tuple[float, float]:
     """New (SliceThickness, SpacingBetweenSlices): refined slices touch each other, so both are ``step / factor``."""
     return step / factor, step / factor
-
-
-@dataclass
-class ThroughPlane:
-    """A product that holds ``slices`` times as many planes as its scene.
-
-    Attributes:
-        product: the results; plane ``t * (slices of the scene) * slices + z`` is refined slice ``z`` of volume ``t``.
-        slices: through-plane factor.
-    """
-
-    product: Product
-    slices: int
-    factor: Factor = field(init=False)
-    samples: int = field(init=False)
-    report: Mapping[str, Any] = field(init=False)
-
-    def __post_init__(self) -> None:
-        if isinstance(self.slices, bool) or self.slices < 1:
-            raise ValueError(f"through-plane factor {self.slices!r} is not a positive integer")
-        self.factor, self.samples, self.report = self.product.factor, self.product.samples, self.product.report
-
-    def mean(self, plane: int, window: Window) -> Codes:
-        """See `gensr.domain.Product.mean`."""
-        return self.product.mean(plane, window)
-
-    def sample(self, index: int, plane: int, window: Window) -> Codes:
-        """See `gensr.domain.Product.sample`."""
-        return self.product.sample(index, plane, window)
-
-    def std(self, plane: int, window: Window) -> npt.NDArray[np.float32]:
-        """See `gensr.domain.Product.std`."""
-        return self.product.std(plane, window)
-
-
-def slice_factor(product: Product) -> int:
-    """Through-plane factor of a product, 1 when it has none."""
-    return product.slices if isinstance(product, ThroughPlane) else 1

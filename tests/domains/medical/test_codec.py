@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from gensr.domains.medical.codec import Codec
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from gensr.domains.medical.codec import Codec
 
 INT16 = np.dtype(np.int16)
 

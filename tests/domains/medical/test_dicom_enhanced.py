@@ -3,7 +3,6 @@
 import numpy as np
 import pydicom
 import pytest
-from gensr.domains.medical.through_plane import ThroughPlane
 
 from gensr.errors import DomainError, FormatError
 from gensr.grid import Window
@@ -93,14 +92,14 @@ def test_frames_in_any_order_are_planes(make, medical, tmp_path):
 
 
 def test_refusals(make, medical, tmp_path):
-    from gensr.domain import Names
+    from gensr.domain import Across, Names
 
     path = tmp_path / "a.dcm"
     make.enhanced(path)
     scene = medical.open(path, {})
     assert scene.suggested_slices() == 1
     with pytest.raises(DomainError, match="single-frame slices"):
-        medical.write(scene, ThroughPlane(NearestProduct(scene, 2), 2), tmp_path, Names("a", 2))
+        medical.write(scene, NearestProduct(scene, 2, across=Across(scene.stack.slices, 2)), tmp_path, Names("a", 2))
     ds = pydicom.dcmread(path)
     del ds.PerFrameFunctionalGroupsSequence[3]
     ds.save_as(tmp_path / "b.dcm")

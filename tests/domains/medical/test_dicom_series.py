@@ -3,8 +3,8 @@
 import numpy as np
 import pydicom
 import pytest
-from gensr.domains.medical.through_plane import ThroughPlane
 
+from gensr.domain import Across
 from gensr.errors import DomainError, FormatError
 from gensr.grid import Window
 from gensr.testing import NearestProduct
@@ -79,23 +79,9 @@ def test_time_series_keep_their_volumes(make, upscale, medical, tmp_path):
     assert again.facts()["slice_thickness_mm"] == 3.0
 
 
-class Repeated(NearestProduct):
-    """Replicates slices, too."""
-
-    def __init__(self, scene, factor, slices):
-        super().__init__(scene, factor)
-        self.slices = slices
-
-    def mean(self, plane, window):
-        return super().mean(self.scene.stack.coarse_plane(plane, self.slices), window)
-
-    def std(self, plane, window):
-        return super().std(self.scene.stack.coarse_plane(plane, self.slices), window)
-
-
 def test_through_plane_writes_new_slices_between(make, upscale, tmp_path):
     codes, _, _ = make.series(tmp_path / "in", slices=3, volumes=2)
-    scene, kinds = upscale(tmp_path / "in", product=lambda s: ThroughPlane(Repeated(s, 2, 4), 4))
+    scene, kinds = upscale(tmp_path / "in", product=lambda s: NearestProduct(s, 2, across=Across(s.stack.slices, 4)))
     assert scene.facts()["through_plane_factor_suggested"] == 4
     before, after = stack(tmp_path / "in"), stack(kinds["mean"])
     assert len(after) == 24
@@ -206,7 +192,7 @@ def test_uneven_slices_are_processed_in_the_plane_only(make, upscale, medical, t
     from gensr.domain import Names
 
     with pytest.raises(DomainError, match="even step"):
-        medical.write(scene, ThroughPlane(NearestProduct(scene, 2), 2), tmp_path, Names("a", 2))
+        medical.write(scene, NearestProduct(scene, 2, across=Across(scene.stack.slices, 2)), tmp_path, Names("a", 2))
 
 
 def test_slightly_skewed_cosines_are_orthonormalised(make, upscale, tmp_path):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from gensr.domains.medical import detect
 
+from gensr.domains.medical import detect
 from gensr.errors import DomainError
 from gensr.grid import Window
 from gensr.operators import Area

@@ -6,11 +6,11 @@ import struct
 import nibabel as nib
 import numpy as np
 import pytest
-from gensr.domains.medical.through_plane import ThroughPlane
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from gensr.domain import Across
 from gensr.errors import DomainError, FormatError
 from gensr.grid import Window
 from gensr.testing import NearestProduct
@@ -228,24 +228,10 @@ def test_extensions_are_kept_byte_for_byte_and_damaged_ones_dropped(make, upscal
     np.testing.assert_array_equal(np.asarray(nib.load(kinds["mean"]).dataobj)[::2, ::2], DATA)
 
 
-class Doubled(NearestProduct):
-    """Replicates slices, too."""
-
-    def __init__(self, scene, factor, slices):
-        super().__init__(scene, factor)
-        self.slices = slices
-
-    def mean(self, plane, window):
-        return super().mean(self.scene.stack.coarse_plane(plane, self.slices), window)
-
-    def std(self, plane, window):
-        return super().std(self.scene.stack.coarse_plane(plane, self.slices), window)
-
-
 def test_through_plane_refines_the_slice_axis(make, upscale, medical, tmp_path):
     data = np.stack([DATA, DATA + 7], -1)
     path = make.nifti(tmp_path / "a.nii.gz", data, OBLIQUE)
-    scene, kinds = upscale(path, product=lambda scene: ThroughPlane(Doubled(scene, 2, 3), 3))
+    scene, kinds = upscale(path, product=lambda scene: NearestProduct(scene, 2, across=Across(scene.stack.slices, 3)))
     before, after = nib.load(path), nib.load(kinds["mean"])
     check_grid(before, after, [2, 2, 3])
     blocks = np.repeat(np.repeat(np.repeat(data, 2, 0), 2, 1), 3, 2)
@@ -365,7 +351,7 @@ def test_factor_above_four_needs_understood(make, medical, tmp_path):
     with pytest.raises(DomainError, match="understood=true"):
         medical.write(scene, NearestProduct(scene, 8), tmp_path, Names("a", 8))
     with pytest.raises(DomainError, match="understood=true"):
-        medical.write(scene, ThroughPlane(NearestProduct(scene, 2), 6), tmp_path, Names("a", 2))
+        medical.write(scene, NearestProduct(scene, 2, across=Across(scene.stack.slices, 6)), tmp_path, Names("a", 2))
     informed = medical.open(path, {"understood": True})
     assert medical.operator(informed, (8, 8)).factor == (8, 8)
     out = tmp_path / "out"

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
+
+from gensr.domain import Across
 from gensr.domains.medical.through_plane import (
     Stack,
-    ThroughPlane,
     decide,
     refine_extent,
     refine_positions,
     refine_stack_affine,
-    slice_factor,
 )
 
 
@@ -47,38 +47,10 @@ def test_refined_positions_share_the_centre_of_their_slice(factor):
     np.testing.assert_allclose(following[0] - fine[-1], step / factor, atol=1e-12)
 
 
-def test_extent_and_coarse_planes():
+def test_extent_and_suggestion():
     assert refine_extent(5.0, 4) == (1.25, 1.25)
     stack = Stack(3, 2, 5.0, 3.0, (1.0, 1.0))
-    assert [stack.coarse_plane(p, 2) for p in range(12)] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert [Across(3, 2).coarse(p) for p in range(12)] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     assert stack.suggestion() == 5
     assert Stack(1, 1, 5.0, 3.0, (1.0, 1.0)).suggestion() == 1
     assert Stack(3, 1, None, 3.0, (1.0, 1.0)).suggestion() == 1
-
-
-class Product:
-    factor, samples = (2, 2), 1
-
-    def __init__(self):
-        self.report = {"seed": 4}
-
-    def mean(self, plane, window):
-        return ("mean", plane, window)
-
-    def sample(self, index, plane, window):
-        return ("sample", index, plane, window)
-
-    def std(self, plane, window):
-        return ("std", plane, window)
-
-
-def test_wrapper_passes_everything_on():
-    wrapped = ThroughPlane(Product(), 3)
-    assert (wrapped.factor, wrapped.samples, wrapped.report) == ((2, 2), 1, {"seed": 4})
-    assert wrapped.mean(7, None) == ("mean", 7, None)
-    assert wrapped.sample(1, 7, None) == ("sample", 1, 7, None)
-    assert wrapped.std(7, None) == ("std", 7, None)
-    assert slice_factor(wrapped) == 3
-    assert slice_factor(Product()) == 1
-    with pytest.raises(ValueError, match="positive integer"):
-        ThroughPlane(Product(), 0)
