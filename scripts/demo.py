@@ -45,7 +45,7 @@ def run(kind: str, example: Example, folder: Path) -> list[tuple[str, Picture]]:
     gain = float(result.report["operator"]["gain"])  # above 1 where pixels hold flux, which is shared out
     given = np.where(image.valid, image.values, np.float32(np.nan))
     filled = np.where(image.valid, image.values, np.float32(np.median(image.values[image.valid])))
-    lanczos: FloatArray = interpolate(filled, example.factor, "lanczos") / np.float32(gain)
+    lanczos = (interpolate(filled, example.factor, "lanczos") / gain).astype(np.float32)
     known = np.isfinite(mean)
     lanczos[~known] = np.nan
 

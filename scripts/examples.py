@@ -35,7 +35,7 @@ class Example:
 def block_mean(image: FloatArray) -> FloatArray:
     """Mean of blocks of FACTOR x FACTOR pixels, (band, y, x)."""
     bands, rows, cols = image.shape
-    return image.reshape(bands, rows // FACTOR, FACTOR, cols // FACTOR, FACTOR).mean((2, 4))
+    return np.asarray(image.reshape(bands, rows // FACTOR, FACTOR, cols // FACTOR, FACTOR).mean((2, 4)))
 
 
 def face(folder: Path) -> Example:
@@ -49,7 +49,7 @@ def face(folder: Path) -> Example:
     down = np.array([-across[1], across[0]])
     u, v = np.meshgrid((np.arange(128) + 0.5) / 128 - 0.5, (np.arange(128) + 0.5) / 128 - 0.5)
     place = centre[:, None, None] + 1.44 * (across[:, None, None] * u + down[:, None, None] * v) - 0.5  # (x, y)
-    picture = astronaut().astype(np.float64)
+    picture = np.asarray(astronaut(), np.float64)  # type: ignore[no-untyped-call]
     truth = np.stack([map_coordinates(picture[..., c], place[::-1], order=3) for c in range(3)]).clip(0, 255)
     path = folder / "portrait.png"
     Image.fromarray(np.rint(block_mean(truth)).astype(np.uint8).transpose(1, 2, 0)).save(path)
@@ -74,7 +74,7 @@ def countryside(side: int = 256) -> FloatArray:
     for row, col, h, w in rng.integers([60, 60, 5, 5], [190, 200, 14, 18], (28, 4)):
         image[:, row + 2 : row + h + 3, col + 2 : col + w + 3] *= 0.45
         image[:, row : row + h, col : col + w] = rng.uniform(1800, 4200) * np.array([[[1.0]], [[0.85]], [[0.75]]])
-    return np.clip(gaussian_filter(image, (0, 0.7, 0.7)), 1, 10000)
+    return np.asarray(np.clip(gaussian_filter(image, (0, 0.7, 0.7)), 1, 10000))
 
 
 def satellite(folder: Path) -> Example:
@@ -124,7 +124,8 @@ def astronomy(folder: Path) -> Example:
     from skimage.data import hubble_deep_field
 
     rng = np.random.default_rng(5)
-    grey = hubble_deep_field()[250:506, 230:486].astype(np.float64).mean(2) / 255
+    picture = np.asarray(hubble_deep_field(), np.float64)  # type: ignore[no-untyped-call]
+    grey = picture[250:506, 230:486].mean(2) / 255
     truth = (grey**2.2 * 4.0)[None]  # linear light, electron/s per fine pixel
     flux = block_mean(truth) * FACTOR**2
     flux = flux + 0.05 * rng.standard_normal(flux.shape)
@@ -151,7 +152,7 @@ def nifti(folder: Path) -> Example:
     import nibabel
     from nibabel.testing import data_path
 
-    whole = nibabel.load(Path(data_path) / "anatomical.nii")
+    whole = nibabel.Nifti1Image.from_filename(str(data_path / "anatomical.nii"))
     path = folder / "volume.nii.gz"
     nibabel.save(whole.slicer[:, :, 9:17], path)
     return Example("medical", path, 2, None, "MR volume, shipped with nibabel")
