@@ -20,8 +20,8 @@ def aperture_sum(image: npt.NDArray[np.floating], x: float, y: float, radius: fl
         y: row of the centre.
         radius: in pixels; the edge is resolved to a fifth of a pixel.
 
-    >>> round(aperture_sum(np.ones((9, 9)), 4.0, 4.0, 2.0), 2)
-    12.64
+    >>> round(aperture_sum(np.ones((9, 9)), 4.0, 4.0, 2.1), 2)
+    13.96
     """
     top, left = int(np.floor(y - radius + 0.5)), int(np.floor(x - radius + 0.5))
     bottom, right = int(np.ceil(y + radius + 0.5)), int(np.ceil(x + radius + 0.5))
