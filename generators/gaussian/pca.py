@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gensr.errors import SearchError
 from gensr.generator import Capability, Generator, GeneratorCard, Moments, Observation
+from gensr.grid import Factor
 from gensr.latent import Latents, LatentSpec, LatentTensor
 from gensr.operators import Operator
 from gensr.operators.scaled import Scaled
@@ -243,7 +244,7 @@ class Pca(Generator):
                     block[b, i, j] = after[j * bands + b, b, top + i, left + j]
         return block.clamp(min=1e-12).repeat(1, side // fy, side // fx)
 
-    def posterior(self, data: Observation, stride: int = 1) -> Moments:
+    def posterior(self, data: Observation, stride: int | Factor = 1) -> Moments:
         """See `Generator.posterior`; noise is taken as uniform, at its mean. ``stride`` has no effect."""
         solution = self._solution(data.operator, self._side(data.shape), float(data.variance.mean()))
         mean = self._filled(data, lambda y: self._mean(solution, data.operator, y))

@@ -1,0 +1,158 @@
+"""Through-plane super-resolution in the whole flow, read back with nibabel and pydicom."""
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+
+import gensr
+from gensr.errors import DomainError, UsageError
+
+
+def phantom(side=32):
+    """Smooth tilted shells, (side, side, side) from 100 to 900: edges of every direction."""
+    z, y, x = np.meshgrid(*[np.linspace(-1, 1, side)] * 3, indexing="ij")
+    radius = np.sqrt((x + 0.3 * z) ** 2 + (1.2 * y - 0.2 * z) ** 2 + (0.9 * z) ** 2)
+    return 500 + 400 * np.tanh(6 * np.sin(5 * radius))
+
+
+def blocks(volume, *sizes):
+    shape = [n for length, size in zip(volume.shape, sizes, strict=True) for n in (length // size, size)]
+    return volume.reshape(shape).mean(axis=tuple(range(1, 2 * volume.ndim, 2)))
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return phantom()
+
+
+@pytest.fixture
+def volume(make, tmp_path, truth):
+    """The phantom with pixels of 2 x 2 x 4, as NIfTI."""
+    affine = np.array([[0, -2, 0, 5], [2, 0, 0, -4], [0, 0, 4, 1], [0, 0, 0, 1.0]])
+    return make.nifti(tmp_path / "v.nii", np.rint(blocks(truth, 2, 2, 4)).astype(np.int16), affine)
+
+
+def fine(path, out, **more):
+    options = {"through_plane": more.pop("through_plane", "auto")}
+    result = gensr.upsample(path, factor=2, output=out, options=options, **{"samples": 0, "noise": 0, **more})
+    return result, np.asarray(nib.load(result.files[0]).dataobj, np.float64)
+
+
+def test_new_slices_are_better_than_interpolation_and_keep_the_old_ones(volume, tmp_path, truth):
+    _, within = fine(volume, tmp_path / "off", through_plane="off")
+    result, both = fine(volume, tmp_path / "on")
+    assert result.report["across"] == {"slices": 8, "factor": 2}
+    assert (within.shape, both.shape) == ((32, 32, 8), (32, 32, 16))
+    np.testing.assert_allclose(blocks(both, 1, 1, 2), within, atol=1.0)  # both were rounded
+    wanted = blocks(truth, 1, 1, 2)
+    centres = (np.arange(16) + 0.5) / 2 - 0.5
+    share = np.clip(centres, 0, 7)[None, None] % 1
+    low = np.clip(np.floor(centres), 0, 7).astype(int)
+    linear = within[..., low] * (1 - share) + within[..., np.minimum(low + 1, 7)] * share
+    error = {name: np.sqrt(np.mean((v - wanted) ** 2)) for name, v in (("both", both), ("linear", linear))}
+    assert error["both"] < 0.9 * error["linear"] < np.sqrt(np.mean((np.repeat(within, 2, 2) - wanted) ** 2))
+
+
+def test_outer_faces_stay_and_voxels_shrink(volume, tmp_path):
+    result, _ = fine(volume, tmp_path / "on", through_plane=4)
+    before, after = nib.load(volume), nib.load(result.files[0])
+    np.testing.assert_allclose(after.header.get_zooms(), (1, 1, 1))
+    assert after.shape == (32, 32, 32)
+    for corner in np.ndindex(2, 2, 2):
+        old, new = ([n * c - 0.5 for n, c in zip(image.shape, corner, strict=True)] for image in (before, after))
+        np.testing.assert_allclose(after.affine @ [*new, 1], before.affine @ [*old, 1], atol=1e-5)
+    assert "factor 2 and 4 across slices" in (tmp_path / "on" / "v_x2_generated.json").read_text()
+
+
+def test_deviation_of_both_passes(volume, tmp_path):
+    """New slices are less certain than the means over them."""
+    _, _ = fine(volume, tmp_path / "off", through_plane="off")
+    fine(volume, tmp_path / "on", through_plane=4)
+    within, both = (nib.load(tmp_path / f / "v_x2_generated_std.nii").get_fdata() for f in ("off", "on"))
+    assert np.isfinite(both).all()
+    assert both.mean() > 1.2 * within.mean()
+    assert (blocks(both, 1, 1, 4) > 0.5 * within).all()
+
+
+def test_samples_explain_the_same_slices(volume, tmp_path):
+    _, within = fine(volume, tmp_path / "off", through_plane="off", samples=1, search="fast")
+    sample_within = nib.load(tmp_path / "off" / "v_x2_generated_sample1.nii").get_fdata()
+    result, both = fine(volume, tmp_path / "on", samples=1, search="fast")
+    sample = nib.load(tmp_path / "on" / "v_x2_generated_sample1.nii").get_fdata()
+    np.testing.assert_allclose(blocks(sample, 1, 1, 2), sample_within, atol=1.0)
+    assert np.abs(sample - both).mean() > np.abs(sample_within - within).mean()
+    assert result.samples[0].shape == result.mean.shape == (16, 32, 32)
+    again, _ = fine(volume, tmp_path / "again", samples=1, search="fast")
+    assert np.array_equal(again.samples[0], result.samples[0])
+
+
+def test_invalid_voxels_stay_invalid(make, tmp_path, truth):
+    data = blocks(truth, 2, 2, 4).astype(np.float32)
+    data[3, 4, 2], data[:, :, 6] = np.nan, np.nan
+    path = make.nifti(tmp_path / "v.nii", data, np.diag([2.0, 2, 4, 1]))
+    result, both = fine(path, tmp_path / "on")
+    hole = np.repeat(np.repeat(np.repeat(np.isnan(data), 2, 0), 2, 1), 2, 2)
+    assert np.array_equal(np.isnan(both), hole)
+    assert result.report["output"]["invalid pixels"] == hole.sum()
+    assert np.array_equal(np.isnan(nib.load(tmp_path / "on" / "v_x2_generated_std.nii").get_fdata()), hole)
+
+
+def test_tiles_and_slabs_do_not_show(volume, tmp_path, monkeypatch):
+    _, whole = fine(volume, tmp_path / "whole")
+    monkeypatch.setattr("gensr.engine.default_side", lambda job: 8)
+    monkeypatch.setattr("gensr.across.SLAB", 5)
+    monkeypatch.setattr("gensr.across.BLOCK", 100)
+    _, parts = fine(volume, tmp_path / "parts")
+    np.testing.assert_allclose(parts, whole, atol=1)
+    assert np.mean(parts != whole) < 1e-3
+
+
+def test_a_run_killed_in_the_second_pass_goes_on(volume, tmp_path):
+    _, whole = fine(volume, tmp_path / "whole")
+
+    def stop(done, total):
+        if done > 0.7 * total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fine(volume, tmp_path / "on", progress=stop)
+    counts = []
+    _, resumed = fine(volume, tmp_path / "on", resume=True, progress=lambda done, total: counts.append((done, total)))
+    assert np.array_equal(resumed, whole)
+    assert counts[0][0] == 32 * 32 * 8  # the first pass was there
+    assert counts[-1][0] == counts[-1][1]
+
+
+def test_a_dicom_series_gets_slices_between(make, tmp_path):
+    _, origin, (_x, _y, normal) = make.series(tmp_path / "in", slices=4, volumes=2, step=2.0, thickness=2.0)
+    result = gensr.upsample(tmp_path / "in", factor=2, samples=0, search="fast", output=tmp_path / "out")
+    assert result.report["across"] == {"slices": 4, "factor": 2}
+    slices = [pydicom.dcmread(p) for p in (tmp_path / "out" / "in_x2_generated").iterdir()]
+    assert len(slices) == 16
+    depth = sorted(float((np.array(d.ImagePositionPatient, float) - origin) @ normal) for d in slices)
+    np.testing.assert_allclose(depth, np.repeat(np.arange(8) - 0.5, 2), atol=1e-6)
+    assert [float(d.SliceThickness) for d in slices] == pytest.approx([1.0] * 16, abs=1e-7)
+    assert len({d.SOPInstanceUID for d in slices}) == 16
+
+
+@pytest.mark.parametrize(("option", "factor"), [("auto", 2), ("off", 1), (False, 1), (1, 1), (3, 3)])
+def test_the_option_decides(medical, volume, option, factor):
+    scene = medical.open(volume, {"through_plane": option})
+    across = medical.across(scene, (2, 2))
+    assert (1 if across is None else across.factor) == factor
+
+
+def test_refusals(make, medical, volume, tmp_path):
+    for word in ("yes", 0, -2, 2.5, True):
+        with pytest.raises(UsageError, match="through_plane"):
+            medical.open(volume, {"through_plane": word})
+    with pytest.raises(DomainError, match="understood=true"):
+        medical.across(medical.open(volume, {"through_plane": 6}), (2, 2))
+    flat = make.nifti(tmp_path / "flat.nii", np.zeros((8, 9, 1), np.int16))
+    assert medical.across(medical.open(flat, {}), (2, 2)) is None
+    with pytest.raises(DomainError, match="several slices with an even step"):
+        medical.across(medical.open(flat, {"through_plane": 2}), (2, 2))
+    make.enhanced(tmp_path / "frames.dcm")
+    with pytest.raises(DomainError, match="several slices with an even step"):
+        medical.across(medical.open(tmp_path / "frames.dcm", {"through_plane": 2}), (2, 2))
