@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gensr.domain import Scene
     from gensr.errors import GensrError
     from gensr.result import Result
-    from gensr.upsample import open, upsample  # noqa: A004
+    from gensr.upsample import open, upsample
 
 __all__ = ["GensrError", "Result", "Scene", "open", "upsample"]
 

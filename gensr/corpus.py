@@ -69,7 +69,7 @@ def _picture(data: bytes, name: str) -> FloatArray:
     try:
         with Pillow.open(io.BytesIO(data)) as picture:
             if picture.width * picture.height * 4 > LIMIT:
-                raise FormatError(f"{name}: {picture.width} x {picture.height} pixels is too large for a training picture")
+                raise FormatError(f"{name}: {picture.width} x {picture.height} pixels is too large; remove it")
             kept = picture if picture.mode in ("L", "I;16", "F") else picture.convert("RGB")
             array = np.asarray(kept, np.float32)
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:

@@ -83,7 +83,7 @@ class Scene(ABC):
     def facts(self) -> dict[str, Any]:
         """What was understood, for ``gensr info`` and the report: JSON-able, no personal data."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027
         """Release the file."""
 
 

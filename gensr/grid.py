@@ -79,7 +79,7 @@ def refine_affine(affine: npt.ArrayLike, scale: tuple[int, ...]) -> npt.NDArray[
     matrix = np.asarray(affine, np.float64)
     n = len(scale)
     if matrix.shape != (n + 1, n + 1):
-        raise GridError(f"affine of shape {matrix.shape} does not fit {n} refinement factors; give an (n+1, n+1) matrix")
+        raise GridError(f"affine of shape {matrix.shape} does not fit {n} factors; give an (n+1, n+1) matrix")
     refined = matrix.copy()
     refined[:, :n] = matrix[:, :n] / np.asarray(scale, np.float64)
     refined[:, n] = matrix @ np.array([*(first_centre(s) for s in scale), 1.0])
@@ -131,7 +131,7 @@ class PixelGrid:
         if len(self.shape) != 2 or min(self.shape) < 1:
             raise GridError(f"grid shape {self.shape} is empty; expected (rows, columns), both at least 1")
         if not np.all(np.isfinite(self.transform)):
-            raise GridError(f"grid transform {tuple(self.transform)} is not finite; repair the georeference of the file")
+            raise GridError(f"grid transform {tuple(self.transform)} is not finite; repair the georeference")
 
     def refine(self, factor: int | Factor) -> PixelGrid:
         """Divide every pixel into ``factor`` x ``factor``; the corners of the field of view stay.

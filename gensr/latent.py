@@ -23,11 +23,13 @@ class LatentTensor:
         name: key in `Latents`.
         shape: shape without the batch axis.
         searched: whether solvers move it; a discrete choice (a mixture component) is set by ``encode`` and kept.
+        layered: whether the first axis counts layers of a network that may differ (StyleGAN's W+).
     """
 
     name: str
     shape: tuple[int, ...]
     searched: bool = True
+    layered: bool = False
 
     @property
     def size(self) -> int:
@@ -85,4 +87,5 @@ def retract(flat: Tensor, kind: Retraction, radius: Tensor | None = None) -> Ten
     if kind == "free":
         return flat
     target = radius if radius is not None else flat.new_full((1, 1), flat.shape[1] ** 0.5)
-    return flat * (target / flat.norm(dim=1, keepdim=True).clamp(min=torch.finfo(flat.dtype).tiny))
+    scale: Tensor = target / flat.norm(dim=1, keepdim=True).clamp(min=torch.finfo(flat.dtype).tiny)
+    return flat * scale

@@ -23,7 +23,7 @@ class Normaliser(ABC):
 
     @abstractmethod
     def derivative(self, generator: Tensor) -> Tensor:
-        """d physical / d generator, element-wise."""
+        """D physical / d generator, element-wise."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

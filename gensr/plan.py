@@ -221,7 +221,7 @@ def _check_bands(generator: Generator, scene: Scene) -> None:
         )
     if generator.card.aligned and scene.grid.shape[0] != scene.grid.shape[1]:
         raise SearchError(
-            f"{scene.path.name}: {scene.grid.shape[1]} x {scene.grid.shape[0]} pixels, but {generator.card.name} is for "
+            f"{scene.path.name}: {scene.grid.shape[1]} x {scene.grid.shape[0]} pixels; {generator.card.name} is for "
             "aligned square pictures; crop it, or choose another generator (gensr models list)"
         )
 

@@ -57,7 +57,9 @@ def load(group: str, name: str) -> Any:  # noqa: ANN401
     points = _group(group)
     if name not in points:
         known = ", ".join(sorted(points)) or "none: reinstall gensr"
-        raise PluginError(f"{group[:-1] if group.endswith('s') else group} {name!r} is not installed; installed: {known}")
+        raise PluginError(
+            f"{group[:-1] if group.endswith('s') else group} {name!r} is not installed; installed: {known}"
+        )
     try:
         return points[name].load()
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Statistics of a scene from a bounded, evenly spread sample of windows, so that huge files cost the same as small ones."""
+"""Statistics of a scene from a bounded, evenly spread sample of windows: huge files cost the same as small ones."""
 
 from __future__ import annotations
 

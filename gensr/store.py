@@ -31,7 +31,8 @@ class Raster:
             free = os.statvfs(path).f_bavail * os.statvfs(path).f_frsize
             if size > free:
                 os.close(self._file)
-                raise OutputError(f"{path.parent}: {size / 2**30:.1f} GiB needed, {free / 2**30:.1f} free; choose output=")
+                need, have = size / 2**30, free / 2**30
+                raise OutputError(f"{path.parent}: {need:.1f} GiB needed, {have:.1f} free; choose output=")
             os.ftruncate(self._file, size)
 
     def _offset(self, plane: int, band: int, row: int, col: int) -> int:

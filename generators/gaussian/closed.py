@@ -74,8 +74,8 @@ class WindowPosterior:
         self._expected = prior.mean @ matrix.T  # (k, m)
         self.log_weight = self._ready(prior.weight.log() - factor.diagonal(dim1=1, dim2=2).log().sum(1))
         self.log_constant = -0.5 * len(matrix) * math.log(2 * math.pi)
-        self.whiten = self._ready(self._whiten.permute(2, 0, 1).flatten(1))  # (m, k*m)
-        self.shift = self._ready((self._whiten @ self._expected[..., None]).flatten())  # (k*m,)
+        shift = (self._whiten @ self._expected[..., None]).flatten()  # (k*m,)
+        self.whiten, self.shift = self._ready(self._whiten.permute(2, 0, 1).flatten(1)), self._ready(-shift)  # (m, k*m)
 
     def _ready(self, x: Tensor) -> Tensor:
         return x.to(device=self._device, dtype=torch.float32).contiguous()
@@ -95,8 +95,8 @@ class WindowPosterior:
         rows = max(1, CHUNK_BYTES // (4 * self.components * m))
         parts = []
         for chunk in y.split(rows):
-            z = (chunk @ self.whiten).sub_(self.shift).square_()
-            parts.append(z.view(-1, self.components, m).sum(2).mul_(-0.5).add_(self.log_weight))
+            z = torch.addmm(self.shift, chunk, self.whiten).view(-1, self.components, m)
+            parts.append(torch.linalg.vector_norm(z, dim=2).square_().mul_(-0.5).add_(self.log_weight))
         return torch.cat(parts)
 
     def moments(self, y: Tensor) -> tuple[Tensor, Tensor]:

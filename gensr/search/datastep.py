@@ -7,7 +7,6 @@ Gaussian. Data that are not usable are left out of the system, which equals remo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from gensr.generator import Generator, Observation
 from gensr.operators import Operator
+from gensr.search.linear import conjugate, rows_dot
 
 DataStep = Literal["tweedie", "pigdm", "ddnm"]
 EXPLICIT = 64
@@ -23,8 +23,6 @@ EXPLICIT = 64
 CHUNK = 1 << 24
 """Numbers that one batch of derivatives may hold."""
 RANGE_ITERATIONS = 60
-
-Linear = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -124,41 +122,41 @@ def solve_explicit(data: Measured, covariance: Covariance, residual: Tensor) -> 
     chunk = max(1, CHUNK // (8 * covariance.leaf.numel()))
     rows = [
         data.forward(covariance.batched(data.adjoint(part.expand(-1, n, -1, -1, -1)))).flatten(2)
-        for part in unit.split(chunk)
+        for part in torch.split(unit, chunk, 0)
     ]
     matrix = torch.cat(rows).transpose(0, 1)  # (n, m, m)
     matrix = 0.5 * (matrix + matrix.mT)
     diagonal = matrix.diagonal(dim1=1, dim2=2)
     diagonal += data.variance.flatten(1) + _jitter(residual) * diagonal.mean(1, keepdim=True).clamp(min=0)
-    solution, _ = torch.linalg.solve_ex(matrix, residual.flatten(1)[..., None])
+    solution: Tensor = torch.linalg.solve_ex(matrix, residual.flatten(1)[..., None])[0]
     return solution[..., 0].view_as(residual)
 
 
 def solve_iterative(
     data: Measured, covariance: Covariance, residual: Tensor, guess: Tensor | None, iterations: int
 ) -> tuple[Tensor, Tensor]:
-    """The same by preconditioned conjugate gradients: ``C A^T u`` and ``u``, a derivative per iteration.
+    """The same by preconditioned conjugate residuals: ``C A^T u`` and ``u``, a derivative per iteration.
 
-    A few iterations already beat one number for ``C``. A guess costs a derivative more, and is scaled to fit best.
+    The derivative of a real denoiser is not quite symmetric, so each direction is made orthogonal to all before it and
+    the residual never grows (Eisenstat, Elman and Schultz 1983, doi:10.1137/0720023). A guess is a first direction of
+    its own and costs a derivative more.
     """
     ratio = covariance.sigma2 / (1 + covariance.sigma2)
     scale = 1 / (ratio * row_energies(data) + data.variance)
-
-    def apply(v: Tensor) -> tuple[Tensor, Tensor]:
-        image = covariance(data.adjoint(v))
-        return data.forward(image) + data.variance * v, image
-
+    tiny = torch.finfo(residual.dtype).tiny
     u, gain, r = torch.zeros_like(residual), torch.zeros_like(covariance.leaf), residual
-    p = scale * r if guess is None else guess
-    for _ in range(iterations + (guess is not None)):
-        ap, image = apply(p)
-        curvature = _dot(p, ap)
-        alpha = torch.where(curvature > 0, _dot(p, r) / curvature.clamp(min=torch.finfo(r.dtype).tiny), 0.0)
-        u, gain, r = u + alpha * p, gain + alpha * image, r - alpha * ap
-        z = scale * r
-        # The guess is a first direction of its own: the next one must be conjugate to it, hence the general formula.
-        beta = -_dot(z, ap) / curvature.clamp(min=torch.finfo(r.dtype).tiny)
-        p = z + torch.where(curvature > 0, beta, 0.0) * p
+    seen: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    for i in range(iterations + (guess is not None)):
+        p = guess if guess is not None and i == 0 else scale * r
+        image = covariance(data.adjoint(p))
+        q = data.forward(image) + data.variance * p
+        for p_old, image_old, q_old, size in seen:
+            overlap = rows_dot(q, scale * q_old) / size
+            p, image, q = p - overlap * p_old, image - overlap * image_old, q - overlap * q_old
+        size = rows_dot(q, scale * q).clamp(min=tiny)
+        alpha = rows_dot(r, scale * q) / size
+        u, gain, r = u + alpha * p, gain + alpha * image, r - alpha * q
+        seen.append((p, image, q, size))
     return gain, u
 
 
@@ -182,36 +180,6 @@ def row_energies(data: Measured) -> Tensor:
     one = data.y.new_zeros(h, w)
     one[h // 2, w // 2] = 1.0
     return data.operator.adjoint(one).square().sum().view(1)
-
-
-def conjugate(apply: Linear, b: Tensor, preconditioner: Tensor, iterations: int, tolerance: float) -> Tensor:
-    """Preconditioned conjugate gradients on rows (n, ...), each with its own coefficients and its own end.
-
-    A row stops at the tolerance, or where the curvature is not positive (a map that is only about symmetric).
-    """
-    tiny = torch.finfo(b.dtype).tiny
-    x, r = torch.zeros_like(b), b
-    z = preconditioner * r
-    p, rz = z, _dot(r, z)
-    goal = tolerance**2 * _dot(b, b)
-    for i in range(iterations):
-        active = _dot(r, r) > goal
-        if (b.device.type == "cpu" or i % 8 == 7) and not bool(active.any()):
-            break
-        ap = apply(p)
-        curvature = _dot(p, ap)
-        active = active & (curvature > 0)
-        alpha = torch.where(active, rz / curvature.clamp(min=tiny), 0.0)
-        x, r = x + alpha * p, r - alpha * ap
-        z = preconditioner * r
-        new = _dot(r, z)
-        p = torch.where(active, z + new / rz.clamp(min=tiny) * p, torch.zeros_like(p))
-        rz = torch.where(active, new, rz)
-    return x
-
-
-def _dot(p: Tensor, q: Tensor) -> Tensor:
-    return (p * q).flatten(1).sum(1).view(-1, *[1] * (p.ndim - 1))
 
 
 def _jitter(like: Tensor) -> float:

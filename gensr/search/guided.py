@@ -36,7 +36,7 @@ class Guided:
         renoise: 0 follows the deterministic flow, 1 renews the noise fully; between and beyond also work.
         sigma_max: noise level to start from, well above the posterior's deviation, generator units.
         sigma_min: last noise level, well below the posterior's deviation, generator units.
-        iterations: "tweedie" on more than 64 data per image: conjugate gradient iterations per step, each a derivative;
+        iterations: "tweedie" on more than 64 data per image: conjugate residual iterations per step, each a derivative;
             they go on from the step before. Up to 64 data the system is solved exactly.
     """
 

@@ -61,7 +61,7 @@ PRESETS: Mapping[str, Preset] = {
             spacing=4,
             coarse_spacing=2,
             draws=4,
-            guided=Guided(steps=8, data_step="tweedie", iterations=1, renoise=0.0),
+            guided=Guided(steps=8, data_step="tweedie", iterations=1),
         ),
         Preset(
             "balanced",
