@@ -53,28 +53,53 @@ def window_matrix(operator: Operator, window: int) -> tuple[Tensor, Tensor]:
     return folded, (folded - inner).abs().sum(1)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A window and its data before noise: all that noise levels share. float64 on the CPU.
+
+    Attributes:
+        weight: (k,).
+        mean: (k, d) of the window, ``m``.
+        expected: (k, m) of the data, ``A m``.
+        marginal: (k, d) variances, the diagonal of ``S``.
+        cross: (k, m, d), ``A S``.
+        spread: (k, m, m), ``A S A^T``.
+    """
+
+    weight: Tensor
+    mean: Tensor
+    expected: Tensor
+    marginal: Tensor
+    cross: Tensor
+    spread: Tensor
+
+    @staticmethod
+    def of(prior: WindowMoments, matrix: Tensor) -> Seen:
+        """From the moments of a window and an operator (m, d) on it."""
+        cross = matrix @ prior.covariance
+        marginal = prior.covariance.diagonal(dim1=1, dim2=2)
+        return Seen(prior.weight, prior.mean, prior.mean @ matrix.T, marginal, cross, cross @ matrix.T)
+
+
 class WindowPosterior:
     """Posterior of every window of a low-resolution image, all components at once.
 
     Args:
-        prior: moments of the window.
-        matrix: (m, d) operator on the window.
+        seen: moments of the window and its data.
         variance: (m,) noise variance of each datum of the window.
         top: number of components kept per window; the rest carries no weight worth its cost.
         device: where to work.
     """
 
-    def __init__(self, prior: WindowMoments, matrix: Tensor, variance: Tensor, top: int, device: str) -> None:
-        self.components, self.top = len(prior.weight), min(top, len(prior.weight))
-        self._prior, self._device = prior, device
-        self._cross = matrix @ prior.covariance  # (k, m, d)
-        spread = self._cross @ matrix.T + torch.diag(variance)  # (k, m, m)
-        factor = torch.linalg.cholesky(spread)
-        self._whiten = torch.linalg.solve_triangular(factor, torch.eye(len(matrix), dtype=torch.float64), upper=False)
-        self._expected = prior.mean @ matrix.T  # (k, m)
-        self.log_weight = self._ready(prior.weight.log() - factor.diagonal(dim1=1, dim2=2).log().sum(1))
-        self.log_constant = -0.5 * len(matrix) * math.log(2 * math.pi)
-        shift = (self._whiten @ self._expected[..., None]).flatten()  # (k*m,)
+    def __init__(self, seen: Seen, variance: Tensor, top: int, device: str) -> None:
+        self.components, self.top = len(seen.weight), min(top, len(seen.weight))
+        self._seen, self._device = seen, device
+        data = len(variance)
+        factor = torch.linalg.cholesky(seen.spread + torch.diag(variance))
+        self._whiten = torch.linalg.solve_triangular(factor, torch.eye(data, dtype=torch.float64), upper=False)
+        self.log_weight = self._ready(seen.weight.log() - factor.diagonal(dim1=1, dim2=2).log().sum(1))
+        self.log_constant = -0.5 * data * math.log(2 * math.pi)
+        shift = (self._whiten @ seen.expected[..., None]).flatten()  # (k*m,)
         self.whiten, self.shift = self._ready(self._whiten.permute(2, 0, 1).flatten(1)), self._ready(-shift)  # (m, k*m)
 
     def _ready(self, x: Tensor) -> Tensor:
@@ -83,10 +108,10 @@ class WindowPosterior:
     @cached_property
     def _solution(self) -> tuple[Tensor, Tensor, Tensor]:
         """Gain (k, m, d), constant part of the mean (k, d), marginal variance (k, d); evidence needs none of them."""
-        white_cross = self._whiten @ self._cross
+        white_cross = self._whiten @ self._seen.cross
         gain = self._whiten.transpose(1, 2) @ white_cross
-        marginal = self._prior.covariance.diagonal(dim1=1, dim2=2) - white_cross.square().sum(1)
-        base = self._prior.mean - (self._expected[:, None] @ gain)[:, 0]
+        marginal = self._seen.marginal - white_cross.square().sum(1)
+        base = self._seen.mean - (self._seen.expected[:, None] @ gain)[:, 0]
         return self._ready(gain), self._ready(base), self._ready(marginal.clamp(min=1e-12))
 
     def log_evidence(self, y: Tensor) -> Tensor:

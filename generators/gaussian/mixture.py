@@ -1,9 +1,9 @@
 """Mixture of low-rank Gaussians on windows: the prior of fields that continue (satellite, sky, cells, brain).
 
 A window of ``side`` x ``side`` pixels is, in the cosine basis, one of K Gaussians ``N(m_k, L_k L_k^T + diag(r_k))``: a
-few directions ``L_k`` (edges, blobs, textures) and a remainder ``r_k`` that is stationary. The level of a window (its first
-coefficient) is nearly free, so an offset of the instrument does not matter. Images of any size are explained by the
-windows of all offsets, each with its exact posterior, blended with their precision as weight.
+few directions ``L_k`` (edges, blobs, textures) and a remainder ``r_k`` that is stationary. The level of a window (its
+first coefficient) is nearly free, so an offset of the instrument does not matter. Images of any size are explained by
+the windows of all offsets, each with its exact posterior, blended with their precision as weight.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gensr.latent import Latents, LatentSpec, LatentTensor
 from gensr.operators import Operator
 
 from .basis import cosine_matrix, inside
-from .closed import WindowMoments, WindowPosterior, window_matrix
+from .closed import Seen, WindowMoments, WindowPosterior, window_matrix
 from .denoiser import Denoiser
 from .fill import fill
 from .windows import coverage, cut, paste, starts
@@ -40,6 +40,7 @@ FLOOR = 1e-4
 FILL_PASSES = 2
 LINE_WINDOWS = 8192
 CACHED = 24
+MATRICES = 3
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Mixture(Generator):
         self._posteriors: OrderedDict[str, WindowPosterior] = OrderedDict()
         self._denoisers: OrderedDict[float, Denoiser] = OrderedDict()
         self._priors: OrderedDict[int, WindowMoments] = OrderedDict()
+        self._seen: OrderedDict[str, tuple[Seen, Tensor]] = OrderedDict()
 
     def to(self, device: str) -> Mixture:
         """See `Generator.to`."""
@@ -195,15 +197,35 @@ class Mixture(Generator):
     def _solver(self, operator: Operator, window: int, variance: float) -> WindowPosterior:
         key = json.dumps([operator.describe(), window, variance], sort_keys=True)
         if key not in self._posteriors:
-            matrix, lost = window_matrix(operator, window)
-            prior = self.prior(window)
-            inner = prior.covariance.diagonal(dim1=1, dim2=2).mean() - prior.covariance.mean()
-            noise = torch.full_like(lost, max(variance, FLOOR**2)) + lost.square() * inner
-            self._posteriors[key] = WindowPosterior(prior, matrix, noise, TOP, self.device)
+            seen, outside = self._observed(operator, window)
+            noise = outside + max(variance, FLOOR**2)
+            self._posteriors[key] = WindowPosterior(seen, noise, TOP, self.device)
         self._posteriors.move_to_end(key)
         while len(self._posteriors) > CACHED:
             self._posteriors.popitem(last=False)
         return self._posteriors[key]
+
+    def _observed(self, operator: Operator, window: int) -> tuple[Seen, Tensor]:
+        """A window and its data before noise, and the variance (m,) that comes from outside the window.
+
+        The covariance of the window itself, the largest matrix of all, is never formed.
+        """
+        key = json.dumps([operator.describe(), window], sort_keys=True)
+        if key not in self._seen:
+            matrix, lost = window_matrix(operator, window)
+            p = self.parameters.to("cpu")
+            basis = cosine_matrix(self.side)[:, inside(self.side, window)].T  # (window^2, d)
+            remainder, mean = p.remainder.double(), p.mean.double() @ basis.T
+            spread = basis @ p.directions.double()  # (k, window^2, r)
+            marginal = spread.square().sum(2) + remainder @ basis.square().T
+            cross = (matrix @ spread) @ spread.transpose(1, 2) + ((matrix @ basis) * remainder[:, None]) @ basis.T
+            level = spread.mean(1).square().sum(1) + remainder @ basis.mean(0).square()  # variance of the window's mean
+            seen = Seen(p.weight.double(), mean, mean @ matrix.T, marginal, cross, cross @ matrix.T)
+            self._seen[key] = seen, lost.square() * (marginal.mean() - level.mean())
+        self._seen.move_to_end(key)
+        while len(self._seen) > MATRICES:
+            self._seen.popitem(last=False)
+        return self._seen[key]
 
     def _windows(self, data: Observation, stride: int | Factor) -> tuple[Tensor, Tensor, int, tuple[int, int]]:
         if not data.operator.local:
