@@ -1,0 +1,39 @@
+"""Normalisers: exact inverses with the derivative they claim."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gensr.normalise import AffineNormaliser
+
+NUMBERS = st.floats(1e-3, 1e6)
+
+
+@given(NUMBERS, st.floats(-1e6, 1e6))
+def test_inverse_undoes_forward(gain, offset):
+    normaliser = AffineNormaliser((gain,), (offset,))
+    u = torch.linspace(-1, 2, 12, dtype=torch.float64).reshape(1, 1, 3, 4)
+    rounding = 4e-16 * (abs(offset) / gain + 2)  # of the physical value, in units of u
+    torch.testing.assert_close(normaliser.forward(normaliser.inverse(u)), u, rtol=0, atol=rounding)
+
+
+def test_every_band_has_its_own_scale():
+    normaliser = AffineNormaliser((2.0, 10.0), (1.0, -5.0))
+    assert normaliser.inverse(torch.ones(1, 2, 1, 1)).flatten().tolist() == [3.0, 5.0]
+    assert normaliser.describe() == {"kind": "affine", "gain": [2.0, 10.0], "offset": [1.0, -5.0]}
+
+
+def test_derivative_is_that_of_the_inverse():
+    normaliser = AffineNormaliser((2.0, 10.0), (1.0, -5.0))
+    u = torch.rand(3, 2, 2, 2, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(normaliser.inverse(u).sum(), u)
+    torch.testing.assert_close(normaliser.derivative(u), slope)
+
+
+@pytest.mark.parametrize(
+    ("gain", "offset"), [((0.0,), (0.0,)), ((-1.0,), (0.0,)), ((1.0, 1.0), (0.0,)), ((float("nan"),), (0.0,))]
+)
+def test_impossible_scales_are_refused(gain, offset):
+    with pytest.raises(ValueError, match="must be positive"):
+        AffineNormaliser(gain, offset)
