@@ -105,7 +105,7 @@ def read(path: Path) -> Weights:
         config, plain, digest = header["config"], header["card"], header["digest"]
         known = {f.name for f in fields(GeneratorCard)}
         card = GeneratorCard(**{k: tuple(v) if k == "value_range" else v for k, v in plain.items() if k in known})
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path}: unreadable gensr header ({error}); fetch it again") from error
     if _digest(tensors, config, plain) != digest:
         raise WeightsError(f"{path}: digest mismatch, the file is damaged or was changed; fetch it again")
