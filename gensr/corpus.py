@@ -82,16 +82,23 @@ def _zip(path: Path) -> Iterator[FloatArray]:
         with zipfile.ZipFile(path) as archive:
             for info in sorted(archive.infolist(), key=lambda i: i.filename):
                 if info.filename.lower().endswith(PICTURES):
-                    if info.file_size > LIMIT:
-                        raise FormatError(f"{path}/{info.filename}: {info.file_size} bytes is too large; remove it")
+                    _check_size(info, path)
                     yield _picture(archive.read(info), f"{path}/{info.filename}")
     except (zipfile.BadZipFile, EOFError) as error:
         raise FormatError(f"{path}: damaged zip ({error}); fetch it again") from error
 
 
+def _check_size(info: zipfile.ZipInfo, path: Path) -> None:
+    if info.file_size > LIMIT:
+        raise FormatError(f"{path}/{info.filename}: {info.file_size} bytes is too large; remove it")
+
+
 def _npz(path: Path) -> Iterator[FloatArray]:
     """Arrays (n, y, x) or (n, band, y, x); or JPEG streams ``jpeg, offset``; or Anscombe codes ``code`` of fluxes."""
     try:
+        with zipfile.ZipFile(path) as members:
+            for info in members.infolist():
+                _check_size(info, path)
         with np.load(path, allow_pickle=False) as archive:
             if {"jpeg", "offset"} <= set(archive.files):
                 stream, offset = archive["jpeg"].tobytes(), archive["offset"]
@@ -102,11 +109,12 @@ def _npz(path: Path) -> Iterator[FloatArray]:
                 for code in archive["code"]:
                     yield anscombe_flux(code)[None]
             else:
-                names = [n for n in archive.files if archive[n].ndim in (3, 4) and archive[n].shape[-1] >= 8]
-                for name in names:
-                    for array in archive[name]:
-                        yield np.asarray(array, np.float32).reshape(-1, *array.shape[-2:])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                for name in archive.files:
+                    images = archive[name]
+                    if images.ndim in (3, 4) and images.shape[-1] >= 8:
+                        for image in images:
+                            yield np.asarray(image, np.float32).reshape(-1, *image.shape[-2:])
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise FormatError(f"{path}: unreadable npz ({error}); expected arrays (n, y, x) or (n, band, y, x)") from error
 
 

@@ -6,7 +6,6 @@ name keeps the first and warns; an unknown name lists what is installed. Model: 
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -62,9 +61,10 @@ def load(group: str, name: str) -> Any:  # noqa: ANN401
         )
     try:
         return points[name].load()
-    except ModuleNotFoundError as error:
-        raise PluginError(f"{name!r} needs the package {error.name!r}; pip install {error.name}") from error
     except Exception as error:
+        package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+        if package and package not in ("gensr", points[name].module.partition(".")[0]):
+            raise PluginError(f"{name!r} needs the package {package!r}; pip install {package}") from error
         raise PluginError(f"plugin {name!r} ({points[name].value}) fails to import: {error}") from error
 
 
@@ -75,7 +75,11 @@ def domain(name: str) -> Domain:
     Raises:
         PluginError: see `load`.
     """
-    instance: Domain = load("domains", name)()
+    made = load("domains", name)
+    try:
+        instance: Domain = made()
+    except Exception as error:
+        raise PluginError(f"plugin {name!r} ({made}) cannot be used: {error}") from error
     return instance
 
 
@@ -102,9 +106,11 @@ def family(name: str) -> Family:
 
 
 def weight_folders() -> list[Path]:
-    """Folders that hold shipped weights, first-party first."""
-    folders = []
+    """Folders that hold shipped weights, first-party first; a broken plugin is warned about and left out."""
+    folders: list[Path] = []
     for name in sorted(names("weights"), key=lambda n: (n != "gensr", n)):
-        module = importlib.import_module(_group("weights")[name].value)
-        folders += [Path(p) for p in module.__path__]
+        try:
+            folders += [Path(p) for p in load("weights", name).__path__]
+        except PluginError as error:
+            warnings.warn(str(error), stacklevel=2)
     return folders
