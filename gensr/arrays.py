@@ -86,9 +86,10 @@ def _regular(source: xr.DataArray) -> tuple[Affine, str]:
     """Corner-based transform from 1-D, evenly spaced centre coordinates; the pixel frame if there are none."""
     steps = []
     for name in ("x", "y"):
-        if name not in source.coords or source.coords[name].ndim != 1 or len(source.coords[name]) < 2:
+        centres = source.coords.get(name)
+        if centres is None or centres.ndim != 1 or len(centres) < 2 or centres.dtype.kind not in "uif":
             return IDENTITY, "pixel"
-        values = source.coords[name].values.astype(np.float64)
+        values = centres.values.astype(np.float64)
         step = (values[-1] - values[0]) / (len(values) - 1)
         if not np.allclose(np.diff(values), step, rtol=1e-6, atol=0):
             return IDENTITY, "pixel"

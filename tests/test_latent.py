@@ -1,0 +1,55 @@
+"""Latent specifications: flattening is a bijection, samples depend on their stream alone."""
+
+import pytest
+import torch
+
+from gensr.latent import LatentSpec, LatentTensor, retract
+from gensr.random import Stream
+
+SPEC = LatentSpec((LatentTensor("z", (2, 3)), LatentTensor("choice", (4,), searched=False), LatentTensor("eps", (5,))))
+
+
+def test_flatten_and_unflatten_are_inverse():
+    latents = SPEC.sample([Stream(0), Stream(1)])
+    flat = SPEC.flatten(latents)
+    assert flat.shape == (2, SPEC.dimension) == (2, 11)
+    again = SPEC.unflatten(flat, latents)
+    assert set(again) == set(latents)
+    for name, tensor in latents.items():
+        assert torch.equal(again[name], tensor)
+    assert again["choice"] is latents["choice"]
+
+
+def test_a_sample_does_not_depend_on_its_batch():
+    alone = SPEC.sample([Stream(5)])
+    together = SPEC.sample([Stream(4), Stream(5), Stream(6)])
+    for name in alone:
+        assert torch.equal(alone[name][0], together[name][1])
+    assert not torch.equal(together["z"][0], together["z"][1])
+
+
+def test_tensors_of_one_sample_are_independent():
+    spec = LatentSpec((LatentTensor("a", (4,)), LatentTensor("b", (4,))))
+    latents = spec.sample([Stream(0)])
+    assert not torch.equal(latents["a"], latents["b"])
+
+
+def test_retraction_keeps_the_direction():
+    flat = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
+    assert retract(flat, "free") is flat
+    on = retract(flat, "sphere")
+    torch.testing.assert_close(on.norm(dim=1), torch.full((3,), 4.0))
+    torch.testing.assert_close(torch.cosine_similarity(on, flat), torch.ones(3))
+    own = retract(flat, "sphere", torch.tensor([[1.0], [2.0], [3.0]]))
+    torch.testing.assert_close(own.norm(dim=1), torch.tensor([1.0, 2.0, 3.0]))
+
+
+def test_the_origin_stays_finite_on_the_sphere():
+    assert torch.isfinite(retract(torch.zeros(1, 4), "sphere")).all()
+
+
+def test_sizes():
+    assert [t.size for t in SPEC.tensors] == [6, 4, 5]
+    assert LatentTensor("scalar", ()).size == 1
+    with pytest.raises(KeyError):
+        SPEC.flatten({"z": torch.zeros(1, 2, 3)})
