@@ -144,7 +144,9 @@ def _posterior(data: Observation, job: Job, batch: list[Tile], bands: int) -> tu
     else:
         stack = torch.stack(drawn)
         mean, variance = stack.mean(0), stack.var(0, unbiased=True)
-    if job.exact:
+    if not job.exact:
+        mean = consistency.update(mean, variance, data)
+    else:
         mean = consistency.project(mean, data.y, data.usable, data.operator)
         drawn = [consistency.project(d, data.y, data.usable, data.operator) for d in drawn[: job.request.samples]]
     shape = (len(batch), bands, *data.shape)

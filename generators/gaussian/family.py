@@ -12,7 +12,7 @@ from torch import Tensor
 from gensr.errors import WeightsError
 from gensr.generator import Generator, GeneratorCard
 
-from .mixture import Mixture, MixtureParameters
+from .mixture import LEVEL_DEVIATION, Mixture, MixtureParameters
 from .pca import Pca, PcaParameters
 
 
@@ -22,7 +22,7 @@ class Gaussian:
     name = "gaussian"
     train_options: Mapping[str, str] = {
         "domain": "field of science whose files and defaults are used",
-        "data": "folder, .zip, .npz or image to train on",
+        "data": "folder, .zip, .npz or image to train on; several with commas between",
         "validation": "the same for model choice and calibration (default: every tenth training image)",
         "name": "name of the new generator (default: gaussian-<domain>-own)",
         "form": "mixture (fields of any size) or pca (aligned square pictures)",
@@ -36,6 +36,7 @@ class Gaussian:
         "high": "percentile of an image that becomes 1",
         "unit": "one scale for all images instead of percentiles: the value that becomes 1",
         "jitter": "deviation of the logarithm of a random contrast that every window gets",
+        "level": "prior deviation of the level of a window, generator units: well above the values that occur",
         "licence": "licence of the weights, for the card",
         "source": "the training data in words, for the card",
         "pixel": "pixel size of the training images in words, for the card",
@@ -53,7 +54,7 @@ class Gaussian:
         form = config.get("form")
         try:
             if form == "mixture":
-                return _mixture(tensors, int(config["side"]), card)
+                return _mixture(tensors, config, card)
             if form == "pca":
                 return _pca(tensors, card)
         except KeyError as error:
@@ -67,7 +68,8 @@ def _check(card: GeneratorCard, tensors: Mapping[str, Tensor], shapes: Mapping[s
             raise WeightsError(f"{card.name}: tensor {name!r} is not of shape {shape}; fetch the file again")
 
 
-def _mixture(tensors: Mapping[str, Tensor], side: int, card: GeneratorCard) -> Mixture:
+def _mixture(tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: GeneratorCard) -> Mixture:
+    side, level = int(config["side"]), float(config.get("level", LEVEL_DEVIATION))
     k, depth, rank = tensors["directions"].shape
     d = side * side - 1
     shapes = {"weight": (k,), "mean": (k, d), "remainder": (k, d), "directions": (k, min(depth, d), rank)}
@@ -75,7 +77,7 @@ def _mixture(tensors: Mapping[str, Tensor], side: int, card: GeneratorCard) -> M
     directions = torch.nn.functional.pad(tensors["directions"].float(), (0, 0, 0, d - depth))
     remainder = tensors["remainder"].float().exp()  # stored as logarithm: half precision holds its whole range
     weight, mean = tensors["weight"].float(), tensors["mean"].float()
-    return Mixture(MixtureParameters.with_level(side, weight, mean, directions, remainder), card)
+    return Mixture(MixtureParameters.with_level(side, weight, mean, directions, remainder, level), card)
 
 
 def _pca(tensors: Mapping[str, Tensor], card: GeneratorCard) -> Pca:

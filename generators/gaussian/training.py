@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from gensr.generator import GeneratorCard
 from . import em, pca_fit
 from .basis import cosine_matrix
 from .family import mixture_tensors, pca_tensors
+from .mixture import LEVEL_DEVIATION
 
 FloatArray = npt.NDArray[np.float32]
 DEPTH = 0.52
@@ -32,7 +34,7 @@ class Settings:
     """Parsed options of a training run; see `Gaussian.train_options`."""
 
     domain: str
-    data: Path
+    data: tuple[Path, ...]
     validation: Path | None
     name: str
     form: str
@@ -46,6 +48,7 @@ class Settings:
     high: float
     unit: float | None
     jitter: float
+    level: float
     licence: str
     source: str
     pixel: str
@@ -79,7 +82,7 @@ def parse(options: Mapping[str, str]) -> Settings:
     domain = options["domain"]
     return Settings(
         domain=domain,
-        data=Path(options["data"]),
+        data=tuple(Path(part) for part in options["data"].split(",") if part),
         validation=Path(options["validation"]) if options.get("validation") else None,
         name=options.get("name") or f"gaussian-{domain}-own",
         form=form,
@@ -93,8 +96,9 @@ def parse(options: Mapping[str, str]) -> Settings:
         high=number("high", 99.9, 0, 100),
         unit=number("unit", 1, 1e-30, 1e30) if options.get("unit") else None,
         jitter=number("jitter", 0.1, 0, 3),
+        level=number("level", LEVEL_DEVIATION, 0.1, 1e6),
         licence=options.get("licence") or "not stated",
-        source=options.get("source") or f"images of the user, {Path(options['data']).name}",
+        source=options.get("source") or "images of the user",
         pixel=options.get("pixel") or "not stated",
         seed=int(number("seed", 0, 0, 2**31)),
     )
@@ -109,7 +113,8 @@ def train(options: Mapping[str, str], progress: Progress) -> Path:
     """
     settings = parse(options)
     started = time.monotonic()
-    images = list(_limited(corpus.read(settings.data, settings.domain)))
+    read = (corpus.read(path, settings.domain) for path in settings.data)
+    images = list(islice(chain.from_iterable(read), MOST_IMAGES))
     if settings.form == "pca":
         tensors, config, bands, recipe = _train_pca(settings, images, progress)
     else:
@@ -125,7 +130,7 @@ def train(options: Mapping[str, str], progress: Progress) -> Path:
         pixel=settings.pixel,
         licence=settings.licence,
         data=settings.source,
-        split=f"{len(images)} images of {settings.data.name}",
+        split=f"{len(images)} images of {', '.join(path.name for path in settings.data)}",
         recipe=f"{recipe}; {time.monotonic() - started:.0f} s on {torch.get_num_threads()} CPU thread(s)",
         bias="knows second-order statistics of its training images only; see the data they came from",
         audit="windows and components are averages over thousands of windows; no training image is stored",
@@ -145,11 +150,8 @@ def _unit(settings: Settings) -> str:
     return f"percentile {settings.low:g} of an image is 0, {settings.high:g} is 1"
 
 
-def _limited(images: Iterable[FloatArray]) -> Iterable[FloatArray]:
-    for i, image in enumerate(images):
-        if i == MOST_IMAGES:
-            return
-        yield image
+def _words(settings: Settings) -> str:
+    return ",".join(str(path) for path in settings.data)
 
 
 def _scaled(plane: FloatArray, settings: Settings) -> FloatArray:
@@ -164,7 +166,9 @@ def _train_mixture(
 ) -> tuple[dict[str, Tensor], dict[str, object], int, str]:
     planes = [band for image in images for band in image if min(band.shape) >= settings.side]
     if not planes:
-        raise UsageError(f"data={settings.data}: no image holds a window of {settings.side} pixels; give side= smaller")
+        raise UsageError(
+            f"data={_words(settings)}: no image holds a window of {settings.side} pixels; give side= smaller"
+        )
     windows = draw_windows([_scaled(p, settings) for p in planes], settings)
 
     def report(step: int, score: float) -> None:
@@ -181,7 +185,7 @@ def _train_mixture(
         f"{components} Gaussians of rank {rank} on {settings.side} px windows, {settings.passes} passes of EM over "
         f"{len(windows)} windows in random orientation, contrast jitter {settings.jitter:g}"
     )
-    return tensors, {"form": "mixture", "side": settings.side}, 1, recipe
+    return tensors, {"form": "mixture", "side": settings.side, "level": settings.level}, 1, recipe
 
 
 def draw_windows(planes: list[FloatArray], settings: Settings) -> Tensor:
@@ -212,7 +216,7 @@ def _train_pca(
 ) -> tuple[dict[str, Tensor], dict[str, object], int, str]:
     shape = images[0].shape
     if any(i.shape != shape for i in images) or shape[1] != shape[2]:
-        raise UsageError(f"data={settings.data}: aligned training needs square pictures of one size and band count")
+        raise UsageError(f"data={_words(settings)}: aligned training needs square pictures of one size and band count")
     scale = settings.unit or float(2 ** np.ceil(np.log2(max(float(i.max()) for i in images) + 1)) - 1)
     stack = torch.from_numpy(np.stack(images)) / scale
     if settings.validation is None:
@@ -221,7 +225,7 @@ def _train_pca(
     else:
         held = torch.from_numpy(np.stack(list(corpus.read(settings.validation, settings.domain)))) / scale
     if len(stack) < 20 or len(held) < 5:
-        raise UsageError(f"data={settings.data}: {len(images)} pictures are too few; give 50 or more")
+        raise UsageError(f"data={_words(settings)}: {len(images)} pictures are too few; give 50 or more")
     if progress is not None:
         progress(0, 1)
     side, count = min(settings.side, shape[1]), min(settings.components, len(stack) - 1)
