@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from astropy.io import fits
+
 from gensr.domains.astronomy.photometry import aperture_sum, brightest, flux_scores
 from gensr.domains.astronomy.psf import FWHM
-
 from gensr.errors import DomainError, PluginError
 from gensr.noise import GaussianNoise, PoissonGaussianNoise
 

@@ -7,10 +7,10 @@ import contextlib
 import numpy as np
 import pytest
 from astropy import units as u
-from gensr.domains.astronomy.units import Values, canonical, classify, decide
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gensr.domains.astronomy.units import Values, canonical, classify, decide
 from gensr.errors import DomainError
 
 COUNTS = [

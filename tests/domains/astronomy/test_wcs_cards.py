@@ -10,11 +10,11 @@ import pytest
 from astropy.io import fits
 from astropy.utils.data import get_pkg_data_filename, get_pkg_data_filenames
 from astropy.wcs import WCS
-from gensr.domains.astronomy.pixel_cards import refine_header, refine_section
-from gensr.domains.astronomy.wcs_cards import refuse_unknown
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gensr.domains.astronomy.pixel_cards import refine_header, refine_section
+from gensr.domains.astronomy.wcs_cards import refuse_unknown
 from gensr.errors import FormatError
 
 SHAPE = (60, 100)

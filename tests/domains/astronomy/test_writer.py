@@ -10,9 +10,9 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.wcs import WCS
-from gensr.domains.astronomy.stream import FitsStream, encode_sum, ones_sum
 
 from gensr.domain import Names
+from gensr.domains.astronomy.stream import FitsStream, encode_sum, ones_sum
 from gensr.provenance import MARK, sentence
 from gensr.testing import NearestProduct
 

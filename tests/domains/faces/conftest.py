@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gensr.domains.faces import Faces
 
 from gensr.domain import Names
+from gensr.domains.faces import Faces
 from gensr.testing import NearestProduct
 
 

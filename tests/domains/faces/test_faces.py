@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gensr.domains.faces import Faces
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -20,6 +19,7 @@ from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from gensr import registry
+from gensr.domains.faces import Faces
 from gensr.errors import DomainError, UsageError
 from gensr.grid import Window
 from gensr.provenance import MARK

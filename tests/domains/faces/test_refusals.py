@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gensr.domains.faces import Faces
 from PIL import Image
 
+from gensr.domains.faces import Faces
 from gensr.errors import FormatError, GensrError
 
 DOMAIN = Faces()

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from gensr.domains.microscopy import Microscopy
 
 from gensr.domain import Names
+from gensr.domains.microscopy import Microscopy
 from gensr.testing import NearestProduct
 
 RAMP = np.stack([np.arange(256, dtype=np.uint8), np.zeros(256, np.uint8), np.zeros(256, np.uint8)])

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+
+from gensr import registry
 from gensr.domains.microscopy import Microscopy
 from gensr.domains.microscopy.scores import affine_fit, otsu
 from gensr.domains.microscopy.units import escape, micrometres, unescape
-
-from gensr import registry
 from gensr.grid import Window
 
 DOMAIN = Microscopy()

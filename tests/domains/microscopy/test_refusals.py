@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from gensr.domains.microscopy import Microscopy
 
+from gensr.domains.microscopy import Microscopy
 from gensr.errors import DomainError, FormatError, GensrError
 from gensr.grid import Window
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tifffile
-from gensr.domains.microscopy import Microscopy
 
+from gensr.domains.microscopy import Microscopy
 from gensr.errors import DomainError, FormatError, UsageError
 from gensr.grid import Window
 

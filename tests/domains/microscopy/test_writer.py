@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from gensr.domains.microscopy import Microscopy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from gensr.domains.microscopy import Microscopy
 from gensr.errors import DomainError
 from gensr.provenance import MARK
 

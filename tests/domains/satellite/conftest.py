@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 rasterio = pytest.importorskip("rasterio")
-from gensr.domains.satellite import Satellite  # noqa: E402
 from rasterio.errors import NotGeoreferencedWarning  # noqa: E402
+
+from gensr.domains.satellite import Satellite  # noqa: E402
 
 UTM = {"crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, 500000, 0, -10, 4600000)}
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gensr.domains.satellite.codes import Coding, holds
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from gensr.domains.satellite.codes import Coding, holds
 from gensr.errors import DomainError
 
 INTEGERS = ["int8", "uint8", "int16", "uint16"]

@@ -8,8 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-from gensr.domains.satellite import metrics, preview
 
+from gensr.domains.satellite import metrics, preview
 from gensr.errors import DomainError, PluginError
 from gensr.grid import Window
 from gensr.noise import GaussianNoise

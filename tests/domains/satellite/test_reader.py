@@ -11,8 +11,8 @@ import pytest
 
 rasterio = pytest.importorskip("rasterio")
 import tifffile  # noqa: E402
-from gensr.domains.satellite.options import DEFAULTS  # noqa: E402
 
+from gensr.domains.satellite.options import DEFAULTS  # noqa: E402
 from gensr.errors import DomainError, FormatError, GensrError, GridError, UsageError  # noqa: E402
 from gensr.grid import Window  # noqa: E402
 

@@ -7,7 +7,6 @@ import pytest
 
 rasterio = pytest.importorskip("rasterio")
 from gensr.domains.satellite import gdal  # noqa: E402
-
 from gensr.errors import DomainError, OutputError  # noqa: E402
 from gensr.grid import Window  # noqa: E402
 

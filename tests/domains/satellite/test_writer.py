@@ -10,11 +10,11 @@ import pytest
 
 rasterio = pytest.importorskip("rasterio")
 import tifffile  # noqa: E402
-from gensr.domains.satellite import writer  # noqa: E402
 from rasterio.control import GroundControlPoint  # noqa: E402
 from rasterio.rpc import RPC  # noqa: E402
 
 from gensr.domain import Names  # noqa: E402
+from gensr.domains.satellite import writer  # noqa: E402
 from gensr.grid import Window  # noqa: E402
 from gensr.testing import NearestProduct  # noqa: E402
 
