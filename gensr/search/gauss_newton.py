@@ -8,10 +8,10 @@ Few data: ``J`` is written out and the step solved in the space of the data. Man
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from gensr.search.linear import conjugate
 from gensr.search.loop import Solver, State, freeze
@@ -61,12 +61,19 @@ class Linearised:
         return grad
 
     def forward(self, v: Tensor) -> Tensor:
-        """``J v``: (n, d) to (n, m), by forward differentiation."""
-        with torch.no_grad(), forward_ad.dual_level():
-            dual = forward_ad.make_dual(self.flat, v)  # type: ignore[no-untyped-call]
-            output = self.problem.whitened(self.problem.images(dual))
-            tangent: Tensor | None = forward_ad.unpack_dual(output).tangent  # type: ignore[no-untyped-call]
-            return self.unit * tangent if tangent is not None else torch.zeros_like(self.residual)
+        """``J v``: (n, d) to (n, m), as the derivative of ``<J^T w, v>`` in ``w``, without another pass forward."""
+        (along,) = torch.autograd.grad(self._transposed, self._weights, v, retain_graph=True)
+        return self.unit * along
+
+    @cached_property
+    def _weights(self) -> Tensor:
+        return torch.zeros_like(self.residual, requires_grad=True)
+
+    @cached_property
+    def _transposed(self) -> Tensor:
+        with torch.enable_grad():
+            (grad,) = torch.autograd.grad(self._output, self._leaf, self._weights, create_graph=True)
+        return grad
 
     def dense(self) -> Tensor:
         """The Jacobian, (n, m, d)."""
@@ -80,8 +87,16 @@ class Linearised:
         return torch.cat(rows).transpose(0, 1)
 
     def newton(self, damping: Tensor, iterations: int | None, tolerance: float = 1e-3) -> Tensor:
-        """The damped step (n, d): exact with the Jacobian, or by so many conjugate gradient iterations."""
-        shift = (1 + damping)[:, None]
+        """The damped step (n, d): exact with the Jacobian, or by so many conjugate gradient iterations.
+
+        Args:
+            damping: (n,) relative to the curvature of the misfit along its gradient.
+            iterations: of conjugate gradients; None writes the Jacobian out.
+            tolerance: at which those stop.
+        """
+        slope = self.backward(self.residual).square().sum(1)
+        curvature = slope / self.residual.square().sum(1).clamp(min=torch.finfo(slope.dtype).tiny)
+        shift = (1 + damping * (1 + curvature))[:, None]
         if iterations is not None:
             return conjugate(
                 lambda v: shift * v + self.backward(self.forward(v)), -self.gradient, 1 / shift, iterations, tolerance
@@ -107,7 +122,7 @@ class GaussNewton(Solver[NewtonState]):
 
     Attributes:
         steps: most steps; a rejected step counts.
-        damping: at the start; falls by 8 with every success and grows by 4 with every failure.
+        damping: at the start; falls by 8 with every success and grows by 8 with every failure.
         tolerance: a candidate is done when a step promises to lower its objective by less than this.
         iterations: of conjugate gradients per step where the Jacobian is not written out.
         dense: whether the Jacobian is written out; None decides by the number of data.
@@ -133,7 +148,7 @@ class GaussNewton(Solver[NewtonState]):
         promised = -(near.gradient * move).sum(1)
         loss, chi2 = _values(problem, state.flat + move)
         better = loss < state.loss
-        damping = torch.where(better, state.damping / 8, (state.damping * 4).clamp(min=self.damping))
+        damping = torch.where(better, state.damping / 8, (state.damping * 8).clamp(min=self.damping))
         new = NewtonState(state.flat + move, loss, chi2, damping, promised)
         kept = freeze(new, state, ~better)
         return NewtonState(kept.flat, kept.loss, kept.chi2, damping, promised)

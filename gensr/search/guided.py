@@ -44,7 +44,7 @@ class Guided:
     data_step: DataStep = "tweedie"
     renoise: float = 0.5
     sigma_max: float = 3.0
-    sigma_min: float = 0.002
+    sigma_min: float = 0.003
     iterations: int = 2
 
     def __post_init__(self) -> None:

@@ -137,7 +137,7 @@ def _begin(state: State) -> _Track:
 
 
 def _finite(state: State) -> Tensor:
-    return torch.isfinite(state.loss) & torch.isfinite(state.flat).all(1)
+    return torch.isfinite(state.loss) & torch.isfinite(state.chi2) & torch.isfinite(state.flat).all(1)
 
 
 def _follow(track: _Track, new: State) -> None:
