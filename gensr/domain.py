@@ -88,19 +88,23 @@ class Scene(ABC):
 
 
 class Product(Protocol):
-    """Finished results of one scene on the refined grid, read window by window.
+    """Finished results of one scene on the refined grid, read window by window."""
 
-    Attributes:
-        factor: refinement of rows and columns.
-        slices: refinement across planes (see `Across`); there are this many times as many planes as in the scene.
-        samples: number of posterior samples.
-        report: what was done.
-    """
+    @property
+    def factor(self) -> Factor:
+        """Refinement of rows and columns."""
 
-    factor: Factor
-    slices: int
-    samples: int
-    report: Mapping[str, Any]
+    @property
+    def slices(self) -> int:
+        """Refinement across planes (see `Across`): there are this many times as many planes as in the scene."""
+
+    @property
+    def samples(self) -> int:
+        """Number of posterior samples."""
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        """What was done."""
 
     def mean(self, plane: int, window: Window) -> Codes:
         """Posterior mean as stored codes (band, y, x); the window is in refined pixels."""

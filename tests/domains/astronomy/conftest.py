@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import warnings
+import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.wcs import WCS
-from gensr.domains.astronomy import Astronomy
 
 from gensr.domain import Names
+from gensr.domains.astronomy import Astronomy
 from gensr.testing import NearestProduct
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from headers import sky
 
 SAMPLES = (
     "acs_distortion_lookup.fits.gz",
@@ -99,30 +100,8 @@ def refined(domain, opened, tmp_path):
 
 @pytest.fixture
 def same_sky():
-    """Compare two world coordinate systems at random pixels and at the corners: returns the largest error.
-
-    The error is in degrees (or the unit of the axis), relative for axes whose values are large, for example velocities.
-    """
-
-    def compare(before, after, shape, scale, hdus_before=None, hdus_after=None, key=" "):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            w0 = WCS(before, fobj=hdus_before, key=key)
-            w1 = WCS(after, fobj=hdus_after, key=key)
-        assert w0.naxis == w1.naxis
-        size = np.array([*shape[::-1], *[1] * w0.naxis][: w0.naxis])
-        rng = np.random.default_rng(5)
-        coarse = rng.uniform(-0.5, size - 0.5, (64, w0.naxis))
-        coarse[:4, :2] = [(-0.5, -0.5), (size[0] - 0.5, -0.5), (size[0] - 0.5, size[1] - 0.5), (-0.5, size[1] - 0.5)]
-        s = np.array([scale.get(axis + 1, 1) for axis in range(w0.naxis)])
-        fine = (coarse + 0.5) * s - 0.5
-        with np.errstate(all="ignore"):
-            sky0, sky1 = w0.all_pix2world(coarse, 0), w1.all_pix2world(fine, 0)
-        assert np.array_equal(np.isnan(sky0), np.isnan(sky1))
-        assert np.isfinite(sky0).any()
-        return float(np.nanmax(np.abs(sky0 - sky1) / np.maximum(1.0, np.abs(sky0) / 360)))
-
-    return compare
+    """Compare two world coordinate systems; see `headers.sky.same_sky`."""
+    return sky.same_sky
 
 
 @pytest.fixture
