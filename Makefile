@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt | $(BIN)/python
 setup: $(STAMP) ## create .venv and install gensr, editable, with everything that tests need
 
 demo: $(STAMP) ## super-resolve one example of each domain into demo/
-	$(BIN)/python scripts/demo.py demo
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/demo.py demo
 
 test: $(STAMP) ## run all tests
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -P -m pytest -q -n $(JOBS) --dist loadfile $(PYTEST)
