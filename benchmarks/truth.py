@@ -11,6 +11,7 @@ import csv
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -131,7 +132,8 @@ class Case:
         root = torch.linalg.cholesky(prior.covariance)
         white = torch.linalg.solve_triangular(root, centred.mT, upper=False)  # (k, pixels, n)
         constant = prior.weight.log() - root.diagonal(dim1=1, dim2=2).log().sum(1)
-        return (constant[:, None] - 0.5 * white.square().sum(1)).argmax(0)
+        score: Tensor = constant[:, None] - 0.5 * white.square().sum(1)
+        return score.argmax(0)
 
 
 def cases(components: int = 1) -> list[Case]:
@@ -289,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--draws", type=int, default=39, help="samples per image for coverage; 95 %% needs 39")
     options = parser.parse_args(arguments)
     rows = []
-    for row in (*moment_rows(options.samples), *coverage_rows(options.truths, options.draws)):
+    for row in chain(moment_rows(options.samples), coverage_rows(options.truths, options.draws)):
         print(row, flush=True)
         rows.append(row)
     options.out.mkdir(parents=True, exist_ok=True)
