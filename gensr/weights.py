@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,17 @@ def load(name: str) -> tuple[Generator, Weights]:
         WeightsError: see `find` and `read`.
         PluginError: the family that the card names is not installed.
     """
-    weights = read(find(name))
+    path = find(name)
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    return _loaded(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=4)
+def _loaded(path: Path, changed: int, size: int) -> tuple[Generator, Weights]:
+    """One generator per state of a file, so that many inputs share its matrices."""
+    weights = read(path)
     family = registry.family(weights.card.family)
     return family.build(weights.tensors, weights.config, weights.card), weights

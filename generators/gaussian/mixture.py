@@ -99,7 +99,7 @@ class Mixture(Generator):
 
     def to(self, device: str) -> Mixture:
         """See `Generator.to`."""
-        return Mixture(self.parameters, self.card, device)
+        return self if device == self.device else Mixture(self.parameters, self.card, device)
 
     # Prior and latents
 

@@ -128,7 +128,7 @@ class Pca(Generator):
 
     def to(self, device: str) -> Pca:
         """See `Generator.to`."""
-        return Pca(self.parameters, self.card, device)
+        return self if device == self.device else Pca(self.parameters, self.card, device)
 
     def _side(self, shape: tuple[int, int]) -> int:
         if shape[0] != shape[1] or not 1 <= shape[0] <= LARGEST:

@@ -1,0 +1,112 @@
+"""What is benchmarked: test sets, the prior that answers for each, and how its arrays are presented to the flow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gensr import registry
+from gensr.arrays import ArrayDomain, ArrayScene
+from gensr.domain import Scene
+from gensr.grid import Factor
+from gensr.normalise import AffineNormaliser, Normaliser
+from gensr.operators import Area, Operator
+from gensr.statistics import percentile_normaliser
+
+from . import astronomy
+from .datasets import Case, load, luminance
+
+SKY = 0.00767
+"""Sky noise of one fine pixel of the simulated fields, electron/s: the unit of the astronomy prior."""
+
+
+@dataclass(frozen=True)
+class BenchmarkSet:
+    """One test set.
+
+    Attributes:
+        name: the ``domain`` column of the table.
+        pack: data pack that is read.
+        plugin: domain that renders and names it.
+        generator: the prior.
+        percentiles: of the observation that become 0 and 1; None for a fixed scale.
+        clipped: whether answers are clipped to 0..peak, as in the table of floors.
+        grey: whether RGB is turned to luminance before it is observed.
+        flux: whether pixels hold flux, which is summed and not averaged.
+        validation: split on which standard deviations are scaled; the test split of a set that has no other is "val".
+    """
+
+    name: str
+    pack: str
+    plugin: str
+    generator: str
+    percentiles: tuple[float, float] | None
+    clipped: bool
+    grey: bool = False
+    flux: bool = False
+    validation: str = "val"
+
+    def cases(self, root: Path, split: str, limit: int | None) -> list[Case]:
+        """Pictures of a split, at most ``limit``, evenly spread."""
+        cases = load(root, self.pack, split, limit)
+        if self.grey:
+            return [replace(case, image=luminance(case.image).astype(np.float32)) for case in cases]
+        return cases
+
+    def noise_word(self, factor: int, noise: float, peak: float) -> str:
+        """The ``noise=`` word that tells the flow what the observation's noise is."""
+        if noise == 0:
+            return "0"
+        if self.flux:
+            floor = float(astronomy.sigma(0.0, factor * factor))
+            return f"poisson:gain={1 / astronomy.EXPOSURE!r},sigma={floor!r}"
+        return repr(noise * peak)
+
+
+SETS: Sequence[BenchmarkSet] = (
+    BenchmarkSet("microscopy", "microscopy", "microscopy", "gaussian-microscopy", (1, 99.9), clipped=True),
+    BenchmarkSet("satellite", "satellite", "satellite", "gaussian-satellite", (2, 98), clipped=False, grey=True),
+    BenchmarkSet("astronomy", "astronomy", "astronomy", "gaussian-astronomy", None, clipped=False, flux=True),
+    BenchmarkSet("faces", "faces", "faces", "gaussian-faces", None, clipped=True),
+    BenchmarkSet("chest-xray", "medical_cxr", "medical", "gaussian-chest-xray", None, clipped=True),
+    BenchmarkSet(
+        "brain-mr", "medical_brain", "medical", "gaussian-brain-mr", (0.5, 99.9), clipped=False, validation="train"
+    ),
+)
+
+
+class BenchmarkScene(ArrayScene):
+    """One observation (band, y, x), float; ``code`` is the size of a code value where the source has codes."""
+
+    def __init__(self, observation: npt.NDArray[Any], name: str) -> None:
+        super().__init__(np.asarray(observation, np.float32))
+        self.path = Path(name)
+
+
+class BenchmarkDomain(ArrayDomain):
+    """Presents observations of a set with the scale of its generator."""
+
+    def __init__(self, item: BenchmarkSet, peak: float) -> None:
+        super().__init__(registry.domain(item.plugin))
+        self._item, self._peak = item, peak
+
+    def operator(self, scene: Scene, factor: Factor) -> Operator:
+        """Block means, or sums of flux."""
+        return Area(factor, total=self._item.flux)
+
+    def generator(self, scene: Scene) -> str:
+        """The prior of the set."""
+        return self._item.generator
+
+    def normaliser(self, scene: Scene) -> Normaliser:
+        """Percentiles of the observation, or the fixed scale of the set."""
+        if self._item.percentiles is not None:
+            return percentile_normaliser(scene, *self._item.percentiles)
+        unit = SKY * 16 if self._item.flux else self._peak
+        bands = len(scene.bands)
+        return AffineNormaliser((unit,) * bands, (0.0,) * bands)
