@@ -71,6 +71,7 @@ class BenchmarkSet:
 SETS: Sequence[BenchmarkSet] = (
     BenchmarkSet("microscopy", "microscopy", "microscopy", "gaussian-microscopy", (1, 99.9), clipped=True),
     BenchmarkSet("satellite", "satellite", "satellite", "gaussian-satellite", (2, 98), clipped=False, grey=True),
+    BenchmarkSet("satellite-rgb", "satellite", "satellite", "gaussian-satellite", (2, 98), clipped=False),
     BenchmarkSet("astronomy", "astronomy", "astronomy", "gaussian-astronomy", None, clipped=False, flux=True),
     BenchmarkSet("faces", "faces", "faces", "gaussian-faces", None, clipped=True),
     BenchmarkSet("chest-xray", "medical_cxr", "medical", "gaussian-chest-xray", None, clipped=True),
