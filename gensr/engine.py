@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from gensr.search.guided import guided_samples
 from gensr.tiling import Tile, plan
 
 FloatArray = npt.NDArray[np.float32]
+Kind = TypeVar("Kind", np.float32, np.bool_)
 GUIDED_SPREAD = 32
 """High-resolution pixels of context that guided samples get beyond that of the closed form."""
 
@@ -125,10 +127,9 @@ def _observe(images: list[Image], job: Job, tile: Tile) -> Observation:
     y = torch.where(usable, y, torch.zeros_like(y))
     u = job.normaliser.forward(y)
     variance = job.noise.variance(y) / job.normaliser.derivative(u).square()
-    tensors = (u, variance, usable)
     if job.generator.card.bands == 1:
-        tensors = tuple(t.flatten(0, 1)[:, None] for t in tensors)
-    u, variance, usable = (t.to(job.device) for t in tensors)
+        u, variance, usable = (t.flatten(0, 1)[:, None] for t in (u, variance, usable))
+    u, variance, usable = (t.to(job.device) for t in (u, variance, usable))
     return Observation(u, job.unit, variance, usable, tile.at_end)
 
 
@@ -226,7 +227,7 @@ def _finish(image: Image, tile: Tile, job: Job, mean: Tensor, variance: Tensor, 
     )
 
 
-def _refined(x: npt.NDArray[np.generic], job: Job) -> npt.NDArray[np.generic]:
+def _refined(x: npt.NDArray[Kind], job: Job) -> npt.NDArray[Kind]:
     return np.repeat(np.repeat(x, job.factor[0], 1), job.factor[1], 2)
 
 

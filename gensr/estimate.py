@@ -15,6 +15,7 @@ import torch
 from gensr.domain import Scene
 from gensr.generator import Generator, Observation
 from gensr.grid import Window
+from gensr.image import BoolArray
 from gensr.normalise import AffineNormaliser
 from gensr.operators import Operator
 from gensr.statistics import sample_images
@@ -95,7 +96,7 @@ def _pieces(scene: Scene, generator: Generator, operator: Operator, normaliser: 
     smallest = 2 * generator.context(operator)
     pieces = []
     for image in sample_images(scene, WINDOWS, SIDE):
-        window = _usable_part(image.usable.all(0), smallest)
+        window = _usable_part(np.asarray(image.usable.all(0)), smallest)
         if window is None:
             continue
         r, c, h, w = window
@@ -109,7 +110,7 @@ def _pieces(scene: Scene, generator: Generator, operator: Operator, normaliser: 
     return pieces[:: step + (step > 1 and step % 2 == 0)][:PIECES]
 
 
-def _usable_part(usable: np.ndarray, smallest: int) -> Window | None:  # type: ignore[type-arg]
+def _usable_part(usable: BoolArray, smallest: int) -> Window | None:
     """The whole piece if usable, else its largest usable quarter."""
     h, w = usable.shape
     for rows, cols in ((h, w), (h // 2, w // 2), (h // 4, w // 4)):

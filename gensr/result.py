@@ -118,7 +118,8 @@ class Result:
         if target.suffix != ".npz":
             raise UsageError(f"{target}: save() writes .npz; for the input's own format pass output= to upsample()")
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, report=np.array(as_json(self.report)), **self.arrays)
+        stored: dict[str, Any] = {"report": np.array(as_json(self.report)), **self.arrays}
+        np.savez_compressed(buffer, **stored)
         partial = target.with_name(f".{target.name}.partial")
         partial.write_bytes(buffer.getvalue())
         partial.replace(target)

@@ -105,7 +105,8 @@ def read(path: Path) -> Weights:
         header = json.loads(metadata[KEY])
         config, plain, digest = header["config"], header["card"], header["digest"]
         known = {f.name for f in fields(GeneratorCard)}
-        card = GeneratorCard(**{k: tuple(v) if k == "value_range" else v for k, v in plain.items() if k in known})
+        kept: dict[str, Any] = {k: tuple(v) if k == "value_range" else v for k, v in plain.items() if k in known}
+        card = GeneratorCard(**kept)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path}: unreadable gensr header ({error}); fetch it again") from error
     if _digest(tensors, config, plain) != digest:

@@ -13,7 +13,7 @@ from torch import Tensor
 def cosine_line(side: int) -> Tensor:
     """Orthonormal DCT-II of one axis, (side, side) float64 from samples to coefficients."""
     i = torch.arange(side, dtype=torch.float64)
-    line = (2 / side) ** 0.5 * torch.cos(torch.pi * (i[None] + 0.5) * i[:, None] / side)
+    line: Tensor = (2 / side) ** 0.5 * torch.cos(torch.pi * (i[None] + 0.5) * i[:, None] / side)
     line[0] /= 2**0.5
     return line
 

@@ -127,6 +127,6 @@ class _FixedWeights(torch.autograd.Function):
         return c - model.sigma2 * model.precision(c, slots, centred=True)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
         model: Denoiser = ctx.model
         return grad - model.sigma2 * model.precision(grad, ctx.slots, centred=False), None, None

@@ -58,7 +58,8 @@ def opponent(bands: int) -> Tensor:
     if bands != 3:
         return torch.eye(bands, dtype=torch.float64)
     rows = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]], dtype=torch.float64)
-    return rows / rows.norm(dim=1, keepdim=True)
+    lengths: Tensor = rows.norm(dim=1, keepdim=True)
+    return rows / lengths
 
 
 def resize(image: Tensor, side: int) -> Tensor:
