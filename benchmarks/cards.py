@@ -108,9 +108,9 @@ def audit(item: BenchmarkSet, data: Path, generator: Generator) -> str:
         what = f"{side} px windows of unit contrast"
     mine, theirs = nearest(own, pool), nearest(queries, pool)
     return (
-        f"root mean square distance to the nearest of {len(pool)} training {what}: {len(own)} unconditional samples median "
-        f"{np.median(mine):.3f}, least {mine.min():.3f}; {len(queries)} held-out median {np.median(theirs):.3f}, least "
-        f"{theirs.min():.3f}"
+        f"root mean square distance to the nearest of {len(pool)} training {what}: {len(own)} unconditional samples "
+        f"median {np.median(mine):.3f}, least {mine.min():.3f}; {len(queries)} held-out median "
+        f"{np.median(theirs):.3f}, least {theirs.min():.3f}"
     )
 
 
