@@ -6,6 +6,7 @@ import base64
 import html
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,11 @@ from .sets import SKY, BenchmarkSet
 
 Array = NDArray[np.float64]
 SHOWN = ("psnr_mean", "psnr_pooled", "ssim", "psnr_foreground", "galaxies_0.5", "stars_0.5", "consistency_rms_codes",
-         "chi2", "flux_error", "cover90", "cover90_conformal", "std_error_correlation", "s_per_Mpx")  # fmt: skip
+         "chi2", "flux_error", "cover50", "cover50_conformal", "cover90", "cover90_conformal", "cover95",
+         "cover95_conformal", "std_error_correlation", "s_per_Mpx")  # fmt: skip
 SIDE = 128
 """Side of one picture, pixels."""
-STYLE = """body{font:14px system-ui,sans-serif;margin:2em;max-width:75em}table{border-collapse:collapse;margin:1em 0}
+STYLE = """body{font:14px system-ui,sans-serif;margin:2em;max-width:110em}table{border-collapse:collapse;margin:1em 0}
 td,th{padding:.25em .6em;border-bottom:1px solid #ddd;text-align:right}td:nth-child(-n+4){text-align:left}
 figure{margin:1em 0}img{max-width:100%}figcaption{color:#555}tr.own{background:#eef6ff}"""
 
@@ -49,7 +51,7 @@ def markdown(rows: Sequence[Row], preface: str) -> str:
     return "\n".join(parts) + "\n"
 
 
-def drawn(item: BenchmarkSet, values: Array, reference: Array) -> NDArray[np.uint8]:
+def drawn(item: BenchmarkSet, values: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.uint8]:
     """Values (band, y, x) as RGB: asinh of flux, else linear between the 0.5 and 99.5 percentiles of the reference."""
     if item.flux:
         values, reference = np.arcsinh(values / (2 * SKY)), np.arcsinh(reference / (2 * SKY))
@@ -67,7 +69,7 @@ def panel(item: BenchmarkSet, case: Case, low: Array, lmmse: Array, answer: Answ
     reference = np.asarray(case.image * scale, np.float32)
     nearest = np.repeat(np.repeat(low, factor, 1), factor, 2)
     lanczos = upsample(np.asarray(low, np.float32), (factor, factor), "lanczos")
-    shown = [nearest, lanczos, lmmse * scale, answer.mean * scale]
+    shown: list[NDArray[Any]] = [nearest, lanczos, lmmse * scale, answer.mean * scale]
     pictures = [drawn(item, p, reference) for p in shown]
     spread = answer.std.mean(0)
     heat = np.clip(spread / max(float(np.percentile(spread, 99.5)), 1e-12), 0, 1) * 255

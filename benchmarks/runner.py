@@ -104,7 +104,7 @@ class Fitted:
         self, item: BenchmarkSet, factor: int, noise: float, peak: float
     ) -> dict[str, Callable[[Array], Array]]:
         """Name to estimator: nearest, bicubic, lanczos and lmmse."""
-        edge = "repeat" if item.flux else "renormalise"
+        edge: interpolation.Edge = "repeat" if item.flux else "renormalise"
         divide = factor**2 if item.flux else 1
         found: dict[str, Callable[[Array], Array]] = {
             method: partial(_interpolated, method, factor, edge, divide) for method in interpolation.METHODS
@@ -119,7 +119,7 @@ class Fitted:
         return found
 
 
-def _interpolated(method: str, factor: int, edge: str, divide: int, low: Array) -> Array:
+def _interpolated(method: str, factor: int, edge: interpolation.Edge, divide: int, low: Array) -> Array:
     return interpolation.upscale(low, factor, method, edge) / divide
 
 
