@@ -149,7 +149,7 @@ def test_pickle_instead_of_weights_is_never_run(refused, tmp_path, name):
     (tmp_path / name).write_bytes(pickle.dumps(bomb))
     path = hostile.good(tmp_path, "cells.tif")
     message = refused("upsample", path, f"output={tmp_path}/out", f"generator={tmp_path / name}", names=name)
-    assert "never executes" in message
+    assert "never executed" in message
 
 
 def test_output_below_a_file(refused, tmp_path):

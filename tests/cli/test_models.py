@@ -78,7 +78,7 @@ def test_a_pickle_is_refused_unopened(run, tmp_path):
     outcome = run("models", "verify", path)
     assert outcome.code == 1
     assert len(outcome.lines) == 1
-    assert "never executes" in outcome.err
+    assert "never executed" in outcome.err
 
 
 @pytest.mark.parametrize(
