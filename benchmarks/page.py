@@ -79,6 +79,8 @@ def panel(item: BenchmarkSet, case: Case, low: Array, lmmse: Array, answer: Answ
     pictures.append(drawn(item, reference, reference))
     top, left = (max(0, (n - SIDE) // 2) for n in case.image.shape[1:])
     cut = [np.asarray(p, np.uint8)[top : top + SIDE, left : left + SIDE] for p in pictures]
+    zoom = max(1, SIDE // max(cut[0].shape[:2]))
+    cut = [np.repeat(np.repeat(p, zoom, 0), zoom, 1) for p in cut]
     strip = np.concatenate([np.pad(p, ((0, 0), (0, 4), (0, 0)), constant_values=255) for p in cut], 1)
     buffer = io.BytesIO()
     Image.fromarray(strip).save(buffer, "JPEG", quality=88)
