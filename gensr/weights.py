@@ -78,11 +78,12 @@ def _refuse_foreign(path: Path) -> None:
             head = stream.read(9)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    if head[:1] == b"\x80" or head[:2] == b"PK" or head[:4] in (b"\x93NUM", b"\x89HDF"):
+    safe = head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size
+    if not safe and (head[:1] == b"\x80" or head[:2] == b"PK" or head[:4] in (b"\x93NUM", b"\x89HDF")):
         raise WeightsError(f"{path}: a pickle, zip or array file, never executed by gensr; convert it to safetensors")
     if size > LIMIT:
         raise WeightsError(f"{path}: {size} bytes is over the limit of {LIMIT}; it is no gensr weights file")
-    if len(head) < 9 or head[8:9] != b"{" or int.from_bytes(head[:8], "little") > size:
+    if not safe:
         raise WeightsError(f"{path}: not a safetensors file; give the .safetensors file of a gensr generator")
 
 
