@@ -346,7 +346,7 @@ READING = """Reading
   modes it treats the denoiser's posterior as one Gaussian while both are possible, which leaves weight on a mode that
   the data rule out; more steps do not repair that.
 * "pigdm" and "ddnm" put one number for that covariance: their mean is off by a fraction of the deviation at any number
-  of steps. They are there for denoisers without a derivative, and for speed.
+  of steps. "ddnm" needs no derivative of the denoiser and is the cheapest.
 """
 
 
