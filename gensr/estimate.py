@@ -29,7 +29,9 @@ LEVELS = tuple(2.0**-j for j in (12, 10, 8, 7, 6, 5, 4, 3, 2))
 GAINS = (0.25, 0.5, 2.0, 4.0)
 FEWEST = 64
 """Pixels below which a piece says nothing about noise: a window of the prior would not even be filled."""
-WORTH = 0.05
+MISFIT = 2.0**-7
+"""Least noise deviation that gains are compared at, in the domain's units: what a prior cannot express is no contrast."""
+WORTH = 0.1
 """Nats per datum by which another gain must win against the domain's own."""
 
 
@@ -80,7 +82,7 @@ def calibrate(
         return Calibration(gain, levels[top], scores[top])
 
     def levels_at(gain: float) -> tuple[float, ...]:
-        return LEVELS if known is None else (max(known / gain, LEVELS[0]),)
+        return LEVELS if known is None else (max(known, MISFIT) / gain,)
 
     best = best_at(1.0, levels_at(1.0))
     if search_gain:

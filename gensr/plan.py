@@ -186,6 +186,9 @@ def prepare(scene: Scene, domain: Domain, request: Request) -> Job:
             "size; switch it off, or choose another generator (gensr models list)"
         )
     normaliser = domain.normaliser(scene)
+    if operator.gain > 1 and isinstance(normaliser, AffineNormaliser):
+        # Noise of a flux sum grows with the root of the pixels in it: priors are scaled by that of a fine pixel.
+        normaliser = scaled(normaliser, operator.gain**0.5)
     noise = domain.noise(scene) if request.noise is None else parse_noise(request.noise, scene)
     source = "file" if request.noise is None else "given"
     calibration = None

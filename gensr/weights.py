@@ -67,6 +67,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], c
     header = json.dumps({"config": config, "card": plain, "digest": digest})
     partial = path.with_name(f".{path.name}.partial")
     save_file(cpu, partial, metadata={KEY: header})
+    os.chmod(partial, 0o644)  # safetensors writes for the owner alone
     os.replace(partial, path)
     return digest
 

@@ -93,27 +93,4 @@ def _pca(tensors: Mapping[str, Tensor], card: GeneratorCard) -> Pca:
     return Pca(PcaParameters(mean, components, power), card)
 
 
-def mixture_tensors(
-    weight: Tensor, mean: Tensor, directions: Tensor, remainder: Tensor, depth: int
-) -> dict[str, Tensor]:
-    """What is stored of a mixture, half precision; ``depth`` coefficients of the directions."""
-    half = torch.float16
-    return {
-        "weight": weight.float(),
-        "mean": mean.to(half),
-        "directions": directions[:, :depth].to(half),
-        "remainder": remainder.log().to(half),
-    }
-
-
-def pca_tensors(parameters: PcaParameters) -> dict[str, Tensor]:
-    """What is stored of principal components, half precision."""
-    half = torch.float16
-    return {
-        "mean": parameters.mean.to(half),
-        "components": parameters.components.to(half),
-        "power": parameters.power.log().to(half),
-    }
-
-
 FAMILY = Gaussian()

@@ -19,8 +19,8 @@ from gensr.generator import GeneratorCard
 
 from . import em, pca_fit
 from .basis import cosine_matrix
-from .family import mixture_tensors, pca_tensors
 from .mixture import LEVEL_DEVIATION
+from .pca import PcaParameters
 
 FloatArray = npt.NDArray[np.float32]
 DEPTH = 0.52
@@ -237,3 +237,26 @@ def _train_pca(
         f"damping from {len(held)} held-out pictures, remainder stationary in the cosine basis"
     )
     return pca_tensors(parameters), {"form": "pca"}, shape[0], recipe
+
+
+def mixture_tensors(
+    weight: Tensor, mean: Tensor, directions: Tensor, remainder: Tensor, depth: int
+) -> dict[str, Tensor]:
+    """What is stored of a mixture, half precision; ``depth`` coefficients of the directions."""
+    half = torch.float16
+    return {
+        "weight": weight.float(),
+        "mean": mean.to(half),
+        "directions": directions[:, :depth].to(half),
+        "remainder": remainder.log().to(half),
+    }
+
+
+def pca_tensors(parameters: PcaParameters) -> dict[str, Tensor]:
+    """What is stored of principal components, half precision."""
+    half = torch.float16
+    return {
+        "mean": parameters.mean.to(half),
+        "components": parameters.components.to(half),
+        "power": parameters.power.log().to(half),
+    }
