@@ -30,7 +30,7 @@ GAINS = (0.25, 0.5, 2.0, 4.0)
 FEWEST = 64
 """Pixels below which a piece says nothing about noise: a window of the prior would not even be filled."""
 MISFIT = 2.0**-7
-"""Least noise deviation that gains are compared at, in the domain's units: what a prior cannot express is no contrast."""
+"""Least noise deviation at which gains are compared, the domain's units: what a prior cannot express is no contrast."""
 WORTH = 0.1
 """Nats per datum by which another gain must win against the domain's own."""
 
