@@ -19,8 +19,9 @@ from gensr import weights
 from gensr.generator import Generator, GeneratorCard
 from gensr.random import Stream
 
-from .command import Journal, conformal_table
+from .command import conformal_table
 from .datasets import load
+from .journal import Journal
 from .sets import SETS, BenchmarkSet
 
 Array = NDArray[np.float32]
@@ -60,9 +61,9 @@ BIAS = {
 def windows_of(images: Sequence[Array], side: int, count: int, seed: int) -> Array:
     """Random windows (count, side^2) without their mean, scaled to unit deviation; flat ones are left out."""
     rng = np.random.default_rng(seed)
-    found = []
+    found: list[Array] = []
     while len(found) < count:
-        image = images[rng.integers(len(images))]
+        image = images[int(rng.integers(len(images)))]
         plane = image[rng.integers(len(image))]
         if min(plane.shape) < side:
             continue
@@ -76,20 +77,20 @@ def windows_of(images: Sequence[Array], side: int, count: int, seed: int) -> Arr
 def seen(pictures: Array) -> Array:
     """Aligned pictures (n, band, s, s) at a small side, flattened."""
     small = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(pictures), SEEN)
-    return small.flatten(1).numpy()
+    return np.asarray(small.flatten(1).numpy(), np.float32)
 
 
 def nearest(queries: Array, pool: Array) -> Array:
     """Root mean square distance of each query to its nearest neighbour in the pool."""
-    return (
-        torch.cdist(torch.from_numpy(queries), torch.from_numpy(pool)).min(1).values / queries.shape[1] ** 0.5
-    ).numpy()
+    distance: Array = torch.cdist(torch.from_numpy(queries), torch.from_numpy(pool)).min(1).values.numpy()
+    return distance / np.float32(queries.shape[1] ** 0.5)
 
 
 def draws(generator: Generator, shape: tuple[int, int]) -> Array:
     """Unconditional samples (n, band, rows, cols)."""
     streams = [Stream(0).child("audit", i) for i in range(DRAWS)]
-    return generator.synthesize(generator.latents(shape).sample(streams), shape).numpy()
+    images = generator.synthesize(generator.latents(shape).sample(streams), shape)
+    return np.asarray(images.numpy(), np.float32)
 
 
 def audit(item: BenchmarkSet, data: Path, generator: Generator) -> str:
@@ -118,7 +119,7 @@ def metrics(journal: Journal, item: BenchmarkSet) -> dict[str, float]:
     """Scores of a set: mean PSNR of gensr, the patch LMMSE and Lanczos."""
     found: dict[str, float] = {}
     for entry in journal.entries.values():
-        for row in entry["rows"]:  # type: ignore[attr-defined]
+        for row in entry["rows"]:
             if row["domain"] == item.name and str(row["method"]) in ("gensr balanced", "lmmse", "lanczos"):
                 found[f"x{row['factor']} noise {row['noise']} {row['method']} PSNR"] = round(float(row["psnr_mean"]), 2)
     return found
