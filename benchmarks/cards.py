@@ -159,7 +159,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = {"data": "../shared/data", "results": "benchmarks/results", "weights": "generators/weights"}
     given |= dict(word.split("=", 1) for word in (argv if argv is not None else sys.argv[1:]))
     journal = Journal(Path(given["results"]) / "benchmark.jsonl", fresh=False)
-    for item in SETS:
+    first = {item.generator: item for item in reversed(SETS)}  # a generator's card speaks of its first set
+    for item in first.values():
         path = Path(given["weights"]) / f"{item.generator}{weights.SUFFIX}"
         generator, stored = weights.load(str(path))
         card = replace(
