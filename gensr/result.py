@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 IN_MEMORY = 1 << 30
 """Results up to this many bytes are handed back as arrays; larger ones only as files."""
+BESIDE_FILES = 1 << 28
+"""The same where files were written anyway."""
 
 
 @dataclass(frozen=True)
@@ -137,15 +139,16 @@ class Result:
         )
 
 
-def load_arrays(store: Store, keep_dims: tuple[bool, bool]) -> dict[str, npt.NDArray[Any]]:
+def load_arrays(store: Store, keep_dims: tuple[bool, bool], limit: int) -> dict[str, npt.NDArray[Any]]:
     """Read all rasters into memory, or nothing if they are too large.
 
     Args:
         store: a finished store.
         keep_dims: whether the plane axis and the band axis are kept.
+        limit: bytes above which nothing is read.
     """
     results = {n: r for n, r in store.rasters.items() if n in ("mean", "std") or n.startswith("sample")}
-    if sum(int(np.prod(r.shape)) * r.dtype.itemsize for r in results.values()) > IN_MEMORY:
+    if sum(int(np.prod(r.shape)) * r.dtype.itemsize for r in results.values()) > limit:
         return {}
     arrays = {}
     for name, raster in results.items():
