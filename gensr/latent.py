@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -71,21 +70,3 @@ class LatentSpec:
             out[t.name] = flat[:, start : start + t.size].reshape(-1, *t.shape)
             start += t.size
         return out
-
-
-Retraction = Literal["free", "sphere"]
-
-
-def retract(flat: Tensor, kind: Retraction, radius: Tensor | None = None) -> Tensor:
-    """Bring latents back onto their manifold.
-
-    Args:
-        flat: (n, d).
-        kind: "free" leaves them, "sphere" rescales each row to ``radius``.
-        radius: (n, 1); the square root of d if not given.
-    """
-    if kind == "free":
-        return flat
-    target = radius if radius is not None else flat.new_full((1, 1), flat.shape[1] ** 0.5)
-    scale: Tensor = target / flat.norm(dim=1, keepdim=True).clamp(min=torch.finfo(flat.dtype).tiny)
-    return flat * scale

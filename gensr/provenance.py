@@ -5,7 +5,6 @@ The "generated" mark must survive copying a single file without its report.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -56,15 +55,6 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
     if callable(getattr(value, "item", None)):
         return _plain(value.item())
     raise TypeError(f"{type(value).__name__} does not belong in a report")
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, read in blocks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def fingerprint(path: Path) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """Latent specifications: flattening is a bijection, samples depend on their stream alone."""
 
-import pytest
 import torch
 
-from gensr.latent import LatentSpec, LatentTensor, retract
+from gensr.latent import LatentSpec, LatentTensor
 from gensr.random import Stream
 
 SPEC = LatentSpec((LatentTensor("z", (2, 3)), LatentTensor("choice", (4,), searched=False), LatentTensor("eps", (5,))))
@@ -32,24 +31,3 @@ def test_tensors_of_one_sample_are_independent():
     spec = LatentSpec((LatentTensor("a", (4,)), LatentTensor("b", (4,))))
     latents = spec.sample([Stream(0)])
     assert not torch.equal(latents["a"], latents["b"])
-
-
-def test_retraction_keeps_the_direction():
-    flat = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
-    assert retract(flat, "free") is flat
-    on = retract(flat, "sphere")
-    torch.testing.assert_close(on.norm(dim=1), torch.full((3,), 4.0))
-    torch.testing.assert_close(torch.cosine_similarity(on, flat), torch.ones(3))
-    own = retract(flat, "sphere", torch.tensor([[1.0], [2.0], [3.0]]))
-    torch.testing.assert_close(own.norm(dim=1), torch.tensor([1.0, 2.0, 3.0]))
-
-
-def test_the_origin_stays_finite_on_the_sphere():
-    assert torch.isfinite(retract(torch.zeros(1, 4), "sphere")).all()
-
-
-def test_sizes():
-    assert [t.size for t in SPEC.tensors] == [6, 4, 5]
-    assert LatentTensor("scalar", ()).size == 1
-    with pytest.raises(KeyError):
-        SPEC.flatten({"z": torch.zeros(1, 2, 3)})

@@ -1,13 +1,12 @@
 """The mark that survives the copying of a single file, and a report that JSON can hold."""
 
-import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gensr.provenance import MARK, as_json, file_sha256, fingerprint, sentence
+from gensr.provenance import MARK, as_json, fingerprint, sentence
 
 REPORT = {
     "gensr": "gensr 0.1.0",
@@ -64,12 +63,6 @@ def test_json_holds_numbers_of_every_kind():
 def test_what_json_cannot_hold_is_an_error(value):
     with pytest.raises(TypeError, match="does not belong in a report"):
         as_json({"a": value})
-
-
-def test_sha256_of_a_file_longer_than_a_block(tmp_path):
-    data = bytes(range(256)) * 5000
-    (tmp_path / "a").write_bytes(data)
-    assert file_sha256(tmp_path / "a") == hashlib.sha256(data).hexdigest()
 
 
 def test_fingerprints_change_with_the_input(tmp_path):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gensr.grid import first_centre, refine_affine
+from gensr.grid import first_centre
 
 LARGEST = 8
 NEEDED_AT = 2.0
@@ -64,11 +64,6 @@ def decide(spacing: float, thickness: float | None, in_plane: float | tuple[floa
     if thickness is not None and thickness > 0 and spacing > SPARSE * thickness * (1 + 1e-6):
         return 1
     return min(LARGEST, round(spacing / pixel))
-
-
-def refine_stack_affine(affine: npt.ArrayLike, axis: int, factor: int) -> npt.NDArray[np.float64]:
-    """(4, 4) voxel-centre affine with ``factor`` times as many slices along voxel ``axis``."""
-    return refine_affine(affine, tuple(factor if i == axis else 1 for i in range(3)))
 
 
 def refine_positions(position: npt.ArrayLike, step: npt.ArrayLike, factor: int) -> list[npt.NDArray[np.float64]]:

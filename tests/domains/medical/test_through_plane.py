@@ -7,7 +7,6 @@ from gensr.domains.medical.through_plane import (
     decide,
     refine_extent,
     refine_positions,
-    refine_stack_affine,
 )
 
 
@@ -28,13 +27,6 @@ from gensr.domains.medical.through_plane import (
 )
 def test_decide(step, thickness, in_plane, factor):
     assert decide(step, thickness, in_plane) == factor
-
-
-def test_stack_affine_keeps_both_outer_faces():
-    affine = np.array([[-0.7, 0.1, 0.2, 5], [0.1, 0.7, 0.3, -4], [0.1, -0.1, 3.9, 2], [0, 0, 0, 1.0]])
-    fine = refine_stack_affine(affine, 2, 4)
-    for before, after in ((-0.5, -0.5), (9.5, 39.5)):
-        np.testing.assert_allclose(fine @ [3, 2, after, 1], affine @ [3, 2, before, 1], atol=1e-12)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 5])

@@ -1,0 +1,73 @@
+"""``array.gensr``: super-resolution of a DataArray where it stands. Importing this module registers the accessor.
+
+>>> import numpy as np
+>>> array = xr.DataArray(np.eye(3), coords={"y": [1.0, 3.0, 5.0], "x": [0.0, 2.0, 4.0]}, dims=("y", "x"))
+>>> array.gensr.grid.pixel_size
+(2.0, 2.0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import xarray as xr
+
+from gensr.arrays import ArrayScene
+from gensr.grid import PixelGrid
+from gensr.upsample import upsample
+
+
+@xr.register_dataarray_accessor("gensr")
+class GensrAccessor:
+    """What gensr can do with a DataArray of dims (y, x), (band, y, x) or (plane, band, y, x)."""
+
+    def __init__(self, array: xr.DataArray) -> None:
+        self._array = array
+
+    @property
+    def grid(self) -> PixelGrid:
+        """The pixel grid of the array, from its ``grid`` attribute or its regular coordinates."""
+        return ArrayScene(self._array).grid
+
+    def upsample(
+        self,
+        factor: int = 4,
+        domain: str = "microscopy",
+        generator: str | None = None,
+        operator: str | None = None,
+        noise: str | float | None = None,
+        search: str = "balanced",
+        samples: int = 1,
+        seed: int = 0,
+        options: Mapping[str, Any] | None = None,
+    ) -> xr.Dataset:
+        """Posterior mean, standard deviation and samples on the refined grid.
+
+        Args:
+            factor: see `gensr.upsample`, as all others.
+            domain: whose default generator is used.
+            generator: see there.
+            operator: see there.
+            noise: see there.
+            search: see there.
+            samples: see there.
+            seed: see there.
+            options: see there.
+
+        Returns:
+            Dataset with ``mean``, ``std``, ``sample1``..., coordinates of the refined pixel centres.
+        """
+        result = upsample(
+            self._array,
+            factor=factor,
+            domain=domain,
+            generator=generator,
+            operator=operator,
+            noise=noise,
+            search=search,
+            samples=samples,
+            seed=seed,
+            options=options,
+        )
+        return result.to_xarray()
