@@ -18,7 +18,7 @@ from gensr.grid import PixelGrid
 from gensr.upsample import upsample
 
 
-@xr.register_dataarray_accessor("gensr")
+@xr.register_dataarray_accessor("gensr")  # type: ignore[no-untyped-call]
 class GensrAccessor:
     """What gensr can do with a DataArray of dims (y, x), (band, y, x) or (plane, band, y, x)."""
 
