@@ -139,14 +139,15 @@ class Result:
         )
 
 
-def load_arrays(store: Store, keep_dims: tuple[bool, bool], limit: int) -> dict[str, npt.NDArray[Any]]:
+def load_arrays(store: Store, keep_dims: tuple[bool, bool], beside_files: bool) -> dict[str, npt.NDArray[Any]]:
     """Read all rasters into memory, or nothing if they are too large.
 
     Args:
         store: a finished store.
         keep_dims: whether the plane axis and the band axis are kept.
-        limit: bytes above which nothing is read.
+        beside_files: whether the result was asked for as files, and arrays are a convenience.
     """
+    limit = BESIDE_FILES if beside_files else IN_MEMORY
     results = {n: r for n, r in store.rasters.items() if n in ("mean", "std") or n.startswith("sample")}
     if sum(int(np.prod(r.shape)) * r.dtype.itemsize for r in results.values()) > limit:
         return {}

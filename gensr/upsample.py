@@ -24,7 +24,7 @@ from gensr.image import Image
 from gensr.plan import Job, Request, prepare
 from gensr.provenance import as_json, fingerprint
 from gensr.report import build, job_facts
-from gensr.result import BESIDE_FILES, IN_MEMORY, Result, StoredProduct, load_arrays
+from gensr.result import Result, StoredProduct, load_arrays
 from gensr.store import Store
 from gensr.tiling import Tile, batches
 
@@ -121,7 +121,7 @@ def upsample(
         slices = 1 if job.across is None else job.across.factor
         product = StoredProduct(store, job.factor, request.samples, report, slices)
         picture = _preview(scene, chosen, job, store, request.samples)
-        held = load_arrays(store, arrays.kept_dims(scene), IN_MEMORY if output is None else BESIDE_FILES)
+        held = load_arrays(store, arrays.kept_dims(scene), output is not None)
         files = _write(scene, chosen, product, picture, Path(output), folder, names) if output is not None else []
         finished.append(True)
         return Result(report, files, scene.grid.refine(factor), scene.bands, scene.unit, picture, held)
