@@ -11,7 +11,7 @@ from typing import Any
 
 from gensr.errors import FormatError, GensrError, OutputError, PluginError
 
-CACHE_BYTES = 128 * 2**20
+CACHE_BYTES = 64 * 2**20
 THREADS = min(4, os.cpu_count() or 1)
 
 

@@ -234,4 +234,4 @@ def test_a_wrong_product_is_an_error(domain, raster, tmp_path):
 def test_the_cache_is_bounded(raster, tmp_path):
     for context in (gdal.reading, gdal.writing):
         with context(tmp_path):
-            assert rasterio._env.get_gdal_config("GDAL_CACHEMAX") == gdal.CACHE_BYTES == 2**27
+            assert rasterio._env.get_gdal_config("GDAL_CACHEMAX") == gdal.CACHE_BYTES == 2**26
