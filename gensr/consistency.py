@@ -39,9 +39,9 @@ def update(x: Tensor, variance: Tensor, data: Observation) -> Tensor:
     energy = operator.adjoint(unit).square().sum()
     residual = torch.where(data.usable, data.y - operator.forward(x), 0.0)
     spread = operator.forward(variance) * energy + data.variance
-    local = torch.nn.functional.avg_pool2d(
-        residual.square() / data.variance, LOCAL, 1, LOCAL // 2, count_include_pad=False
-    )
+    # Photon noise without read noise has no variance where nothing was counted.
+    chi2 = residual.square() / data.variance.clamp(min=torch.finfo(residual.dtype).tiny)
+    local = torch.nn.functional.avg_pool2d(chi2, LOCAL, 1, LOCAL // 2, count_include_pad=False)
     weight = (1 - 1 / local.clamp(min=1.0)).to(residual)
     return x + variance * operator.adjoint(weight * residual / spread)
 

@@ -137,7 +137,7 @@ def _posterior(data: Observation, job: Job, batch: list[Tile], bands: int) -> tu
     """Mean, variance and samples, each (tile, band, rows, cols), generator units."""
     preset = job.preset
     drawn = [_draw(data, job, batch, bands, k) for k in range(_draws(job))]
-    if preset.moments == "closed" and "posterior" in job.generator.capabilities and data.operator.local:
+    if closed_form(job):
         moments = job.generator.posterior(data, strides(job))
         mean, variance = moments.mean, moments.variance
     elif preset.moments == "search":

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from gensr.consistency import REACH, project
+from gensr.consistency import REACH, project, update
+from gensr.generator import Observation
 from gensr.operators import Area, Bicubic, GaussianPSF
 
 OPERATORS = [Area(4), Area((2, 3)), Bicubic(2), GaussianPSF(4, 0.4)]
@@ -57,3 +58,10 @@ def test_a_correction_reaches_no_further_than_it_says():
     fine = far.repeat_interleave(4, -1).repeat_interleave(4, -2)
     assert float(moved[fine].abs().max()) < 1e-12
     assert float(moved[~fine].abs().max()) > 0.1
+
+
+def test_data_without_variance_stay_finite():
+    y = torch.tensor([[[[0.0, 4.0], [1.0, 0.0]]]])
+    data = Observation(y, Area(2), y.clone(), torch.ones_like(y, dtype=torch.bool))
+    for start in (torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)):
+        assert torch.isfinite(update(start, torch.ones(1, 1, 4, 4), data)).all()
