@@ -130,7 +130,7 @@ def _observe(images: list[Image], job: Job, tile: Tile) -> Observation:
     if job.generator.card.bands == 1:
         u, variance, usable = (t.flatten(0, 1)[:, None] for t in (u, variance, usable))
     u, variance, usable = (t.to(job.device) for t in (u, variance, usable))
-    return Observation(u, job.unit, variance, usable, tile.at_end)
+    return Observation(u, job.unit, variance, usable, tile.at_end, job.exact)
 
 
 def _posterior(data: Observation, job: Job, batch: list[Tile], bands: int) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -157,7 +157,12 @@ def _posterior(data: Observation, job: Job, batch: list[Tile], bands: int) -> tu
 
 def closed_form(job: Job) -> bool:
     """Whether mean and standard deviation come from the closed form of the generator."""
-    return job.preset.moments == "closed" and "posterior" in job.generator.capabilities and job.unit.local
+    return job.preset.moments == "closed" and job.generator.closed(job.unit)
+
+
+def own_draws(job: Job) -> bool:
+    """Whether samples come from the generator's own sampler; guided draws through its denoiser otherwise."""
+    return "draw" in job.generator.capabilities and job.generator.closed(job.unit)
 
 
 def _draws(job: Job) -> int:
@@ -179,9 +184,9 @@ def _draw(data: Observation, job: Job, batch: list[Tile], bands: int, index: int
             fields.append(own.field(area.row, area.col, area.rows, area.cols, bands))
         return torch.stack(fields).reshape(*data.y.shape[:2], *data.shape).to(data.y)
 
-    if "denoise" in job.generator.capabilities:
-        return guided_samples(job.generator, data, noise, job.preset.guided)
-    return job.generator.draw(data, noise)
+    if own_draws(job):
+        return job.generator.draw(data, noise, job.preset.network_steps)
+    return guided_samples(job.generator, data, noise, job.preset.guided)
 
 
 def _search(data: Observation, job: Job, batch: list[Tile], bands: int) -> tuple[Tensor, Tensor, list[Tensor]]:

@@ -14,7 +14,7 @@ from gensr.grid import Factor
 from gensr.latent import Latents, LatentSpec
 from gensr.operators import Operator
 
-Capability = Literal["denoise", "posterior", "linear", "encode", "draw", "stages"]
+Capability = Literal["denoise", "posterior", "evidence", "linear", "encode", "draw", "stages"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ class Observation:
         variance: noise variance of every pixel, shape of y.
         usable: bool, shape of y; False pixels are ignored.
         at_end: whether the last row, the last column is the border of the scene (not of a tile).
+        exact: whether data are explained exactly; ``variance`` is then that of rounding.
     """
 
     y: Tensor
@@ -96,6 +97,7 @@ class Observation:
     variance: Tensor
     usable: Tensor
     at_end: tuple[bool, bool] = (True, True)
+    exact: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -112,6 +114,8 @@ class Generator(ABC):
 
     card: GeneratorCard
     capabilities: frozenset[Capability]
+    companion: str = ""
+    """Generator of the same units that has the evidence, and serves the operators, that this one lacks; "" if none."""
 
     @abstractmethod
     def to(self, device: str) -> Generator:
@@ -149,17 +153,26 @@ class Generator(ABC):
         """
         raise NotImplementedError(f"{self.card.name} has no closed-form posterior")
 
-    def draw(self, data: Observation, noise: Callable[[int], Tensor]) -> Tensor:
-        """One exact posterior sample per image, shape of the mean; needs the capability "draw".
+    def closed(self, operator: Operator) -> bool:
+        """Whether `posterior` (and `draw`, where there is one) serves this operator."""
+        return "posterior" in self.capabilities and operator.local
+
+    def serves(self, operator: Operator, shape: tuple[int, int]) -> bool:
+        """Whether data of this operator can be explained at all, by itself or by guided draws; ``shape`` of the image."""
+        return self.closed(operator) or bool(self.capabilities & {"denoise", "draw"})
+
+    def draw(self, data: Observation, noise: Callable[[int], Tensor], steps: int = 8) -> Tensor:
+        """One posterior sample per image, shape of the mean; needs the capability "draw".
 
         Args:
             data: what was observed.
             noise: standard normal numbers of the image's shape for each of several purposes (0, 1, 2, ...).
+            steps: evaluations of a network; exact samplers need none.
         """
-        raise NotImplementedError(f"{self.card.name} has no exact sampler")
+        raise NotImplementedError(f"{self.card.name} has no sampler of its own")
 
     def evidence(self, data: Observation) -> Tensor:
-        """Mean log evidence per datum, (n,); compares noise levels and gains. Needs "posterior"."""
+        """Mean log evidence per datum, (n,); compares noise levels and gains. Needs "evidence"."""
         raise NotImplementedError(f"{self.card.name} has no closed-form evidence")
 
     def encode(self, data: Observation) -> dict[str, Tensor]:

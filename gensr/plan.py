@@ -176,7 +176,7 @@ def prepare(scene: Scene, domain: Domain, request: Request) -> Job:
         operator = parse_operator(request.operator, factor, total=operator.gain != 1.0)
     unit = unit_gain(operator)
     device = choose_device(request.device)
-    generator, stored = weights.load(request.generator or domain.generator(scene))
+    generator, digest = choose_generator(scene, domain, request, unit)
     generator = generator.to(device)
     _check_bands(generator, scene)
     across = domain.across(scene, factor)
@@ -192,9 +192,12 @@ def prepare(scene: Scene, domain: Domain, request: Request) -> Job:
     noise = domain.noise(scene) if request.noise is None else parse_noise(request.noise, scene)
     source = "file" if request.noise is None else "given"
     calibration = None
-    if "posterior" in generator.capabilities and unit.local and isinstance(normaliser, AffineNormaliser):
+    judge = judge_of(generator)
+    if judge is not None and judge.closed(unit) and isinstance(normaliser, AffineNormaliser):
         known = noise.sigma if isinstance(noise, GaussianNoise) else None
-        calibration = calibrate(scene, generator, unit, normaliser, known, search_gain=not generator.card.aligned)
+        # Another prior's opinion of contrast does not bind a generator that was told to expect the domain's.
+        own = judge is generator and not generator.card.aligned
+        calibration = calibrate(scene, judge.to(device), unit, normaliser, known, search_gain=own)
         normaliser = scaled(normaliser, calibration.gain)
         if noise is None:
             noise = GaussianNoise(max(calibration.sigma * normaliser.gain[0], QUANTISATION * scene.quantum))
@@ -210,9 +213,39 @@ def prepare(scene: Scene, domain: Domain, request: Request) -> Job:
     )
     conformal = conformal_factor(generator.card.conformal, request.factor, 0.0 if exact else level)
     return Job(
-        factor, operator, unit, generator, stored.digest, normaliser, noise, source, exact, conformal, calibration,
+        factor, operator, unit, generator, digest, normaliser, noise, source, exact, conformal, calibration,
         request.preset, device, request, scene.quantum, across,
     )  # fmt: skip
+
+
+def choose_generator(scene: Scene, domain: Domain, request: Request, unit: Operator) -> tuple[Generator, str]:
+    """The generator and the digest of its weights; its companion where the default one cannot serve the operator.
+
+    Raises:
+        WeightsError: no such generator.
+        SearchError: a generator that the user asked for cannot serve the operator.
+    """
+    rows, cols = scene.grid.refine(unit.factor).shape
+    name = request.generator or domain.generator(scene)
+    generator, stored = weights.load(name)
+    if generator.serves(unit, (rows, cols)):
+        return generator, stored.digest
+    if request.generator is None and generator.companion:
+        generator, stored = weights.load(generator.companion)
+        return generator, stored.digest
+    other = f"generator={generator.companion}" if generator.companion else "another generator (gensr models list)"
+    raise SearchError(
+        f"{scene.path.name}: {name} cannot serve {unit.describe()} with an output of {cols} x {rows} pixels; use {other}"
+    )
+
+
+def judge_of(generator: Generator) -> Generator | None:
+    """The generator whose evidence tells the noise: this one, its companion if that is installed, or none."""
+    if "evidence" in generator.capabilities:
+        return generator
+    if not generator.companion or generator.companion not in weights.available():
+        return None
+    return weights.load(generator.companion)[0]
 
 
 def _check_bands(generator: Generator, scene: Scene) -> None:

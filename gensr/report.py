@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gensr.domain import Scene
-from gensr.engine import closed_form
+from gensr.engine import closed_form, own_draws
 from gensr.plan import Job
 from gensr.provenance import MARK, software
 from gensr.store import Store
@@ -35,8 +35,8 @@ def job_facts(job: Job) -> dict[str, Any]:
         "search": {
             "preset": preset.name,
             "numbers": asdict(preset),
-            "mean and std": "closed form, blended windows" if closed_form(job) else f"{preset.moments}",
-            "samples": preset.guided.data_step if "denoise" in job.generator.capabilities else "exact",
+            "mean and std": "of the generator itself" if closed_form(job) else f"{preset.moments}",
+            "samples": "of the generator itself" if own_draws(job) else preset.guided.data_step,
             "stride": preset.stride(min(job.factor)),
         },
         "across": None if job.across is None else {"slices": job.across.slices, "factor": job.across.factor},

@@ -83,7 +83,7 @@ class Mixture(Generator):
         device: where tensors live.
     """
 
-    capabilities: frozenset[Capability] = frozenset({"denoise", "posterior", "encode"})
+    capabilities: frozenset[Capability] = frozenset({"denoise", "posterior", "evidence", "encode"})
 
     def __init__(self, parameters: MixtureParameters, card: GeneratorCard, device: str = "cpu") -> None:
         self.parameters, self.card, self.device = parameters.to(device), card, device

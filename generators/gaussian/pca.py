@@ -120,7 +120,7 @@ class Pca(Generator):
         device: where tensors live.
     """
 
-    capabilities: frozenset[Capability] = frozenset({"posterior", "linear", "draw", "encode"})
+    capabilities: frozenset[Capability] = frozenset({"posterior", "evidence", "linear", "draw", "encode"})
 
     def __init__(self, parameters: PcaParameters, card: GeneratorCard, device: str = "cpu") -> None:
         self.parameters, self.card, self.device = parameters.to(device), card, device
@@ -265,7 +265,7 @@ class Pca(Generator):
         linear = self._back(operator, centred / s.diagonal, s.mean.shape[-1])
         return s.mean + linear + torch.einsum("nr,rbhw->nbhw", z, s.spread)
 
-    def draw(self, data: Observation, noise: Callable[[int], Tensor]) -> Tensor:
+    def draw(self, data: Observation, noise: Callable[[int], Tensor], steps: int = 8) -> Tensor:
         """See `Generator.draw`: the conditional mean plus a draw of what the data leave open."""
         side = self._side(data.shape)
         s = self._solution(data.operator, side, float(data.variance.mean()))

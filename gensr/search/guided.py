@@ -9,7 +9,7 @@ arXiv:2211.01095): one denoiser evaluation per step. How the data enter is `gens
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -87,7 +87,8 @@ def guided_samples(
         told = Told(generator, Measured.of(data), chosen.data_step, chosen.iterations)
         sigmas = chosen.sigmas()
         centre, u = told(_blurred(data), sigmas[0])
-        x = _integrate(told, centre + sigmas[0] * noise(0).to(data.y), u, noise, chosen)
+        start = centre + sigmas[0] * noise(0).to(data.y)
+        x = integrate(_Told(told, u), start, sigmas, noise, chosen.renoise)
     if not bool(torch.isfinite(x).all()):
         raise SearchError(
             f"guided samples of {generator.card.name} are not finite with data step {chosen.data_step}; "
@@ -96,23 +97,48 @@ def guided_samples(
     return x
 
 
-def _integrate(told: Told, x: Tensor, u: Tensor, noise: Callable[[int], Tensor], chosen: Guided) -> Tensor:
-    sigmas = chosen.sigmas()
+def integrate(
+    denoise: Callable[[Tensor, float], Tensor],
+    x: Tensor,
+    sigmas: Sequence[float],
+    noise: Callable[[int], Tensor],
+    renoise: float,
+) -> Tensor:
+    """Carry ``x`` from noise level ``sigmas[0]`` to the denoised image of the last one, DPM-Solver++(2M).
+
+    Args:
+        denoise: from noisy image and noise level to the clean one.
+        x: (n, band, rows, cols).
+        sigmas: falling noise levels.
+        noise: see `guided_samples`.
+        renoise: see `Guided`.
+    """
     previous: tuple[Tensor, float] | None = None
     for i, sigma in enumerate(sigmas):
-        clean, u = told(x, sigma, u)
+        clean = denoise(x, sigma)
         if i == len(sigmas) - 1:
             return clean
         after = sigmas[i + 1]
         h = math.log(sigma / after)
-        kept, fresh = math.exp(-h * chosen.renoise), -math.expm1(-h * (1 + chosen.renoise))
+        kept, fresh = math.exp(-h * renoise), -math.expm1(-h * (1 + renoise))
         step = after / sigma * kept * x + fresh * clean
         if previous is not None:
             step = step + 0.5 * fresh * (h / previous[1]) * (clean - previous[0])
-        if chosen.renoise > 0:
-            step = step + after * math.sqrt(-math.expm1(-2 * h * chosen.renoise)) * noise(i + 1).to(x)
+        if renoise > 0:
+            step = step + after * math.sqrt(-math.expm1(-2 * h * renoise)) * noise(i + 1).to(x)
         x, previous = step, (clean, h)
-    return x
+    raise SearchError("no noise level to integrate over; give at least one")
+
+
+class _Told:
+    """A denoiser told the data, which keeps the solution of its system from one noise level to the next."""
+
+    def __init__(self, told: Told, start: Tensor) -> None:
+        self.told, self.solution = told, start
+
+    def __call__(self, x: Tensor, sigma: float) -> Tensor:
+        clean, self.solution = self.told(x, sigma, self.solution)
+        return clean
 
 
 def _blurred(data: Observation) -> Tensor:

@@ -20,14 +20,15 @@ class Preset:
     Attributes:
         name: as the command line writes it.
         sentence: for help and report.
-        moments: where mean and deviation come from: "closed" (the generator's closed form if it has one, else guided
-            draws), "draws" (guided draws), "search" (one latent search; no deviation of its own).
+        moments: where mean and deviation come from: "closed" (the generator itself, by a formula or a network, if it
+            serves the operator, else draws), "draws" (posterior draws), "search" (one latent search; no deviation of its own).
         spacing: low-resolution pixels between windows of the closed form at factor 2.
         coarse_spacing: the same at factor 4 and above, where windows hold fewer data.
         draws: guided draws behind mean and deviation where they come from draws.
         guided: how samples are drawn.
         solver: latent solver, by its name in `gensr.search.solvers`.
         steps: its steps.
+        network_steps: evaluations of a network that draws posterior samples itself.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Preset:
     guided: Guided = field(default_factory=Guided)
     solver: str = "gauss-newton"
     steps: int = 20
+    network_steps: int = 8
 
     def stride(self, factor: int | tuple[int, int]) -> int:
         """Low-resolution pixels between windows of the closed form; with two factors the larger one decides."""
@@ -56,39 +58,43 @@ PRESETS: Mapping[str, Preset] = {
     for preset in (
         Preset(
             "fast",
-            "preview: closed-form mean on a coarse raster of windows, samples in 8 steps",
+            "preview: the generator's own mean and deviation, on a coarse raster of windows; samples in few steps",
             "closed",
             spacing=4,
             coarse_spacing=2,
             draws=4,
             guided=Guided(steps=8, data_step="tweedie", iterations=1),
+            network_steps=4,
         ),
         Preset(
             "balanced",
-            "default: closed-form mean and deviation, samples in 16 steps",
+            "default: the generator's own mean and deviation",
             "closed",
             spacing=2,
             coarse_spacing=1,
             draws=8,
             guided=Guided(steps=16, data_step="tweedie", iterations=1),
+            network_steps=8,
         ),
         Preset(
             "best",
-            "closed-form mean and deviation from the windows of every pixel, samples in 32 steps",
+            "the same from the windows of every pixel, samples in twice the steps",
             "closed",
             spacing=1,
             coarse_spacing=1,
             draws=16,
             guided=Guided(steps=32, data_step="tweedie", iterations=2),
+            network_steps=16,
         ),
         Preset(
             "posterior",
-            "mean and deviation from 16 draws in 32 steps with the denoiser's own covariance",
+            "mean and deviation from 16 draws",
             "draws",
             spacing=1,
             coarse_spacing=1,
             draws=16,
             guided=Guided(steps=32, data_step="tweedie", iterations=4),
+            network_steps=16,
         ),
         Preset(
             "pulse",
