@@ -158,7 +158,7 @@ class Generator(ABC):
         return "posterior" in self.capabilities and operator.local
 
     def serves(self, operator: Operator, shape: tuple[int, int]) -> bool:
-        """Whether data of this operator can be explained at all, by itself or by guided draws; ``shape`` of the image."""
+        """Whether data of this operator can be explained at all, by itself or by draws; ``shape`` of the image."""
         return self.closed(operator) or bool(self.capabilities & {"denoise", "draw"})
 
     def draw(self, data: Observation, noise: Callable[[int], Tensor], steps: int = 8) -> Tensor:

@@ -235,7 +235,7 @@ def choose_generator(scene: Scene, domain: Domain, request: Request, unit: Opera
         return generator, stored.digest
     other = f"generator={generator.companion}" if generator.companion else "another generator (gensr models list)"
     raise SearchError(
-        f"{scene.path.name}: {name} cannot serve {unit.describe()} with an output of {cols} x {rows} pixels; use {other}"
+        f"{scene.path.name}: {name} cannot serve {unit.describe()} and an output of {cols} x {rows} pixels; use {other}"
     )
 
 

@@ -66,7 +66,11 @@ class FlowFamily:
             shape = Shape.from_config(config["shape"])
             scales = Scales({int(k): float(v) for k, v in config["scales"].items()})
             settings = Settings(
-                Stretch.from_config(config["stretch"]), str(config.get("companion", "")), int(config["side"])
+                Stretch.from_config(config["stretch"]),
+                str(config.get("companion", "")),
+                int(config["side"]),
+                {str(k): float(v) for k, v in config.get("scaling", {}).items()},
+                bool(config.get("flux", False)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise WeightsError(f"{card.name}: unreadable configuration ({error!r}); fetch the file again") from error
@@ -85,6 +89,8 @@ def config_of(model: Model, settings: Settings) -> dict[str, Any]:
         "stretch": settings.stretch.to_config(),
         "companion": settings.companion,
         "side": settings.side,
+        "scaling": dict(settings.scaling),
+        "flux": settings.flux,
     }
 
 

@@ -8,8 +8,8 @@ carrying noise along the flow. Without noise every step is projected onto the da
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -48,11 +48,15 @@ class Settings:
         stretch: between generator units and those of the network.
         companion: name of the generator that has the evidence and serves other operators; "" for none.
         side: of the training images, pixels.
+        scaling: how physical values became generator units in training: "unit", or the percentiles "low" and "high".
+        flux: whether values are summed by instruments; images are then scaled by the factor (see `gensr.plan.prepare`).
     """
 
     stretch: Stretch
     companion: str = ""
     side: int = 64
+    scaling: Mapping[str, float] = field(default_factory=dict)
+    flux: bool = False
 
 
 class Flow(Generator):
@@ -71,6 +75,7 @@ class Flow(Generator):
         self.exact = replace(self.model, half=False)
         self.card, self.settings, self.device = card, settings, device
         self.stretch, self.companion = settings.stretch, settings.companion
+        self.scaling, self.flux = settings.scaling, settings.flux
         able: set[Capability] = {"posterior", "draw"}
         if self.stretch.linear:
             able.add("denoise")

@@ -31,6 +31,10 @@ WARM_UP = 300
 class Source(Protocol):
     """Where batches come from."""
 
+    @property
+    def scaling(self) -> dict[str, float]:
+        """How values became generator units: "unit", or the percentiles "low" and "high"."""
+
     def __len__(self) -> int: ...
 
     def batch(self, count: int) -> Tensor:

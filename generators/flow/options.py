@@ -86,7 +86,7 @@ class Reader:
         return default if value is None else int(value)
 
     def switch(self, key: str) -> bool | None:
-        """true or false, None if not given."""
+        """True or false, None if not given."""
         text = self.text(key)
         if text not in ("", "true", "false"):
             raise UsageError(f"{key}={text}: expected true or false")

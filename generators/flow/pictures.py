@@ -35,6 +35,10 @@ class Scaling:
     unit: float | None = None
     jitter: float = 0.1
 
+    def to_config(self) -> dict[str, float]:
+        """What a weights file keeps."""
+        return {"low": self.low, "high": self.high} if self.unit is None else {"unit": self.unit}
+
     def __call__(self, plane: FloatArray) -> FloatArray:
         """Scaled copy of (..., rows, cols)."""
         if self.unit is not None:
@@ -61,6 +65,8 @@ class Fields:
         self.rng = np.random.default_rng(seed)
         weight = np.array([p.numel() for p in self.planes], float) ** 0.5
         self.edges = np.cumsum(weight / weight.sum()) if self.planes else weight
+
+        self.scaling = scaling.to_config()
 
     def __len__(self) -> int:
         return len(self.planes)
@@ -97,7 +103,7 @@ class Aligned:
     def __init__(self, images: Iterable[FloatArray], unit: float, seed: int) -> None:
         self.pictures = torch.stack([torch.from_numpy(image / np.float32(unit)).half() for image in images])
         self.rng = np.random.default_rng(seed)
-        self.side = int(self.pictures.shape[-1])
+        self.side, self.scaling = int(self.pictures.shape[-1]), {"unit": unit}
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -120,6 +126,11 @@ class Sized:
 
     source: Aligned
     side: int
+
+    @property
+    def scaling(self) -> dict[str, float]:
+        """See `Aligned`."""
+        return self.source.scaling
 
     def __len__(self) -> int:
         return len(self.source)

@@ -196,7 +196,8 @@ def _aligned(
 
 def _settings(chosen: Options, first: Corpus, initial: Flow | None) -> Settings:
     companion = chosen.companion or (initial.companion if initial else "")
-    return Settings(first.stretch, companion, first.side)
+    scaling = first.source.scaling
+    return Settings(first.stretch, companion, first.side, scaling, first.recipe.flux)
 
 
 def _flow(shape: Shape, average: dict[str, Tensor], first: Corpus, settings: Settings, card: GeneratorCard) -> Flow:

@@ -21,7 +21,8 @@ class Preset:
         name: as the command line writes it.
         sentence: for help and report.
         moments: where mean and deviation come from: "closed" (the generator itself, by a formula or a network, if it
-            serves the operator, else draws), "draws" (posterior draws), "search" (one latent search; no deviation of its own).
+            serves the operator, else draws), "draws" (posterior draws), "search" (one latent search; no deviation of
+            its own).
         spacing: low-resolution pixels between windows of the closed form at factor 2.
         coarse_spacing: the same at factor 4 and above, where windows hold fewer data.
         draws: guided draws behind mean and deviation where they come from draws.
