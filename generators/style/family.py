@@ -1,0 +1,81 @@
+"""Registration of the style family: rebuilding generators from weights, and training them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from gensr.errors import WeightsError
+from gensr.generator import Generator, GeneratorCard
+
+from .generator import Parts, Style
+from .network import Network, Shape
+from .whiten import Bank, Whitening
+
+
+class StyleFamily:
+    """See `gensr.generator.Family`."""
+
+    name = "style"
+    train_options: Mapping[str, str] = {
+        "domain": "field of science whose files and defaults are used",
+        "data": "folder, .zip or .npz of aligned square pictures to train on; several with commas between",
+        "validation": "the same for the discrepancy and the audit (default: every tenth training picture, held out)",
+        "name": "name of the new generator (default: style-<domain>-own)",
+        "output": "folder to write the weights into (default: the user's own, where gensr finds them)",
+        "folder": "folder for checkpoint, log.csv and sheets of samples (default: <name>-training in the output)",
+        "side": "side of the pictures that are made, a power of two from 16 to 256 (default: 64)",
+        "minutes": "most minutes of training (default: 60); a run that was stopped goes on where it was",
+        "steps": "most steps of training (default: no limit)",
+        "batch": "pictures per step",
+        "rate": "of Adam, for both networks",
+        "penalty": "weight of R1 at 64 px; more is safer and slower",
+        "spread": "share of a layer's style that may differ from the others' in a search, 0 to 1",
+        "sheet": "minutes between two sheets of samples",
+        "device": "cpu or cuda (default: cuda where there is one)",
+        "licence": "licence of the weights, for the card",
+        "source": "the training data in words, for the card",
+        "pixel": "pixel size of the training images in words, for the card",
+        "bias": "known bias and failure in words, for the card",
+        "seed": "of all random choices",
+    }
+
+    def train(self, options: Mapping[str, str], progress: Callable[[int, int], None] | None) -> Path:
+        """See `gensr.generator.Family.train`."""
+        from .training import train
+
+        return train(options, progress)
+
+    def build(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: GeneratorCard) -> Generator:
+        """See `gensr.generator.Family.build`."""
+        shape = Shape.from_config(config)
+        network = Network(shape)
+        try:
+            network.load_state_dict({k: tensors[f"network.{k}"].float() for k in network.state_dict()})
+            mean, factor = tensors["whitening.mean"].float(), tensors["whitening.factor"].float()
+            style, picture = tensors["bank.style"].float(), tensors["bank.picture"].float() / 255
+            spread = float(config["spread"])
+        except KeyError as error:
+            raise WeightsError(f"{card.name}: {error.args[0]!r} is missing; fetch the file again") from error
+        except (RuntimeError, TypeError, ValueError) as error:
+            first = str(error).splitlines()[0]
+            raise WeightsError(f"{card.name}: tensors do not fit ({first}); fetch the file again") from error
+        _check(card, mean, (shape.style,))
+        _check(card, factor, (shape.style, shape.style))
+        _check(card, style, (len(style), shape.style))
+        _check(card, picture, (len(style), shape.bands, *picture.shape[-1:] * 2))
+        if not 0 <= spread < 1 or card.bands != shape.bands:
+            raise WeightsError(f"{card.name}: configuration and card do not fit; fetch the file again")
+        network.eval().requires_grad_(False)
+        return Style(Parts(network, Whitening(mean, factor), Bank(style, picture), spread), card)
+
+
+def _check(card: GeneratorCard, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(tensor.shape) != shape:
+        raise WeightsError(f"{card.name}: a tensor of shape {tuple(tensor.shape)} should be {shape}; fetch it again")
+
+
+FAMILY = StyleFamily()

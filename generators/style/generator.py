@@ -1,0 +1,122 @@
+"""A style-based generator as a prior for aligned pictures, searched through its whitened styles and its noise maps.
+
+The style of layer l is the leaky ReLU of ``v_l = mean + F u_l`` with ``u_l = sqrt(1 - t^2) s + t o_l``: what all layers
+share (``style``), and how they deviate (``layers``). All are standard normal a priori, and so is every ``u_l``: a
+Gaussian that is between the spaces W (t = 0) and W+ (t = 1), whose draws are coherent pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from gensr.errors import SearchError
+from gensr.generator import Capability, Generator, GeneratorCard, Observation
+from gensr.latent import Latents, LatentSpec, LatentTensor
+from gensr.operators import Operator
+
+from .network import COARSEST, Network, style_of
+from .whiten import Bank, Whitening
+
+SEARCHED = 16
+"""Side up to which noise maps are searched; finer ones are grain that data do not determine."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a style-based generator is made of.
+
+    Attributes:
+        network: in evaluation mode, without gradients for its parameters.
+        whitening: of the mapping's pre-activation.
+        bank: starts for a search.
+        spread: t of the module text, 0..1.
+    """
+
+    network: Network
+    whitening: Whitening
+    bank: Bank
+    spread: float
+
+
+class Style(Generator):
+    """See the module text.
+
+    Args:
+        parts: network, statistics and bank.
+        card: its card.
+        device: where tensors live.
+    """
+
+    capabilities: frozenset[Capability] = frozenset({"encode", "stages"})
+
+    def __init__(self, parts: Parts, card: GeneratorCard, device: str = "cpu") -> None:
+        self.parts, self.card, self.device = parts, card, device
+        self.shape = parts.network.shape
+
+    def to(self, device: str) -> Style:
+        """See `Generator.to`."""
+        if device == self.device:
+            return self
+        network = Network(self.shape)
+        network.load_state_dict(self.parts.network.state_dict())
+        network.eval().requires_grad_(False).to(device)
+        parts = Parts(network, self.parts.whitening.to(device), self.parts.bank.to(device), self.parts.spread)
+        return Style(parts, self.card, device)
+
+    def latents(self, shape: tuple[int, int]) -> LatentSpec:
+        """See `Generator.latents`: ``style``, ``layers``, and ``noise4``, ``noise8``, ... by side."""
+        side = self.shape.side
+        if tuple(shape) != (side, side):
+            raise SearchError(
+                f"{self.card.name} makes aligned square pictures of {side} x {side} pixels, not "
+                f"{shape[1]} x {shape[0]}; crop to the face and choose the factor that leads to {side}"
+            )
+        maps = (LatentTensor(f"noise{s}", (k, s, s), searched=s <= SEARCHED) for k, s in self.shape.noise())
+        style = self.shape.style
+        return LatentSpec(
+            (LatentTensor("style", (style,)), LatentTensor("layers", (self.shape.layers, style), layered=True), *maps)
+        )
+
+    def synthesize(self, latents: Latents, shape: tuple[int, int]) -> Tensor:
+        """See `Generator.synthesize`."""
+        self.latents(shape)
+        image: Tensor = self.parts.network.synthesis(self._styles(latents), self._noise(latents))
+        return (image + 1) / 2
+
+    def coarse(self, latents: Latents, side: int) -> Tensor:
+        """The skip picture (n, band, side, side) of an early level: cheap, to rank candidates.
+
+        At half the output's side it is the area mean of the output; at smaller sides about that.
+
+        Raises:
+            SearchError: no level has that side; the message names those that do.
+        """
+        sides = [COARSEST << level for level in range(len(self.shape.widths))]
+        if side not in sides:
+            raise SearchError(f"{self.card.name} has early pictures of {', '.join(map(str, sides))} pixels, not {side}")
+        image: Tensor = self.parts.network.synthesis(self._styles(latents), self._noise(latents), sides.index(side))
+        return (image + 1) / 2
+
+    def encode(self, data: Observation) -> dict[str, Tensor]:
+        """See `Generator.encode`: the style from the bank whose picture is closest to the data, zeros for the rest."""
+        spec = self.latents(data.shape)
+        start = {t.name: data.y.new_zeros(len(data.y), *t.shape) for t in spec.tensors}
+        nearest = self.parts.bank.nearest(data.y, data.usable)
+        # data closest to this style leave no reason to deviate: the shared part alone makes it
+        start["style"] = (nearest / (1 - self.parts.spread**2) ** 0.5).to(data.y)
+        return start
+
+    def context(self, operator: Operator) -> int:
+        """See `Generator.context`; aligned pictures are never tiled."""
+        return 0
+
+    def _styles(self, latents: Latents) -> Tensor:
+        t = self.parts.spread
+        u = (1 - t**2) ** 0.5 * latents["style"][:, None] + t * latents["layers"]
+        return style_of(self.parts.whitening.colour(u.float()))
+
+    def _noise(self, latents: Latents) -> Sequence[Tensor]:
+        return [latents[f"noise{side}"].float() for _, side in self.shape.noise()]
