@@ -1,4 +1,4 @@
-"""Checkpoints of a training run as data: safetensors, replaced in one step, so that a kill leaves the last whole one."""
+"""Checkpoints of a training run as data: safetensors, replaced in one step, so that a kill leaves a whole one."""
 
 from __future__ import annotations
 
@@ -46,13 +46,20 @@ def load(
         network.load_state_dict({k: tensors[f"net.{k}"] for k in network.state_dict()})
         for k, v in average.items():
             v.copy_(tensors[f"ema.{k}"])
+        moments: dict[str, dict[str, Tensor]] = {}
+        for key in tensors:
+            kind, _, rest = key.partition(".")
+            if kind == "opt":
+                moment, _, name = rest.partition(".")
+                moments.setdefault(name, {})[moment] = tensors[key]
         for name, parameter in network.named_parameters():
-            keys = [k for k in tensors if k.startswith("opt.") and k.endswith(f".{name}")]
-            optimiser.state[parameter] = {k.split(".")[1]: tensors[k].to(_place(k, parameter)) for k in keys}
+            found = moments.get(name, {})
+            optimiser.state[parameter] = {k: v if k == "step" else _like(v, parameter) for k, v in found.items()}
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{path}: no checkpoint of this network ({error}); remove it to begin anew") from error
     return facts
 
 
-def _place(key: str, parameter: Tensor) -> torch.device:
-    return torch.device("cpu") if key.split(".")[1] == "step" else parameter.device
+def _like(moment: Tensor, parameter: Tensor) -> Tensor:
+    """In the memory order of the parameter: fused optimisers walk both as they lie, and would pair strangers."""
+    return torch.empty_like(parameter, requires_grad=False).copy_(moment)
