@@ -1,7 +1,8 @@
 """Fill the cards of the shipped generators: ``python -m gensr.benchmarks.cards data=DIR results=DIR weights=DIR``.
 
 Scores and conformal factors come from a finished benchmark, the nearest-neighbour audit is computed here, and what is
-known of bias is stated. The card goes into the weights file's header and beside it as Markdown.
+known of bias is stated where the card does not say it yet. ``generators=a,b`` names those to fill; all that are in the
+folder if not given. The card goes into the weights file's header and beside it as Markdown.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ import torch
 from numpy.typing import NDArray
 
 from gensr import weights
+from gensr.errors import UsageError
 from gensr.generator import Generator, GeneratorCard
 from gensr.random import Stream
 
-from .command import conformal_table
+from .command import conformal_table, first_set
 from .datasets import load
 from .journal import Journal
-from .sets import SETS, BenchmarkSet
+from .sets import BenchmarkSet, family_of
 
 Array = NDArray[np.float32]
 DRAWS = 200
 COMPARED = 4000
+TOGETHER = 20
+"""Samples drawn in one batch."""
 SEEN = 32
 """Side at which pictures are compared in the audit, pixels."""
 BIAS = {
@@ -56,6 +60,7 @@ BIAS = {
         "brains. Also the default for CT and other modalities. Research use only, not a medical device"
     ),
 }
+"""For cards that say nothing themselves."""
 
 
 def windows_of(images: Sequence[Array], side: int, count: int, seed: int) -> Array:
@@ -88,9 +93,12 @@ def nearest(queries: Array, pool: Array) -> Array:
 
 def draws(generator: Generator, shape: tuple[int, int]) -> Array:
     """Unconditional samples (n, band, rows, cols)."""
-    streams = [Stream(0).child("audit", i) for i in range(DRAWS)]
-    images = generator.synthesize(generator.latents(shape).sample(streams), shape)
-    return np.asarray(images.numpy(), np.float32)
+    parts = []
+    for start in range(0, DRAWS, TOGETHER):
+        streams = [Stream(0).child("audit", i) for i in range(start, start + TOGETHER)]
+        with torch.no_grad():
+            parts.append(generator.synthesize(generator.latents(shape).sample(streams), shape))
+    return np.asarray(torch.cat(parts).numpy(), np.float32)
 
 
 def audit(item: BenchmarkSet, data: Path, generator: Generator) -> str:
@@ -115,13 +123,15 @@ def audit(item: BenchmarkSet, data: Path, generator: Generator) -> str:
     )
 
 
-def metrics(journal: Journal, item: BenchmarkSet) -> dict[str, float]:
-    """Scores of a set: mean PSNR of gensr, the patch LMMSE and Lanczos."""
+def metrics(journal: Journal, item: BenchmarkSet, generator: str) -> dict[str, float]:
+    """Scores of a set: mean PSNR of the generator's rows, the patch LMMSE and Lanczos."""
     found: dict[str, float] = {}
     for entry in journal.entries.values():
-        for row in entry["rows"]:
-            if row["domain"] == item.name and str(row["method"]) in ("gensr balanced", "lmmse", "lanczos"):
-                found[f"x{row['factor']} noise {row['noise']} {row['method']} PSNR"] = round(float(row["psnr_mean"]), 2)
+        for row in entry["rows"] if "part" in entry else ():
+            own = str(row["method"]).split(" ", 1)[0] == family_of(generator)
+            if row["domain"] == item.name and (own or row["method"] in ("lmmse", "lanczos")):
+                name = f"x{row['factor']} noise {row['noise']} {row['method']} PSNR"
+                found[name] = round(float(row["psnr_mean"]), 2)
     return found
 
 
@@ -139,7 +149,8 @@ def text(card: GeneratorCard, digest: str, size: int) -> str:
         "Content": "aligned square pictures" if card.aligned else "fields of any size",
         "Known bias and failure": card.bias,
         "Nearest-neighbour audit": card.audit,
-        "Discrepancy S": f"{card.discrepancy:g} (the remainder is part of the prior)",
+        "Discrepancy S": f"{card.discrepancy:g}"
+        + ("" if card.discrepancy else " (the remainder is part of the prior)"),
         "File": f"{size} bytes, digest {digest}",
     }
     lines += [f"* **{name}**: {value}" for name, value in plain.items()]
@@ -154,21 +165,31 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Rewrite the weights files with filled cards.
 
     Args:
-        argv: ``data=``, ``results=``, ``weights=``; those of the process if None.
+        argv: ``data=``, ``results=``, ``weights=``, ``generators=``; those of the process if None.
+
+    Raises:
+        UsageError: a generator that is in no set of the benchmark, or whose bias nobody stated.
     """
     given = {"data": "../shared/data", "results": "benchmarks/results", "weights": "generators/weights"}
     given |= dict(word.split("=", 1) for word in (argv if argv is not None else sys.argv[1:]))
     journal = Journal(Path(given["results"]) / "benchmark.jsonl", fresh=False)
-    first = {item.generator: item for item in reversed(SETS)}  # a generator's card speaks of its first set
-    for item in first.values():
-        path = Path(given["weights"]) / f"{item.generator}{weights.SUFFIX}"
+    folder = Path(given["weights"])
+    names = [n for n in given.get("generators", "").split(",") if n]
+    names = names or [p.stem for p in sorted(folder.glob(f"*{weights.SUFFIX}")) if first_set(p.stem)]
+    for name in names:
+        path, item = folder / f"{name}{weights.SUFFIX}", first_set(name)
+        if item is None:
+            raise UsageError(f"generators={name}: no set of the benchmark is answered by it")
         generator, stored = weights.load(str(path))
+        bias = stored.card.bias or BIAS.get(name, "")
+        if not bias:
+            raise UsageError(f"{path.name}: its card states no bias; train it with bias=...")
         card = replace(
             stored.card,
-            bias=BIAS[item.generator],
+            bias=bias,
             audit=audit(item, Path(given["data"]), generator),
-            metrics=metrics(journal, item),
-            conformal=conformal_table(journal, item.generator),
+            metrics=metrics(journal, item, name),
+            conformal=conformal_table(journal, name),
         )
         digest = weights.save(path, stored.tensors, stored.config, card)
         path.with_suffix(".md").write_text(text(card, digest, path.stat().st_size), encoding="utf-8")

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
+
+from gensr.weights import Weights
+
+
+def substance(stored: Weights) -> str:
+    """Digest of what a generator computes with: tensors, configuration and the card's facts, not its words and scores.
+
+    A card that is filled with the scores of a benchmark is no reason to compute them again.
+    """
+    card = stored.card
+    facts = [stored.config, card.family, card.bands, card.aligned, list(card.value_range), card.discrepancy]
+    hasher = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name in sorted(stored.tensors):
+        tensor = stored.tensors[name].contiguous()
+        hasher.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        hasher.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return hasher.hexdigest()
 
 
 class Journal:

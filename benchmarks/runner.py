@@ -3,89 +3,81 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gensr import engine
-from gensr.metrics import conformal_scale, coverage_gaussian, spread_correlation, ssim
-from gensr.plan import Job, Request, prepare
+from gensr.metrics import conformal_scale, coverage_gaussian, spread_correlation
 
 from . import interpolation
-from .astronomy import load_fields, photometry
-from .datasets import Case, foreground
+from .answers import Answer, Array, How, ask
+from .astronomy import load_fields
+from .crops import Crop, spread
+from .datasets import Case
 from .flux_lmmse import fit_flux_lmmse
 from .lmmse import cached_statistics, patch_lmmse
-from .protocol import mean_squared_error, observe, score
-from .sets import BenchmarkDomain, BenchmarkScene, BenchmarkSet
+from .protocol import observe
+from .scores import Row, distortion, texture, texture_of_crops
+from .sets import BenchmarkSet, family_of
 
-Array = NDArray[np.float64]
-Row = dict[str, str | int | float]
 LEVELS = (0.5, 0.9, 0.95)
 PIXELS = 2_000_000
 """Most pixels from which calibration figures are computed."""
-
-
-@dataclass(frozen=True)
-class How:
-    """How gensr is asked.
-
-    Attributes:
-        search: preset.
-        seed: of its random numbers.
-        device: where it computes.
-    """
-
-    search: str = "balanced"
-    seed: int = 0
-    device: str = "auto"
-
-
+MANY = {"flow": 8}
+"""Samples behind the row "mean of n" of a family; the others have one sample per picture."""
+ENOUGH = 20
+"""Validation pictures from which a flow's deviations may also be narrowed."""
 Tick = Callable[[], None]
 """Called when one more picture is done."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What gensr says to one observation.
+class Cell:
+    """A set at a factor and a noise level, with pictures and observations that are made when they are needed.
 
     Attributes:
-        mean: (band, y, x).
-        std: same shape, before conformal scaling.
-        sample: one posterior sample, or None.
-        residual: see `gensr.engine.TileResult`.
-        seconds: from the array to the answer, with the scale and noise that the scene's evidence decides.
-        unit: physical size of one generator unit.
+        item: the set.
+        root: folder of the data packs.
+        factor: refinement.
+        noise: share of the peak; for astronomy any number above 0 means the camera's noise.
+        limit: most test pictures.
+        draws: most pictures on which samples are drawn and texture is compared.
     """
 
-    mean: Array
-    std: Array
-    sample: Array | None
-    residual: Mapping[str, float]
-    seconds: float
-    unit: float
+    item: BenchmarkSet
+    root: Path
+    factor: int
+    noise: float
+    limit: int
+    draws: int
 
+    @cached_property
+    def cases(self) -> list[Case]:
+        """Test pictures."""
+        return self.item.cases(self.root, "test", self.limit)
 
-def answer(
-    item: BenchmarkSet, low: Array, factor: int, noise: float, peak: float, how: How, samples: int, name: str
-) -> Answer:
-    """Run the flow on one observation, as one tile."""
-    scene = BenchmarkScene(low, name)
-    word = item.noise_word(factor, noise, peak)
-    started = time.perf_counter()
-    request = Request(factor, None, None, word, how.search, samples, how.seed, how.device)
-    job: Job = prepare(scene, BenchmarkDomain(item, peak), request)
-    side = max(scene.grid.shape)
-    (result,) = engine.reconstruct(scene, job, engine.tiles(scene, job, side))
-    seconds = time.perf_counter() - started
-    std = result.std.astype(np.float64) / job.conformal
-    drawn = result.samples[0].astype(np.float64) if result.samples else None
-    description = job.normaliser.describe()
-    return Answer(result.mean.astype(np.float64), std, drawn, result.residual, seconds, float(description["gain"][0]))
+    @cached_property
+    def lows(self) -> list[Array]:
+        """Their observations."""
+        return observe(self.cases, self.factor, self.noise, flux=self.item.flux)
+
+    @cached_property
+    def crops(self) -> list[Crop]:
+        """The parts of pictures on which samples are drawn."""
+        return spread(self.cases, self.draws)
+
+    @property
+    def peak(self) -> float:
+        """Range of the pictures."""
+        return self.cases[0].peak
+
+    @property
+    def code(self) -> float:
+        """Size of a code step: that of the file, 1/255 of the peak for floats, 1 for flux."""
+        return self.cases[0].code or (1.0 if self.item.flux else self.peak / 255)
 
 
 @dataclass(frozen=True)
@@ -109,76 +101,114 @@ class Fitted:
         found: dict[str, Callable[[Array], Array]] = {
             method: partial(_interpolated, method, factor, edge, divide) for method in interpolation.METHODS
         }
+        return found | {"lmmse": self.lmmse(item, factor, noise, peak)}
+
+    def lmmse(self, item: BenchmarkSet, factor: int, noise: float, peak: float) -> Callable[[Array], Array]:
+        """The best linear estimator: of patches, or for flux in classes of brightness."""
         if item.flux:
             training = load_fields(self.root / item.pack / "train.npz", 3000).flux
-            found["lmmse"] = fit_flux_lmmse(training, factor, noisy=noise > 0).upscale
-            return found
+            return fit_flux_lmmse(training, factor, noisy=noise > 0).upscale
         train = lambda: [case.image for case in item.cases(self.root, "train", None)]  # noqa: E731
         fitted = cached_statistics(self.cache, f"benchmark_{item.name}", train, 16)
-        found["lmmse"] = patch_lmmse(fitted, factor, noise * peak, blend="uniform").upscale
-        return found
+        return patch_lmmse(fitted, factor, noise * peak, blend="uniform").upscale
 
 
 def _interpolated(method: str, factor: int, edge: interpolation.Edge, divide: int, low: Array) -> Array:
     return interpolation.upscale(low, factor, method, edge) / divide
 
 
-def competitor_rows(
-    fitted: Fitted, item: BenchmarkSet, cases: Sequence[Case], factor: int, noise: float
-) -> Iterator[tuple[Row, list[Array]]]:
-    """Rows of the competitors, each with its answers."""
-    peak = cases[0].peak
-    lows = observe(cases, factor, noise, flux=item.flux)
-    for name, estimate in fitted.methods(item, factor, noise, peak).items():
+def competitor_rows(fitted: Fitted, cell: Cell) -> Iterator[Row]:
+    """Rows of the competitors."""
+    for name, estimate in fitted.methods(cell.item, cell.factor, cell.noise, cell.peak).items():
         started = time.perf_counter()
-        answers = [np.asarray(estimate(low), np.float64) for low in lows]
+        answers = [np.asarray(estimate(low), np.float64) for low in cell.lows]
         seconds = time.perf_counter() - started
-        yield {"method": name, **_scores(item, cases, answers), "s_per_Mpx": _rate(cases, seconds)}, answers
+        row: Row = {"method": name, **distortion(cell.item, cell.cases, answers), "s_per_Mpx": _rate(cell, seconds)}
+        yield row | texture_of_crops(cell.item, cell.cases, answers, cell.crops, cell.factor)
 
 
-def gensr_row(
-    item: BenchmarkSet, cases: Sequence[Case], factor: int, noise: float, how: How, scale: float, tick: Tick
-) -> tuple[Row, list[Answer]]:
-    """The row of gensr, with its answers.
+def mean_row(cell: Cell, how: How, scale: float, tick: Tick) -> Row:
+    """The row of gensr's mean and standard deviation.
 
     Args:
-        item: the set.
-        cases: test pictures.
-        factor: refinement.
-        noise: share of the peak; for astronomy any number above 0 means the camera's noise.
+        cell: what is asked.
         how: how gensr is asked.
         scale: conformal factor on the standard deviation, from other pictures.
         tick: called after every picture.
     """
-    answers = _answers(item, cases, factor, noise, how, tick)
-    peak = cases[0].peak
-    row: Row = {"method": f"gensr {how.search}", **_scores(item, cases, [a.mean for a in answers])}
-    row["s_per_Mpx"] = _rate(cases, sum(a.seconds for a in answers))
+    answers = _answers(cell.item, cell.cases, cell.lows, cell.factor, cell.noise, how, tick)
+    means = [a.mean for a in answers]
+    row: Row = {"method": how.method, **distortion(cell.item, cell.cases, means)}
+    row |= texture_of_crops(cell.item, cell.cases, means, cell.crops, cell.factor)
+    row["s_per_Mpx"] = _rate(cell, sum(a.seconds for a in answers))
     count = sum(a.residual["count"] for a in answers)
-    code = cases[0].code or (peak / 255 if not item.flux else 1.0)
-    row["consistency_rms_codes"] = (sum(a.residual["square"] for a in answers) / count) ** 0.5 / code
-    row["consistency_max_codes"] = max(a.residual["largest"] for a in answers) / code
-    if noise:
+    row["consistency_rms_codes"] = (sum(a.residual["square"] for a in answers) / count) ** 0.5 / cell.code
+    row["consistency_max_codes"] = max(a.residual["largest"] for a in answers) / cell.code
+    if cell.noise:
         row["chi2"] = sum(a.residual["chi2"] for a in answers) / count
     observed = sum(a.residual["observed"] for a in answers)
     row["flux_error"] = abs(sum(a.residual["explained"] for a in answers) / observed - 1) if observed else 0.0
-    errors, std = errors_and_std(cases, answers)
+    errors, std = errors_and_std(cell.cases, answers)
+    zero = np.zeros_like(errors)
     for level in LEVELS:
-        row[f"cover{level * 100:.0f}"] = float(coverage_gaussian(errors, np.zeros_like(errors), std, (level,))[level])
-        row[f"cover{level * 100:.0f}_conformal"] = float(
-            coverage_gaussian(errors, np.zeros_like(errors), std * scale, (level,))[level]
-        )
+        name = f"cover{level * 100:.0f}"
+        row[name] = float(coverage_gaussian(errors, zero, std, (level,))[level])
+        row[f"{name}_conformal"] = float(coverage_gaussian(errors, zero, std * scale, (level,))[level])
     row["conformal"] = scale
     row["std_error_correlation"] = float(spread_correlation(errors, std))
-    return row, answers
+    return row
+
+
+def drawn(cell: Cell, how: How, tick: Tick) -> list[Answer]:
+    """Answers with samples to the crops of a cell; every picture has a seed of its own."""
+    count = MANY.get(family_of(how.generator), 1)
+    found = []
+    for crop in cell.crops:
+        own = replace(how, seed=how.seed + crop.index)
+        low, name = cell.lows[crop.index], cell.cases[crop.index].name
+        window = crop.coarse(cell.factor)
+        found.append(ask(cell.item, low, cell.factor, cell.noise, cell.peak, own, count, window, name))
+        tick()
+    return found
+
+
+def draw_rows(cell: Cell, how: How, answers: Sequence[Answer]) -> Iterator[Row]:
+    """The row of one sample per picture, and that of the mean of several where the family has them."""
+    cases = [crop.case(cell.cases) for crop in cell.crops]
+    family, first = family_of(how.generator), [a.samples[0] for a in answers]
+    row: Row = {"method": f"{family} sample", **distortion(cell.item, cases, first)}
+    row |= texture(cell.item, cases, first, cell.factor)
+    count = sum(a.misfits[0]["count"] for a in answers)
+    row["consistency_rms_codes"] = (sum(a.misfits[0]["square"] for a in answers) / count) ** 0.5 / cell.code
+    if cell.noise:
+        row["chi2"] = sum(a.misfits[0]["chi2"] for a in answers) / count
+    yield row
+    many = len(answers[0].samples)
+    if many == 1:
+        return
+    means = [np.mean(a.samples, 0) for a in answers]
+    row = {"method": f"{family} mean of {many}", **distortion(cell.item, cases, means)}
+    row |= texture(cell.item, cases, means, cell.factor)
+    own = distortion(cell.item, cases, [a.mean for a in answers])
+    row["psnr_over_mean"] = float(row["psnr_mean"]) - float(own["psnr_mean"])
+    errors = np.concatenate([(case.image - mean).ravel() for case, mean in zip(cases, means, strict=True)])
+    std = np.concatenate([np.std(a.samples, 0, ddof=1).ravel() for a in answers])
+    row["std_error_correlation"] = float(spread_correlation(errors, std))
+    yield row
 
 
 def _answers(
-    item: BenchmarkSet, cases: Sequence[Case], factor: int, noise: float, how: How, tick: Tick
+    item: BenchmarkSet,
+    cases: Sequence[Case],
+    lows: Sequence[Array],
+    factor: int,
+    noise: float,
+    how: How,
+    tick: Tick,
 ) -> list[Answer]:
     found = []
-    for low, case in zip(observe(cases, factor, noise, flux=item.flux), cases, strict=True):
-        found.append(answer(item, low, factor, noise, case.peak, how, 0, case.name))
+    for low, case in zip(lows, cases, strict=True):
+        found.append(ask(item, low, factor, noise, case.peak, how, name=case.name))
         tick()
     return found
 
@@ -191,37 +221,25 @@ def errors_and_std(cases: Sequence[Case], answers: Sequence[Answer]) -> tuple[Ar
     return np.concatenate(errors), np.concatenate([a.std.ravel()[::step] for a in answers])
 
 
-def calibration(
-    item: BenchmarkSet, root: Path, factor: int, noise: float, how: How, limit: int, tick: Tick
-) -> tuple[float, float]:
-    """Conformal factor on the validation split, and the noise level in generator units it belongs to."""
-    cases = item.cases(root, item.validation, limit)
-    peak = cases[0].peak
-    answers = _answers(item, cases, factor, noise, how, tick)
-    errors, std = errors_and_std(cases, answers)
-    level = 0.0 if not noise else (1.0 if item.flux else float(np.median([noise * peak / a.unit for a in answers])))
-    # Deviations are only ever widened: a few dozen pictures cannot prove that a posterior is too wide elsewhere.
-    return max(1.0, float(conformal_scale(errors, std, 0.9))), level
+def calibration(cell: Cell, how: How, limit: int, tick: Tick) -> tuple[float, float]:
+    """Conformal factor on the validation split, and the noise level in generator units it belongs to.
+
+    A few dozen pictures cannot prove that a closed form is too wide elsewhere, so those of the gaussian family are only
+    ever widened. A network's variance is itself an estimate and errs on both sides: from 20 pictures on it is scaled
+    freely.
+    """
+    item = cell.item
+    cases = item.cases(cell.root, item.validation, limit)
+    lows = observe(cases, cell.factor, cell.noise, flux=item.flux)
+    answers = _answers(item, cases, lows, cell.factor, cell.noise, how, tick)
+    scale = float(conformal_scale(*errors_and_std(cases, answers), 0.9))
+    free = family_of(how.generator) == "flow" and len(cases) >= ENOUGH
+    level = 0.0
+    if cell.noise:
+        own = [cell.noise * cases[0].peak / a.unit for a in answers]
+        level = 1.0 if item.flux else float(np.median(own))
+    return (scale if free else max(1.0, scale)), level
 
 
-def _rate(cases: Sequence[Case], seconds: float) -> float:
-    return seconds / (sum(case.image.size for case in cases) / 1e6)
-
-
-def _scores(item: BenchmarkSet, cases: Sequence[Case], answers: Sequence[Array]) -> Row:
-    peak = cases[0].peak
-    final = [np.clip(a, 0, peak) for a in answers] if item.clipped else list(answers)
-    errors = [mean_squared_error(c.image, a, stretched=item.flux) for c, a in zip(cases, final, strict=True)]
-    whole = score(errors, peak)
-    row: Row = {"cases": whole.cases, "psnr_mean": whole.mean, "psnr_pooled": whole.pooled}
-    if item.flux:
-        truth = [case.image[0] for case in cases]
-        columns = photometry(truth, [a[0] for a in final], [case.sources for case in cases])
-        for name, (middle, spread, _) in columns.items():
-            row |= {name: middle, f"{name}_mad": spread}
-        return row
-    row["ssim"] = float(np.mean([ssim(c.image, a, peak) for c, a in zip(cases, final, strict=True)]))
-    if item.pack == "microscopy":
-        inside = [mean_squared_error(c.image, a, foreground(c.image)) for c, a in zip(cases, final, strict=True)]
-        row |= {"psnr_foreground": score(inside, peak).mean}
-    return row
+def _rate(cell: Cell, seconds: float) -> float:
+    return seconds / (sum(case.image.size for case in cell.cases) / 1e6)

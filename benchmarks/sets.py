@@ -1,8 +1,8 @@
-"""What is benchmarked: test sets, the prior that answers for each, and how its arrays are presented to the flow."""
+"""What is benchmarked: test sets, the priors that answer for each, and how arrays are presented to them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,18 @@ from . import astronomy
 from .datasets import Case, load, luminance
 
 SKY = 0.00767
-"""Sky noise of one fine pixel of the simulated fields, electron/s: the unit of the astronomy prior."""
+"""Sky noise of one fine pixel of the simulated fields, electron/s: the unit of the astronomy priors."""
+FAMILIES = ("flow", "gaussian")
+"""Families of generators that are compared, the default of the package first."""
+
+
+def family_of(generator: str) -> str:
+    """The family in a generator's name.
+
+    >>> family_of("flow-brain-mr")
+    'flow'
+    """
+    return generator.split("-", 1)[0]
 
 
 @dataclass(frozen=True)
@@ -33,7 +44,7 @@ class BenchmarkSet:
         name: the ``domain`` column of the table.
         pack: data pack that is read.
         plugin: domain that renders and names it.
-        generator: the prior.
+        generators: names of the priors, one of each family.
         percentiles: of the observation that become 0 and 1; None for a fixed scale.
         clipped: whether answers are clipped to 0..peak, as in the table of floors.
         grey: whether RGB is turned to luminance before it is observed.
@@ -44,7 +55,7 @@ class BenchmarkSet:
     name: str
     pack: str
     plugin: str
-    generator: str
+    generators: tuple[str, ...]
     percentiles: tuple[float, float] | None
     clipped: bool
     grey: bool = False
@@ -58,6 +69,10 @@ class BenchmarkSet:
             return [replace(case, image=luminance(case.image).astype(np.float32)) for case in cases]
         return cases
 
+    def of(self, families: Collection[str], installed: Collection[str]) -> list[str]:
+        """Its generators of some families that are installed, in the order of the set."""
+        return [name for name in self.generators if family_of(name) in families and name in installed]
+
     def noise_word(self, factor: int, noise: float, peak: float) -> str:
         """The ``noise=`` word that tells the flow what the observation's noise is."""
         if noise == 0:
@@ -68,15 +83,19 @@ class BenchmarkSet:
         return repr(noise * peak)
 
 
+def _both(subject: str) -> tuple[str, ...]:
+    return tuple(f"{family}-{subject}" for family in FAMILIES)
+
+
 SETS: Sequence[BenchmarkSet] = (
-    BenchmarkSet("microscopy", "microscopy", "microscopy", "gaussian-microscopy", (1, 99.9), clipped=True),
-    BenchmarkSet("satellite", "satellite", "satellite", "gaussian-satellite", (2, 98), clipped=False, grey=True),
-    BenchmarkSet("satellite-rgb", "satellite", "satellite", "gaussian-satellite", (2, 98), clipped=False),
-    BenchmarkSet("astronomy", "astronomy", "astronomy", "gaussian-astronomy", None, clipped=False, flux=True),
-    BenchmarkSet("faces", "faces", "faces", "gaussian-faces", None, clipped=True),
-    BenchmarkSet("chest-xray", "medical_cxr", "medical", "gaussian-chest-xray", None, clipped=True),
+    BenchmarkSet("microscopy", "microscopy", "microscopy", _both("microscopy"), (1, 99.9), clipped=True),
+    BenchmarkSet("satellite", "satellite", "satellite", _both("satellite"), (2, 98), clipped=False, grey=True),
+    BenchmarkSet("satellite-rgb", "satellite", "satellite", _both("satellite"), (2, 98), clipped=False),
+    BenchmarkSet("astronomy", "astronomy", "astronomy", _both("astronomy"), None, clipped=False, flux=True),
+    BenchmarkSet("faces", "faces", "faces", _both("faces"), None, clipped=True),
+    BenchmarkSet("chest-xray", "medical_cxr", "medical", _both("chest-xray"), None, clipped=True),
     BenchmarkSet(
-        "brain-mr", "medical_brain", "medical", "gaussian-brain-mr", (0.5, 99.9), clipped=False, validation="train"
+        "brain-mr", "medical_brain", "medical", _both("brain-mr"), (0.5, 99.9), clipped=False, validation="train"
     ),
 )
 
@@ -90,7 +109,7 @@ class BenchmarkScene(ArrayScene):
 
 
 class BenchmarkDomain(ArrayDomain):
-    """Presents observations of a set with the scale of its generator."""
+    """Presents observations of a set with the scale of its generators."""
 
     def __init__(self, item: BenchmarkSet, peak: float) -> None:
         super().__init__(registry.domain(item.plugin))
@@ -101,8 +120,8 @@ class BenchmarkDomain(ArrayDomain):
         return Area(factor, total=self._item.flux)
 
     def generator(self, scene: Scene) -> str:
-        """The prior of the set."""
-        return self._item.generator
+        """The first prior of the set; benchmarks name the one they mean."""
+        return self._item.generators[0]
 
     def normaliser(self, scene: Scene) -> Normaliser:
         """Percentiles of the observation, or the fixed scale of the set."""

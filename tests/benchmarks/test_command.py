@@ -1,6 +1,7 @@
 """``gensr benchmark`` end to end on a small data pack made here: tables, resuming, refusals."""
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -14,17 +15,22 @@ from PIL import Image
 from scipy import ndimage
 
 from gensr.benchmarks import command, runner
-from gensr.benchmarks.journal import Journal
+from gensr.benchmarks.journal import Journal, substance
 from gensr.benchmarks.sets import SETS
 from gensr.cli import main as gensr
 from gensr.errors import UsageError
 from gensr.plan import conformal_factor
-from gensr.weights import available
+from gensr.weights import available, load
 
 pytestmark = pytest.mark.skipif(
     "gaussian-microscopy" not in available(), reason="the microscopy prior is not installed"
 )
-METHODS = {"nearest", "bicubic", "lanczos", "lmmse", "gensr balanced"}
+FAMILIES = [family for family in ("flow", "gaussian") if f"{family}-microscopy" in available()]
+SAMPLED = {f"{family} sample" for family in FAMILIES} | {
+    f"{family} mean of 8" for family in FAMILIES if family == "flow"
+}
+MEANS = [f"{family} balanced" for family in FAMILIES]
+METHODS = {"nearest", "bicubic", "lanczos", "lmmse", *MEANS, *SAMPLED}
 
 
 def _nuclei(rng: np.random.Generator) -> bytes:
@@ -55,7 +61,15 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _words(packs: Path, output: Path, **more: str) -> list[str]:
-    given = {"domains": "microscopy", "factors": "4", "noise": "0,0.01", "cases": "2", "validation": "2", **more}
+    given = {
+        "domains": "microscopy",
+        "factors": "4",
+        "noise": "0,0.01",
+        "cases": "2",
+        "validation": "2",
+        "draws": "2",
+        **more,
+    }
     return [f"data={packs}", f"output={output}", *(f"{k}={v}" for k, v in given.items())]
 
 
@@ -76,12 +90,13 @@ def test_every_method_of_every_cell_has_a_row(finished: Path) -> None:
     assert {(r["noise"], r["method"]) for r in rows} == {(n, m) for n in ("0", "0.01") for m in METHODS}
     assert all(r["domain"] == "microscopy" and r["factor"] == "4" and r["cases"] == "2" for r in rows)
     assert all(20 < float(r["psnr_mean"]) < 70 and 0 < float(r["ssim"]) <= 1 for r in rows)
+    assert all(float(r["swd"]) > 0 and float(r["spectrum"]) > 0 for r in rows)
 
 
-def test_gensr_explains_exact_data_and_states_its_uncertainty(finished: Path) -> None:
+@pytest.mark.parametrize("method", MEANS)
+def test_gensr_explains_exact_data_and_states_its_uncertainty(finished: Path, method: str) -> None:
     exact, noisy = (
-        next(r for r in _table(finished) if r["method"] == "gensr balanced" and r["noise"] == noise)
-        for noise in ("0", "0.01")
+        next(r for r in _table(finished) if r["method"] == method and r["noise"] == noise) for noise in ("0", "0.01")
     )
     assert float(exact["consistency_rms_codes"]) < 0.01
     assert float(exact["consistency_max_codes"]) < 0.5
@@ -92,7 +107,7 @@ def test_gensr_explains_exact_data_and_states_its_uncertainty(finished: Path) ->
         assert cover == sorted(cover)
         assert cover[0] > 0.2
         assert cover[2] <= 1
-        assert float(row["conformal"]) >= 1  # deviations are only ever widened
+        assert float(row["conformal"]) >= 1  # two pictures do not narrow a deviation
         wider = float(row["conformal"]) > 1
         assert (float(row["cover90_conformal"]) > cover[1]) is wider
         assert float(row["s_per_Mpx"]) > 0
@@ -101,59 +116,97 @@ def test_gensr_explains_exact_data_and_states_its_uncertainty(finished: Path) ->
 def test_gensr_is_not_below_interpolation(finished: Path) -> None:
     score = {(r["noise"], r["method"]): float(r["psnr_mean"]) for r in _table(finished)}
     for noise in ("0", "0.01"):
-        assert score[noise, "gensr balanced"] > score[noise, "lanczos"] > score[noise, "nearest"]
+        assert min(score[noise, method] for method in MEANS) > score[noise, "lanczos"] > score[noise, "nearest"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_samples_explain_the_data(finished: Path, family: str) -> None:
+    exact, noisy = (
+        next(r for r in _table(finished) if r["method"] == f"{family} sample" and r["noise"] == noise)
+        for noise in ("0", "0.01")
+    )
+    assert float(exact["consistency_rms_codes"]) < 0.01
+    assert 0.3 < float(noisy["chi2"]) < 3
+    assert exact["s_per_Mpx"] == ""
+
+
+@pytest.mark.skipif("flow" not in FAMILIES, reason="no flow for microscopy is installed")
+def test_the_mean_of_samples_is_compared_with_the_mean(finished: Path) -> None:
+    rows = [r for r in _table(finished) if r["method"] == "flow mean of 8"]
+    assert len(rows) == 2
+    for row in rows:
+        assert -3 < float(row["psnr_over_mean"]) < 1  # eight samples about a good mean cost 10 log10(1 + 1/8) dB
+        assert float(row["std_error_correlation"]) > 0
 
 
 def test_markdown_and_page_hold_the_same_numbers_and_need_no_other_file(finished: Path) -> None:
-    row = next(r for r in _table(finished) if r["method"] == "gensr balanced" and r["noise"] == "0")
+    row = next(r for r in _table(finished) if r["method"] == MEANS[0] and r["noise"] == "0")
     value = f"{float(row['psnr_mean']):.2f}"
     assert value in (finished / "benchmark.md").read_text()
     page = (finished / "benchmark.html").read_text()
     assert f"<td>{value}</td>" in page
     assert re.findall(r'(?:src|href)="(?!data:)', page) == []
-    assert page.count("data:image/") == 2
+    assert page.count("data:image/") == 2 * len(FAMILIES)
+    assert page.count("<tr class=own>") == 2 * (len(MEANS) + len(SAMPLED))
     assert str(Path.home()) not in page
 
 
-def test_a_second_run_computes_nothing(packs: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise AssertionError("computed again")
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of generators that were asked; competitors may not be computed."""
+    asked: list[str] = []
+    ask = runner.ask
+    monkeypatch.setattr(runner, "ask", lambda *a, **k: asked.append(a[5].generator) or ask(*a, **k))
 
-    monkeypatch.setattr(runner, "answer", fail)
+    def fail(*_: object) -> None:
+        raise AssertionError("competitors were computed again")
+
     monkeypatch.setattr(runner, "competitor_rows", fail)
+    return asked
+
+
+def _timeless(output: Path) -> list[dict[str, str]]:
+    return [{k: v for k, v in row.items() if k != "s_per_Mpx"} for row in _table(output)]
+
+
+def test_a_second_run_computes_nothing(packs: Path, finished: Path, idle: list[str]) -> None:
     before = (finished / "benchmark.csv").read_text()
     assert command.main(_words(packs, finished)) == 0
+    assert idle == []
     assert (finished / "benchmark.csv").read_text() == before
 
 
-def test_a_run_that_was_killed_goes_on_with_the_same_result(
-    packs: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_other_weights_cost_only_what_depends_on_them(
+    packs: Path, finished: Path, tmp_path: Path, idle: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shutil.copy(finished / "benchmark.jsonl", tmp_path)
+    own = f"{FAMILIES[0]}-microscopy"
+    changed = substance(load(own)[1])
+    monkeypatch.setattr(command, "substance", lambda w: "other" if substance(w) == changed else substance(w))
+    assert command.main(_words(packs, tmp_path, noise="0", cache=str(finished / ".cache"))) == 0
+    assert set(idle) == {own}
+    assert _timeless(tmp_path) == _timeless(finished)
+
+
+def test_a_run_that_was_killed_goes_on_with_the_same_result(packs: Path, finished: Path, tmp_path: Path) -> None:
     lines = (finished / "benchmark.jsonl").read_text().splitlines(keepends=True)
-    assert len(lines) == 4
+    assert len(lines) == 2 * (1 + 2 * len(FAMILIES))
     (tmp_path / "benchmark.jsonl").write_text("".join(lines[:2]) + lines[2][:50])
-    made, answer = [], runner.answer
-    monkeypatch.setattr(runner, "answer", lambda *a: made.append(a[3]) or answer(*a))
     assert command.main(_words(packs, tmp_path, cache=str(finished / ".cache"))) == 0
-    assert set(made) == {0.01}
-
-    def timeless(output: Path) -> list[dict[str, str]]:
-        return [{k: v for k, v in row.items() if k != "s_per_Mpx"} for row in _table(output)]
-
-    assert timeless(tmp_path) == timeless(finished)
+    assert _timeless(tmp_path) == _timeless(finished)
 
 
 def test_other_pictures_are_computed_again(packs: Path, finished: Path, tmp_path: Path) -> None:
     shutil.copy(finished / "benchmark.jsonl", tmp_path)
     words = _words(packs, tmp_path, cases="3", noise="0", cache=str(finished / ".cache"))
     assert command.main(words) == 0
-    assert {r["cases"] for r in _table(tmp_path) if r["noise"] == "0"} == {"3"}
+    assert {r["cases"] for r in _table(tmp_path) if r["noise"] == "0" and r["method"] not in SAMPLED} == {"3"}
 
 
 def test_conformal_factors_are_in_the_words_of_the_cards(finished: Path) -> None:
     table = command.conformal_table(Journal(finished / "benchmark.jsonl"), "gaussian-microscopy")
     assert set(table) == {key for key in table if re.fullmatch(r"x4 noise \d[\d.e-]*", key)}
-    rows = [r for r in _table(finished) if r["method"] == "gensr balanced"]
+    rows = [r for r in _table(finished) if r["method"] == "gaussian balanced"]
     exact = next(float(r["conformal"]) for r in rows if r["noise"] == "0")
     assert conformal_factor(table, 4, 0.0) == pytest.approx(exact, rel=1e-4)
     assert len(table) == 2
@@ -174,6 +227,9 @@ def test_sets_name_what_exists() -> None:
     ("noise=nan", "noise=nan"),
     ("noise=loud", "noise=loud"),
     ("search=hard", "'hard' is none of"),
+    ("generators=gan", "'gan' is none of flow, gaussian"),
+    ("draws=0", "draws=0"),
+    ("speed=very", "speed=very"),
     ("cases=0", "cases=0"),
     ("cases=1.5", "cases=1.5"),
     ("seed=x", "seed=x"),
@@ -193,14 +249,34 @@ def test_a_missing_prior_is_one_line_and_the_rest_goes_on(
     packs: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copy(finished / "benchmark.jsonl", tmp_path)
-    without = {name: path for name, path in available().items() if name != "gaussian-faces"}
+    without = {name: path for name, path in available().items() if not name.endswith("-faces")}
     monkeypatch.setattr(command, "available", lambda: without)
     assert command.main(_words(packs, tmp_path, domains="faces,microscopy", noise="0")) == 1
-    assert "gensr: faces: its generator is not installed" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "gensr: faces: flow-faces, gaussian-faces not installed; train it first; nothing was computed" in said
     assert len(_table(tmp_path)) == 2 * len(METHODS)
+
+
+def test_a_family_can_be_left_out(packs: Path, finished: Path, tmp_path: Path, idle: list[str]) -> None:
+    shutil.copy(finished / "benchmark.jsonl", tmp_path)
+    words = _words(packs, tmp_path, noise="0", cache=str(finished / ".cache"), generators="gaussian", seed="1")
+    assert command.main(words) == 0
+    assert set(idle) == {"gaussian-microscopy"}
 
 
 def test_the_journal_is_json_lines(finished: Path) -> None:
     entries = [json.loads(line) for line in (finished / "benchmark.jsonl").read_text().splitlines()]
-    assert [e["key"] for e in entries][:2] == ["microscopy x4 noise 0 competitors", "microscopy x4 noise 0 balanced"]
+    own = f"{FAMILIES[0]}-microscopy"
+    keys = [e["key"] for e in entries][:3]
+    assert keys == [
+        f"microscopy x4 noise 0 {what}" for what in ("competitors", f"{own} balanced", f"{own} balanced draws")
+    ]
     assert len(entries[1]["given"]["weights"]) == 64
+    assert entries[1]["given"]["generator"] == own
+
+
+def test_a_filled_card_is_no_reason_to_compute_again() -> None:
+    stored = load("gaussian-microscopy")[1]
+    filled = dataclasses.replace(stored.card, audit="another", metrics={"x": 1.0}, conformal={"x4 noise 0": 2.0})
+    assert substance(dataclasses.replace(stored, card=filled)) == substance(stored)
+    assert substance(dataclasses.replace(stored, config={**stored.config, "k": 1})) != substance(stored)
