@@ -160,6 +160,8 @@ def complete(words: Sequence[str]) -> tuple[str, list[str]]:
         kind, found = _train(words)
     elif command in KEYS:
         kind, found = _keys(command, words)
+    elif command == "calibrate":
+        kind, found = _calibrate(word)
     else:
         kind, found = "files", []
     return kind, [candidate for candidate in found if candidate.startswith(word)]
@@ -183,6 +185,17 @@ def _train(words: Sequence[str]) -> tuple[str, list[str]]:
     from gensr.commands.train import trainer
 
     return "none", [f"{key}=" for key in trainer(named[-1]).train_options]
+
+
+def _calibrate(word: str) -> tuple[str, list[str]]:
+    from gensr.commands.calibrate_keys import KEYS as known
+
+    name, sign, _ = word.partition("=")
+    if not sign:
+        return "none", [*(f"{key}=" for key in known), "--help", "--traceback"]
+    if name not in known:
+        return "none", []
+    return known[name].files or "none", [f"{name}={value}" for value in _values(known[name])]
 
 
 def _keys(command: str, words: Sequence[str]) -> tuple[str, list[str]]:
