@@ -20,8 +20,10 @@ from gensr.random import Stream
 Array = npt.NDArray[np.float32]
 DRAWS, COMPARED = 200, 4000
 """Samples, and training images, of the audit."""
-PLACES, PIECE = 1_000_000, 128
+PLACES, PIECE = 500_000, 128
 """Training windows that samples of fields are compared with, and the side of the pieces they lie in, pixels."""
+HELD = 1000
+"""Windows of held-out fields: several times the samples, so that chance seldom makes a sample the nearest of all."""
 BATCH = 20
 """Samples that are made together."""
 SEEN = 32
@@ -85,7 +87,7 @@ def audit(
         own = seen(draws(generator, (side, side), DRAWS, seed, device))
         what = f"pictures at {SEEN} px"
     else:
-        queries = windows_of([image.numpy() for image in held], WINDOW, DRAWS, seed + 1)
+        queries = windows_of([image.numpy() for image in held], WINDOW, HELD, seed + 1)
         own = windows_of(list(draws(generator, (DRAWN, DRAWN), DRAWS, seed, device)), WINDOW, DRAWS, seed + 2)
         pieces = _pieces(train, seed)
         found = nearest_anywhere(np.concatenate([own, queries]), pieces, WINDOW)

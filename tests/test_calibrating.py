@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from gensr import cards
+from gensr import cards, engine
+from gensr.arrays import ArrayScene
 from gensr.audit import Audit, audit, audit_words, draws, nearest, nearest_anywhere, seen, windows_of
-from gensr.calibrating import Camera, Trial, measure, observe
+from gensr.calibrating import Camera, Trial, measure, moments, observe
 from gensr.errors import SearchError, UsageError
 from gensr.generator import Generator, GeneratorCard, Moments
 from gensr.heldout import Scaled, Scaling, prepare
 from gensr.latent import LatentSpec, LatentTensor
+from gensr.noise import GaussianNoise
+from gensr.normalise import AffineNormaliser
 from gensr.operators import Area
-from gensr.plan import conformal_factor
+from gensr.plan import Job, Request, conformal_factor
 from gensr.random import Stream
 from gensr.search.presets import PRESETS
 
@@ -149,6 +152,22 @@ def test_moments_come_from_draws_where_there_is_no_posterior():
     (cell,) = measure(Drawing(), images, Trial((2,), (0.0,), preset=PRESETS["fast"])).cells
     # Four draws know mean and deviation badly: the ratio is Student's t, whose 90 % interval is wider.
     assert 1.1 < cell.scale < 2.0
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.03])
+def test_images_are_reconstructed_as_by_the_engine(noise):
+    generator, operator, preset = White(), Area(4), PRESETS["balanced"]
+    data = observe(noise_images(1, 64)[0][None], operator, noise, None, Stream(0))
+    scene = ArrayScene(data.y[0].numpy())
+    identity, request = AffineNormaliser((1.0,), (0.0,)), Request(4, samples=0)
+    job = Job(
+        (4, 4), operator, operator, generator, "", identity, GaussianNoise(noise), "", noise == 0, 1.0, None, preset,
+        "cpu", request, 0.0,
+    )  # fmt: skip
+    (wanted,) = engine.reconstruct(scene, job, engine.tiles(scene, job, 64))
+    found = moments(generator, data, preset, Stream(0))
+    np.testing.assert_allclose(found.mean[0].numpy(), wanted.mean, atol=1e-6)
+    np.testing.assert_allclose(found.variance[0].sqrt().numpy(), wanted.std, atol=1e-6)
 
 
 def test_every_image_of_every_cell_is_counted():
