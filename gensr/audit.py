@@ -32,6 +32,8 @@ WINDOW, DRAWN = 24, 64
 """Sides of the windows that are compared in fields, and of the samples that they are cut from, pixels."""
 COPY = 0.5
 """A sample is suspected to be a copy below this share of the least distance of a held-out image."""
+IDENTICAL = 0.005
+"""Distance below which windows or pictures look the same; rounding ends at about a tenth of it."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class Audit:
     def copies(self) -> int:
         """Samples nearer to a training image than `COPY` times the nearest held-out image is."""
         return int((self.own < COPY * float(self.held.min())).sum())
+
+    @property
+    def telling(self) -> bool:
+        """Whether copies would stand out: held-out images of simple content can be as near."""
+        return float(self.held.min()) >= IDENTICAL
 
 
 def audit(
@@ -100,12 +107,14 @@ def audit(
 def audit_words(found: Audit) -> str:
     """The audit for a card, in words and figures."""
     own, held = found.own, found.held
+    verdict = f"{found.copies or 'no'} sample(s) suspected to be copies (below {COPY:g} of the least held-out distance)"
+    if not found.telling:
+        verdict = "content so simple that held-out ones come as near as copies would: these could not be told"
     leak = f"; {found.leaked} held-out image(s) are in the training data, hold others out" if found.leaked else ""
     return (
         f"root mean square distance to the nearest of {found.pool} training {found.what}: {len(own)} unconditional "
         f"samples median {np.median(own):.3f}, least {own.min():.3f}; {len(held)} held-out median "
-        f"{np.median(held):.3f}, least {held.min():.3f}; {found.copies or 'no'} sample(s) suspected to be copies "
-        f"(below {COPY:g} of the least held-out distance){leak}"
+        f"{np.median(held):.3f}, least {held.min():.3f}; {verdict}{leak}"
     )
 
 

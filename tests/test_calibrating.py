@@ -297,6 +297,12 @@ class TestAudit:
         assert found.leaked == 1
         assert "1 held-out image(s) are in the training data" in audit_words(found)
 
+    def test_where_copies_cannot_be_told_it_says_so(self):
+        found = Audit(np.array([0.001, 0.4], np.float32), np.array([0.001, 0.7], np.float32), 99, "windows")
+        assert not found.telling
+        assert "these could not be told" in audit_words(found)
+        assert "no sample" not in audit_words(found)
+
     def test_words_hold_the_figures(self):
         found = Audit(np.array([0.2, 0.4], np.float32), np.array([0.5, 0.7], np.float32), 99, "windows")
         assert audit_words(found) == (
