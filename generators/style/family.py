@@ -36,6 +36,7 @@ class StyleFamily:
         "spread": "share of a layer's style that may differ from the others' in a search, 0 to 1",
         "sheet": "minutes between two sheets of samples",
         "device": "cpu or cuda (default: cuda where there is one)",
+        "companion": "installed generator of the same units for noise estimation",
         "licence": "licence of the weights, for the card",
         "source": "the training data in words, for the card",
         "pixel": "pixel size of the training images in words, for the card",
@@ -70,7 +71,8 @@ class StyleFamily:
         if not 0 <= spread < 1 or card.bands != shape.bands:
             raise WeightsError(f"{card.name}: configuration and card do not fit; fetch the file again")
         network.eval().requires_grad_(False)
-        return Style(Parts(network, Whitening(mean, factor), Bank(style, picture), spread), card)
+        parts = Parts(network, Whitening(mean, factor), Bank(style, picture), spread, str(config.get("companion", "")))
+        return Style(parts, card)
 
 
 def _check(card: GeneratorCard, tensor: Tensor, shape: tuple[int, ...]) -> None:

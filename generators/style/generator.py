@@ -8,7 +8,7 @@ Gaussian that is between the spaces W (t = 0) and W+ (t = 1), whose draws are co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -33,12 +33,14 @@ class Parts:
         whitening: of the mapping's pre-activation.
         bank: starts for a search.
         spread: t of the module text, 0..1.
+        companion: generator of the same units whose evidence tells the noise; "" for none.
     """
 
     network: Network
     whitening: Whitening
     bank: Bank
     spread: float
+    companion: str = ""
 
 
 class Style(Generator):
@@ -54,6 +56,7 @@ class Style(Generator):
 
     def __init__(self, parts: Parts, card: GeneratorCard, device: str = "cpu") -> None:
         self.parts, self.card, self.device = parts, card, device
+        self.companion = parts.companion
         self.shape = parts.network.shape
 
     def to(self, device: str) -> Style:
@@ -63,8 +66,12 @@ class Style(Generator):
         network = Network(self.shape)
         network.load_state_dict(self.parts.network.state_dict())
         network.eval().requires_grad_(False).to(device)
-        parts = Parts(network, self.parts.whitening.to(device), self.parts.bank.to(device), self.parts.spread)
-        return Style(parts, self.card, device)
+        whitening, bank = self.parts.whitening.to(device), self.parts.bank.to(device)
+        return Style(replace(self.parts, network=network, whitening=whitening, bank=bank), self.card, device)
+
+    def serves(self, operator: Operator, shape: tuple[int, int]) -> bool:
+        """See `Generator.serves`: any operator, by latent search, at the side that it makes."""
+        return tuple(shape) == (self.shape.side, self.shape.side)
 
     def latents(self, shape: tuple[int, int]) -> LatentSpec:
         """See `Generator.latents`: ``style``, ``layers``, and ``noise4``, ``noise8``, ... by side."""

@@ -43,6 +43,7 @@ class Settings:
     budget: Budget
     spread: float
     device: str
+    companion: str
     licence: str
     source: str
     pixel: str
@@ -74,7 +75,10 @@ def parse(options: Mapping[str, str]) -> Settings:
     side = number("side", 64, sides[0], sides[-1])
     if side not in sides:
         raise UsageError(f"side={options['side']}: expected one of {', '.join(map(str, sides))}")
-    domain = options["domain"]
+    domain, companion = options["domain"], options.get("companion", "")
+    known = sorted(weights.available())
+    if companion and companion not in known:
+        raise UsageError(f"companion={companion} is not installed; installed: {', '.join(known) or 'none'}")
     name = options.get("name") or f"style-{domain}-own"
     output = Path(options["output"]) if options.get("output") else weights.user_folder()
     budget = Budget(
@@ -96,6 +100,7 @@ def parse(options: Mapping[str, str]) -> Settings:
         budget=budget,
         spread=number("spread", SPREAD, 0, 0.99),
         device=_device(options.get("device", "")),
+        companion=companion,
         licence=options.get("licence") or "not stated",
         source=options.get("source") or "images of the user",
         pixel=options.get("pixel") or "not stated",
@@ -162,7 +167,7 @@ def finished(
 ) -> tuple[dict[str, Tensor], dict[str, object], GeneratorCard]:
     """Tensors, configuration and card of a finished run."""
     network = _halved(run.averaged())
-    whitening = whiten.measure(network.mapping, network.shape.latent, seed=settings.seed)
+    whitening = whiten.measure(network.mapping, network.shape.latent)
     bank = whiten.bank(network, whitening)
     pictures = run.step * settings.budget.batch
     card = GeneratorCard(
@@ -196,7 +201,8 @@ def finished(
     tensors = {f"network.{k}": v.half() for k, v in network.state_dict().items()}
     tensors |= {"whitening.mean": whitening.mean, "whitening.factor": whitening.factor}
     tensors |= {"bank.style": bank.style.half(), "bank.picture": (255 * bank.picture).round().to(torch.uint8)}
-    return tensors, network.shape.to_config() | {"spread": settings.spread}, card
+    config = network.shape.to_config() | {"spread": settings.spread, "companion": settings.companion}
+    return tensors, config, card
 
 
 def _halved(network: Network) -> Network:

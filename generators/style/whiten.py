@@ -75,7 +75,7 @@ class Bank:
 
 
 @torch.no_grad()
-def measure(mapping: MappingNetwork, latent: int, samples: int = SAMPLES, seed: int = 0) -> Whitening:
+def measure(mapping: MappingNetwork, latent: int, samples: int = SAMPLES, seed: int = 50_021) -> Whitening:
     """Mean and covariance of v over ``samples`` latents."""
     draw = torch.Generator().manual_seed(seed)
     parts = torch.randn(samples, latent, generator=draw).split(5000)
@@ -88,7 +88,7 @@ def measure(mapping: MappingNetwork, latent: int, samples: int = SAMPLES, seed: 
 
 
 @torch.no_grad()
-def bank(network: Network, whitening: Whitening, count: int = BANK, seed: int = 1) -> Bank:
+def bank(network: Network, whitening: Whitening, count: int = BANK, seed: int = 50_023) -> Bank:
     """Random styles and the pictures that they give, without noise."""
     draw = torch.Generator().manual_seed(seed)
     u = torch.randn(count, network.shape.style, generator=draw)

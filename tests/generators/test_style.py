@@ -213,6 +213,10 @@ class TestGenerator:
         assert float(found.chi2.mean()) < 0.5 * float(start.chi2.mean())
         assert bool((found.steps > 0).all())
 
+    def test_it_serves_any_operator_at_its_own_side(self, style):
+        assert style.serves(Area(4), (SIDE, SIDE))
+        assert not style.serves(Area(4), (2 * SIDE, 2 * SIDE))
+
     def test_device_copies_keep_their_weights(self, style):
         assert style.to("cpu") is style
 
@@ -357,6 +361,7 @@ class TestTraining:
             ({"side": "48"}, "side=48: expected one of 16, 32, 64, 128, 256"),
             ({"minutes": "soon"}, "minutes=soon: expected a number"),
             ({"batch": "1"}, "batch=1: expected a number from 2"),
+            ({"companion": "nobody"}, "companion=nobody is not installed"),
             ({"device": "tpu"}, "device=tpu: expected cpu or cuda"),
         ],
     )
