@@ -39,8 +39,16 @@ class Recipe:
 
 
 def observe(x: Tensor, factor: int, recipe: Recipe, stretch: Stretch, draw: torch.Generator) -> Hint:
-    """The hint of low-resolution data of ``x`` (n, band, rows, cols), generator units; sides are multiples of factor."""
-    n, bands = x.shape[:2]
+    """The hint of low-resolution data of ``x`` (n, band, rows, cols), generator units.
+
+    Args:
+        x: clean images; sides are multiples of ``factor``.
+        factor: refinement of rows and columns.
+        recipe: how data are made.
+        stretch: from generator units to those of the network.
+        draw: all choices come from here.
+    """
+    n = len(x)
     u = torch.rand(5, n, 1, 1, 1, generator=draw)
     y = avg_pool2d(x, factor)
     if not recipe.flux:
@@ -50,14 +58,10 @@ def observe(x: Tensor, factor: int, recipe: Recipe, stretch: Stretch, draw: torc
     photons = torch.where(u[3] < (0.9 if recipe.flux else 0.25), 10 ** (-4 + 1.7 * u[4]), 0.0)
     variance = variance + torch.where(variance > 0, photons, 0.0) * y.clamp(min=0)
     y = y + variance.sqrt() * torch.randn(y.shape, generator=draw)
-    if recipe.flux:
-        # The noise that the camera states is that of the datum it saw.
-        variance = torch.where(variance > 0, variance.clamp(min=1e-12), 0.0)
     usable = torch.ones_like(y, dtype=torch.bool)
     for i in (torch.rand(n, generator=draw) < recipe.gaps).nonzero().flatten().tolist():
         rows, cols = y.shape[-2:]
         top, left, h, w = (int(torch.randint(0, m, (), generator=draw)) for m in (rows, cols, rows // 2, cols // 2))
         usable[i, :, top : top + 1 + h, left : left + 1 + w] = False
     v = stretch.forward(y)
-    slope = stretch.slope(v)
-    return hint(v, variance.sqrt().expand_as(y) / slope, usable, (factor, factor))
+    return hint(v, variance.sqrt() / stretch.slope(v), usable, (factor, factor))

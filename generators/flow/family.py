@@ -13,8 +13,7 @@ from gensr.generator import Generator, GeneratorCard
 
 from .generator import Flow, Settings
 from .model import Model, Scales
-from .network import Network, Shape, load_state
-from .stretch import Stretch
+from .network import Shape, restored
 
 
 class FlowFamily:
@@ -24,8 +23,7 @@ class FlowFamily:
     train_options: Mapping[str, str] = {
         "domain": "field of science whose files and defaults are used; several with commas share one network",
         "data": "folder, .zip, .npz or image to train on; several with commas; for several domains their groups with ;",
-        "validation": "images that are held out for calibration (default: every tenth training image)",
-        "init": "generator (name or file) to start from; its network, scaling and companion are kept",
+        "init": "flow (name or file) to start from; its network and companion are kept, and scaling if domains are one",
         "name": "name of the new generator (default: flow-<domain>-own)",
         "output": "folder to write the weights into (default: the user's own, where gensr finds them)",
         "minutes": "time budget (default 60); a run that was stopped goes on where it was",
@@ -39,7 +37,7 @@ class FlowFamily:
         "widths": "channels by level, with commas",
         "low": "percentile of an image that becomes 0",
         "high": "percentile of an image that becomes 1",
-        "unit": "one scale for all images instead of percentiles: the value that becomes 1",
+        "unit": "the value that becomes 1 in all images, instead of percentiles; for several domains of fluxes alone",
         "jitter": "deviation of the logarithm of a random contrast that every image gets",
         "flux": "true where values are summed, not averaged (default: true for astronomy)",
         "softening": "generator units below which a flux is seen linearly, logarithmically above",
@@ -64,33 +62,21 @@ class FlowFamily:
         """See `gensr.generator.Family.build`."""
         try:
             shape = Shape.from_config(config["shape"])
-            scales = Scales({int(k): float(v) for k, v in config["scales"].items()})
-            settings = Settings(
-                Stretch.from_config(config["stretch"]),
-                str(config.get("companion", "")),
-                int(config["side"]),
-                {str(k): float(v) for k, v in config.get("scaling", {}).items()},
-                bool(config.get("flux", False)),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            scales = Scales.from_config(config["scales"])
+            settings = Settings.from_config(config)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise WeightsError(f"{card.name}: unreadable configuration ({error!r}); fetch the file again") from error
-        if shape.bands != card.bands or len(scales.by_factor) < 3 or min(scales.by_factor.values()) <= 0:
+        if (shape.bands, shape.aligned) != (card.bands, card.aligned):
             raise WeightsError(f"{card.name}: configuration and card disagree; fetch the file again")
-        network = Network(shape)
-        load_state(network, tensors)
-        return Flow(Model(network, scales), card, settings)
+        return Flow(Model(restored(shape, tensors), scales), card, settings)
 
 
 def config_of(model: Model, settings: Settings) -> dict[str, Any]:
     """What `FlowFamily.build` needs beside tensors and card."""
     return {
         "shape": model.network.shape.to_config(),
-        "scales": {str(k): v for k, v in model.scales.by_factor.items()},
-        "stretch": settings.stretch.to_config(),
-        "companion": settings.companion,
-        "side": settings.side,
-        "scaling": dict(settings.scaling),
-        "flux": settings.flux,
+        "scales": model.scales.to_config(),
+        **settings.to_config(),
     }
 
 

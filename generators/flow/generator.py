@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,8 @@ from gensr.operators.scaled import Scaled
 from gensr.search.guided import RHO, integrate
 
 from .hint import CENTRE, Hint, hint
-from .model import BLIND, Model, Prediction
+from .model import BLIND, NOISE_IN_BASE, Model, fast_half
+from .network import Network, place
 from .stretch import Stretch
 
 FIRST = 3.0
@@ -58,6 +60,31 @@ class Settings:
     scaling: Mapping[str, float] = field(default_factory=dict)
     flux: bool = False
 
+    @staticmethod
+    def from_config(config: Mapping[str, Any]) -> Settings:
+        """Inverse of `to_config`.
+
+        Raises:
+            KeyError, ValueError, TypeError, AttributeError: no such settings.
+        """
+        companion, side, flux = config.get("companion", ""), config["side"], config.get("flux", False)
+        scaling = {str(k): float(v) for k, v in config.get("scaling", {}).items()}
+        if type(companion) is not str or type(flux) is not bool or type(side) is not int or not 1 <= side <= 1 << 20:
+            raise ValueError(f"companion {companion!r}, side {side!r} and flux {flux!r} are no settings")
+        if not all(math.isfinite(v) for v in scaling.values()):
+            raise ValueError(f"scaling {scaling} is not finite")
+        return Settings(Stretch.from_config(config["stretch"]), companion, side, scaling, flux)
+
+    def to_config(self) -> dict[str, Any]:
+        """As JSON-able dictionary."""
+        return {
+            "stretch": self.stretch.to_config(),
+            "companion": self.companion,
+            "side": self.side,
+            "scaling": dict(self.scaling),
+            "flux": self.flux,
+        }
+
 
 class Flow(Generator):
     """See the module text.
@@ -70,7 +97,7 @@ class Flow(Generator):
     """
 
     def __init__(self, model: Model, card: GeneratorCard, settings: Settings, device: str = "cpu") -> None:
-        network = model.network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        network = place(model.network, device).eval().requires_grad_(False)
         self.model = replace(model, network=network, half=model.half and fast_half(device))
         self.exact = replace(self.model, half=False)
         self.card, self.settings, self.device = card, settings, device
@@ -85,7 +112,7 @@ class Flow(Generator):
         """See `Generator.to`."""
         if device == self.device:
             return self
-        copy = type(self.model.network)(self.model.network.shape)
+        copy = Network(self.model.network.shape)
         copy.load_state_dict(self.model.network.state_dict())
         return Flow(replace(self.model, network=copy, half=True), self.card, self.settings, device)
 
@@ -97,43 +124,46 @@ class Flow(Generator):
 
     def serves(self, operator: Operator, shape: tuple[int, int]) -> bool:
         """See `Generator.serves`: aligned content not far beyond the size of training."""
-        fits = not self.card.aligned or max(shape) <= BEYOND * self.settings.side
+        fits = not self.card.aligned or max(shape) <= self._largest
         return fits and (self.closed(operator) or "denoise" in self.capabilities)
+
+    @property
+    def _largest(self) -> int:
+        return int(BEYOND * self.settings.side)
 
     # Prior
 
     def latents(self, shape: tuple[int, int]) -> LatentSpec:
         """See `Generator.latents`: the noise that the flow turns into an image."""
-        if min(shape) < 1 or (self.card.aligned and shape[0] != shape[1]):
-            raise SearchError(f"{self.card.name} cannot make an image of {shape[1]} x {shape[0]} pixels")
+        if min(shape) < 1 or (self.card.aligned and (shape[0] != shape[1] or max(shape) > self._largest)):
+            sizes = f"square ones of up to {self._largest} pixels a side" if self.card.aligned else "any from 1 x 1"
+            raise SearchError(f"{self.card.name} cannot make an image of {shape[1]} x {shape[0]} pixels, but {sizes}")
         return LatentSpec((LatentTensor("noise", (self.card.bands, *shape)),))
 
     def synthesize(self, latents: Latents, shape: tuple[int, int]) -> Tensor:
-        """See `Generator.synthesize`: the deterministic flow in a few steps."""
-        return self.generate(latents["noise"], MAP_STEPS)
+        """See `Generator.synthesize`: the deterministic flow in a few steps, in single precision."""
+        return self._generate(self.exact, latents["noise"], MAP_STEPS)
 
-    def generate(self, noise: Tensor, steps: int, renoise: Callable[[int], Tensor] | None = None) -> Tensor:
-        """Images of noise (n, band, rows, cols), unconditional.
+    def generate(self, noise: Tensor, steps: int) -> Tensor:
+        """Images of noise (n, band, rows, cols), unconditional, by the deterministic flow.
 
         Args:
             noise: standard normal.
             steps: evaluations of the network.
-            renoise: fresh noise by step, for a stochastic path; None for the deterministic map.
         """
+        return self._generate(self.model, noise, steps)
+
+    def _generate(self, model: Model, noise: Tensor, steps: int) -> Tensor:
         n, _, *shape = noise.shape
         free = Hint.none(n, self.card.bands, (shape[0], shape[1]), noise.device)
-        scale = self.model.scales.by_factor[1]
-        sigmas = (
-            [BLIND * scale, *_falling(FIRST * scale, MAP_LAST * scale, steps - 1)] if steps > 1 else [BLIND * scale]
-        )
-        model = self.exact if noise.requires_grad else self.model
+        scale = model.scales.by_factor[1]
+        sigmas = [BLIND * scale, *_falling(FIRST * scale, MAP_LAST * scale, steps - 1)]
 
         def denoise(x: Tensor, sigma: float) -> Tensor:
             return model(x, x.new_full((n,), sigma), free).mean
 
-        start = CENTRE + sigmas[0] * noise
-        path = integrate(denoise, start, sigmas, renoise or (lambda _: noise), 1.0 if renoise else 0.0)
-        return self.stretch.inverse(path)
+        start = CENTRE + sigmas[0] * noise.float()
+        return self.stretch.inverse(integrate(denoise, start, sigmas, lambda _: noise, 0.0)).to(noise)
 
     def denoise(self, x: Tensor, sigma: Tensor, at_end: tuple[bool, bool] = (True, True)) -> Tensor:
         """See `Generator.denoise`; for a generator without stretch."""
@@ -160,10 +190,6 @@ class Flow(Generator):
         deviation = variance.sqrt() / self.stretch.slope(u)
         return hint(u, deviation, data.usable, data.operator.factor)
 
-    def _blind(self, told: Hint, noise: Tensor) -> tuple[Prediction, Tensor]:
-        sigma = self.model.blind(told)
-        return self.model(told.base + sigma.view(-1, 1, 1, 1) * noise, sigma, told), sigma
-
     def posterior(self, data: Observation, stride: int | Factor = 1) -> Moments:
         """See `Generator.posterior`: one evaluation of the network. ``stride`` has no effect.
 
@@ -171,34 +197,34 @@ class Flow(Generator):
             SearchError: an operator that the network was not trained for, see `closed`.
         """
         self._check(data.operator)
-        told = self._hint(data)
-        found, _ = self._blind(told, torch.zeros_like(told.base))
-        mean = self._consistent(found.mean, found.variance, data)
-        slope = self.stretch.slope(mean)
-        variance = found.variance * slope * slope
-        return Moments(self._level(mean, found.variance), variance)
-
-    def _level(self, mean: Tensor, variance: Tensor) -> Tensor:
-        return self.stretch.inverse(mean)
+        single = _single(data)
+        told = self._hint(single)
+        found = self.model(told.base, self.model.blind(told), told)
+        mean = self._explaining(found.mean, found.variance, single)
+        slope = self.stretch.slope(self.stretch.forward(mean))
+        return Moments(mean.to(data.y), (found.variance * slope * slope).to(data.y))
 
     def draw(self, data: Observation, noise: Callable[[int], Tensor], steps: int = 8) -> Tensor:
         """See `Generator.draw`: ``steps`` evaluations of the network."""
         self._check(data.operator)
-        told = self._hint(data)
-        scale = float(self.model.scales(told.factor, told.given)[0])
-        typical = math.hypot(scale, math.sqrt(0.7) * float(told.noise.median()))
-        blind = BLIND * typical
-        sigmas = [blind, *_falling(FIRST * typical, LAST * typical, max(1, steps - 1))]
+        single = _single(data)
+        told = self._hint(single)
+        # In units of each image's own spread: what else is in the batch does not matter.
+        own = self.model.scales(told.factor, told.given)
+        unit = (own.square() + NOISE_IN_BASE * told.noise.flatten(1).median(1).values.square()).sqrt()
+        wide = unit.view(-1, 1, 1, 1)
 
         def denoise(x: Tensor, sigma: float) -> Tensor:
-            found = self.model(x, x.new_full((len(x),), sigma), told)
-            return self._consistent(found.mean, found.variance, data)
+            found = self.model(x * wide, sigma * unit, told)
+            return self.stretch.forward(self._explaining(found.mean, found.variance, single)) / wide
 
-        start = told.base + blind * noise(0).to(told.base)
-        drawn = integrate(denoise, start, sigmas, noise, 0.0)
+        start = told.base / wide + BLIND * noise(0).to(told.base)
+        sigmas = [BLIND, *_falling(FIRST, LAST, steps - 1)]
+        drawn = wide * integrate(denoise, start, sigmas, noise, 0.0)
         if not bool(torch.isfinite(drawn).all()):
             raise SearchError(f"{self.card.name}: a sample is not finite; check the noise level of the data")
-        return self.stretch.inverse(drawn)
+        # Once more in generator units, because the stretch rounds.
+        return self._explaining(drawn, torch.ones_like(drawn), single).to(data.y)
 
     def _check(self, operator: Operator) -> None:
         if not self.closed(operator):
@@ -207,19 +233,20 @@ class Flow(Generator):
                 "use guided draws (search=posterior) or another generator"
             )
 
-    def _consistent(self, u: Tensor, variance: Tensor, data: Observation) -> Tensor:
-        """Noise-free data are explained exactly, where the network doubts most; noisy data it knows already."""
+    def _explaining(self, u: Tensor, variance: Tensor, data: Observation) -> Tensor:
+        """In generator units. Noise-free data are explained exactly, where the network doubts most.
+
+        Noisy data are never forced: the network was told how noisy they are.
+        """
+        x = self.stretch.inverse(u)
         if not data.exact:
-            return u
+            return x
         slope = self.stretch.slope(u)
         weight = variance * slope * slope
         operator = data.operator
-        x = self.stretch.inverse(u)
-        share = operator.forward(weight)
         rest = torch.where(data.usable, data.y - operator.forward(x), 0.0)
-        area = operator.factor[0] * operator.factor[1]
-        moved = x + weight * operator.adjoint(rest / share.clamp(min=1e-20)) * area / operator.gain**2
-        return self.stretch.forward(moved)
+        share = (rest / operator.forward(weight).clamp(min=1e-20)).repeat_interleave(operator.factor[0], -2)
+        return x + weight * share.repeat_interleave(operator.factor[1], -1)
 
 
 def _falling(first: float, last: float, count: int) -> list[float]:
@@ -227,8 +254,5 @@ def _falling(first: float, last: float, count: int) -> list[float]:
     return [float((high + i / max(1, count - 1) * (low - high)) ** RHO) for i in range(count)]
 
 
-def fast_half(device: str) -> bool:
-    """Whether bfloat16 convolutions are native: on CUDA, and on processors that have them."""
-    if torch.device(device).type != "cpu":
-        return True
-    return bool(torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16"))
+def _single(data: Observation) -> Observation:
+    return replace(data, y=data.y.float(), variance=data.variance.float())

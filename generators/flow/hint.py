@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -52,6 +51,11 @@ class Hint:
             torch.where(chosen[:, None], self.factor, 1.0),
         )
 
+    def to(self, device: str) -> Hint:
+        """On another device."""
+        tensors = (t.to(device) for t in (self.base, self.known, self.noise, self.given, self.factor))
+        return Hint(*tensors)
+
     def crop(self, row: int, col: int, rows: int, cols: int) -> Hint:
         """A window of the image."""
         base, known, noise = (t[..., row : row + rows, col : col + cols] for t in (self.base, self.known, self.noise))
@@ -63,14 +67,15 @@ def filled(y: Tensor, usable: Tensor) -> Tensor:
     if bool(usable.all()):
         return y
     weight = usable.to(y)
-    out, sure = y * weight, weight
+    known = torch.where(usable, y, 0.0)
+    out, sure = known, weight
     for side in (3, 7, 15):
-        total = avg_pool2d(y * weight, side, 1, side // 2, count_include_pad=False)
+        total = avg_pool2d(known, side, 1, side // 2, count_include_pad=False)
         share = avg_pool2d(weight, side, 1, side // 2, count_include_pad=False)
         reached = (share > 0) & (sure == 0)
         out = torch.where(reached, total / share.clamp(min=1e-6), out)
         sure = torch.where(reached, 1.0, sure)
-    mean = (y * weight).sum((-2, -1), keepdim=True) / weight.sum((-2, -1), keepdim=True).clamp(min=1)
+    mean = known.sum((-2, -1), keepdim=True) / weight.sum((-2, -1), keepdim=True).clamp(min=1)
     return torch.where(sure > 0, out, mean)
 
 
@@ -104,4 +109,4 @@ def local_mean(x: Tensor, side: int = 17) -> Tensor:
 
 def octaves(factor: Tensor) -> Tensor:
     """Binary logarithm of the mean factor, (n,)."""
-    return factor.log2().mean(1) if factor.numel() else torch.zeros(0) * math.nan
+    return factor.log2().mean(1)

@@ -6,26 +6,28 @@ import csv
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from gensr.errors import UsageError
+from gensr.errors import UsageError, WeightsError
 
 from . import checkpoint
 from .degrade import Recipe, observe
 from .hint import CENTRE, Hint
-from .model import BLIND, Model, Scales
-from .network import Network
+from .model import BLIND, Model, Scales, fast_half
+from .network import Network, place
 from .stretch import Stretch
 
 VARIANCE_WEIGHT = 0.05
 """Weight of the likelihood of the variance; it must not take capacity from the mean."""
 FACTORS = (2, 4, 8, 16)
 WARM_UP = 300
+LOG_EVERY = 100
+"""Steps."""
 
 
 class Source(Protocol):
@@ -36,6 +38,9 @@ class Source(Protocol):
         """How values became generator units: "unit", or the percentiles "low" and "high"."""
 
     def __len__(self) -> int: ...
+
+    def restart(self, step: int) -> None:
+        """Draw other images than at the beginning: where a training run goes on."""
 
     def batch(self, count: int) -> Tensor:
         """Clean images (count, band, side, side), generator units."""
@@ -75,7 +80,7 @@ class Budget:
 
 def measure(source: Source, recipe: Recipe, stretch: Stretch, draw: torch.Generator, count: int = 384) -> Scales:
     """Deviation of images from the interpolation of their noise-free data, network units, by factor."""
-    clean = recipe_without_noise(recipe)
+    clean = replace(recipe, noisy=0.0, gaps=0.0, smooth=0.0)
     x = source.batch(count)
     found = {1: float((stretch.forward(x) - CENTRE).square().mean().sqrt())}
     for factor in FACTORS:
@@ -86,11 +91,6 @@ def measure(source: Source, recipe: Recipe, stretch: Stretch, draw: torch.Genera
         base = observe(cut, factor, clean, stretch, draw).base
         found[factor] = max(1e-4, float((stretch.forward(cut) - base).square().mean().sqrt()))
     return Scales(found)
-
-
-def recipe_without_noise(recipe: Recipe) -> Recipe:
-    """The recipe of complete data without noise."""
-    return Recipe(recipe.factors, noisy=0.0, gaps=0.0, smooth=0.0, blind=1.0, free=0.0, flux=recipe.flux)
 
 
 @dataclass
@@ -104,6 +104,8 @@ class Run:
         folder: for checkpoint, log and sheets.
         seed: of all choices.
         device: where to train.
+        settings: what may not change when a run goes on, by the name of its option; JSON-able.
+        average: moving average of the network's tensors.
     """
 
     network: Network
@@ -112,10 +114,11 @@ class Run:
     folder: Path
     seed: int = 0
     device: str = "cpu"
+    settings: dict[str, Any] = field(default_factory=dict)
     average: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.network.to(self.device, memory_format=torch.channels_last)
+        place(self.network, self.device)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), self.budget.rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
@@ -124,18 +127,28 @@ class Run:
         self.path = self.folder / "checkpoint.safetensors"
 
     def resume(self) -> bool:
-        """Go on from the last checkpoint, if there is one."""
+        """Go on from the last checkpoint, if there is one.
+
+        Raises:
+            WeightsError: a damaged checkpoint, or one of other settings.
+        """
         if not self.path.is_file():
             return False
         facts = checkpoint.load(self.path, self.network, self.average, self.optimiser)
+        before = facts.get("settings") or self.settings
+        changed = sorted(k for k in {**before, **self.settings} if before.get(k) != self.settings.get(k))
+        if changed:
+            raise WeightsError(
+                f"{self.path}: a run with another {'=, '.join(changed)}= stopped here; give what it had, another "
+                "name=, or remove the file"
+            )
         self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
         return True
 
     def save(self) -> None:
         """Write the checkpoint."""
-        checkpoint.save(
-            self.path, self.network, self.average, self.optimiser, {"step": self.step, "seconds": self.seconds}
-        )
+        facts = {"step": self.step, "seconds": self.seconds, "settings": self.settings}
+        checkpoint.save(self.path, self.network, self.average, self.optimiser, facts)
 
     @property
     def share(self) -> float:
@@ -145,8 +158,16 @@ class Run:
     def __call__(
         self, progress: Callable[[int, int], None] | None, sheet: Callable[[dict[str, Tensor], int], None] | None
     ) -> None:
-        """Train until the budget is used."""
-        budget, log = self.budget, _Log(self.folder)
+        """Train until the budget is used.
+
+        Args:
+            progress: called with what is done and what there is, in thousandths of the budget.
+            sheet: called with averaged tensors and step, every `Budget.sheet` minutes.
+
+        Raises:
+            UsageError: training diverged.
+        """
+        budget, log = self.budget, _Log(self.folder, fresh=self.step == 0)
         last = saved = shown = time.monotonic()
         losses: dict[str, list[float]] = {"loss": [], "blind": [], "variance": []}
         while self.share < 1:
@@ -158,7 +179,7 @@ class Run:
             corpus = self.corpora[int(torch.randint(len(self.corpora), (), generator=draw))]
             parts = self._loss(corpus, draw)
             self.optimiser.zero_grad()
-            parts["total"].backward()  # type: ignore[no-untyped-call]
+            parts["total"].backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
             self.optimiser.step()
             self.step += 1
@@ -169,12 +190,12 @@ class Run:
             self.seconds, last = self.seconds + now - last, now
             if not math.isfinite(losses["loss"][-1]):
                 raise UsageError("training diverged: the loss is not finite; give a smaller rate=")
-            if self.step % 100 == 0:
+            if progress is not None:
+                progress(round(1000 * self.share), 1000)
+            if self.step % LOG_EVERY == 0 or self.share >= 1:
                 means = {k: sum(v) / max(1, len(v)) for k, v in losses.items()}
                 log.write(self.step, self.seconds / 60, rate, self.step * budget.batch / self.seconds, means)
                 losses = {k: [] for k in losses}
-                if progress is not None:
-                    progress(round(1000 * self.share), 1000)
             if now - saved > 60 * budget.checkpoint:
                 self.save()
                 saved = now
@@ -193,8 +214,8 @@ class Run:
         count, recipe = self.budget.batch, corpus.recipe
         x, hint = pairs(corpus, count, draw)
         u = corpus.stretch.forward(x).to(self.device)
-        hint = _to(hint, self.device)
-        model = Model(self.network, corpus.scales, half=True)
+        hint = hint.to(self.device)
+        model = Model(self.network, corpus.scales, half=fast_half(self.device))
         scale = model.base_scale(hint).amax((1, 2, 3))
         spread = torch.where(hint.given > 0, 1.2, 1.5)
         level = (torch.randn(count, generator=draw).to(self.device) * spread - 0.6).clamp(-4, math.log(BLIND))
@@ -233,19 +254,14 @@ def pairs(corpus: Corpus, count: int, draw: torch.Generator) -> tuple[Tensor, Hi
     return x, hint.keep(torch.rand(count, generator=draw) >= recipe.free)
 
 
-def _to(hint: Hint, device: str) -> Hint:
-    tensors = (t.to(device) for t in (hint.base, hint.known, hint.noise, hint.given, hint.factor))
-    return Hint(*tensors)
-
-
 class _Log:
     """``log.csv`` in the folder, and TensorBoard where it is installed."""
 
     COLUMNS = ("step", "minutes", "rate", "images_per_second", "loss", "blind", "variance")
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fresh: bool) -> None:
         self.path = folder / "log.csv"
-        if not self.path.is_file():
+        if fresh or not self.path.is_file():
             with self.path.open("w", newline="", encoding="utf-8") as handle:
                 csv.writer(handle).writerow(self.COLUMNS)
         self.board = _board(folder)
@@ -265,4 +281,4 @@ def _board(folder: Path) -> Any:  # noqa: ANN401
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder))

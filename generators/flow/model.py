@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from .hint import CENTRE, Hint, local_mean, octaves
 from .network import Network
 
 BLIND = 20.0
-"""Noise level, in units of the spread, at which a noisy image says nothing: there the network gives ``E[x0 | data]``."""
+"""Noise level, in units of the spread, at which a noisy image says nothing: the network gives ``E[x0 | data]``."""
 NOISE_IN_BASE = 0.7
 """Share of the data's noise variance that the interpolation carries."""
 
@@ -30,6 +31,22 @@ class Scales:
     """Standard deviation of ``x0 - base``, network units, by factor; key 1 is without data."""
 
     by_factor: Mapping[int, float]
+
+    @staticmethod
+    def from_config(config: Mapping[str, Any]) -> Scales:
+        """Inverse of `to_config`.
+
+        Raises:
+            ValueError, TypeError, AttributeError: no such scales.
+        """
+        found = {int(k): float(v) for k, v in config.items()}
+        if min(found, default=0) != 1 or len(found) < 3 or not all(0 < v < math.inf for v in found.values()):
+            raise ValueError(f"scales {dict(config)}: expected positive numbers for 1 and two or more factors")
+        return Scales(found)
+
+    def to_config(self) -> dict[str, float]:
+        """As JSON-able dictionary."""
+        return {str(k): v for k, v in self.by_factor.items()}
 
     def __call__(self, factor: Tensor, given: Tensor) -> Tensor:
         """Per image (n,), linear in the logarithm of the factor between measured ones."""
@@ -45,7 +62,14 @@ class Scales:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Denoised image, its variance, and what the network itself said (value, log variance) for the loss."""
+    """Answer of the denoiser, all (n, band, rows, cols).
+
+    Attributes:
+        mean: denoised image, network units.
+        variance: of its pixels.
+        value: output of the network, unit variance at every noise level.
+        spread: logarithm of the variance of that output's error.
+    """
 
     mean: Tensor
     variance: Tensor
@@ -98,3 +122,11 @@ class Model:
             value, spread = self.network(planes, scalars)
         value, spread = value[..., : shape[0], : shape[1]], spread[..., : shape[0], : shape[1]]
         return Prediction(hint.base + keep * z + out * value, out.square() * spread.exp(), value, spread)
+
+
+def fast_half(device: str) -> bool:
+    """Whether bfloat16 convolutions are native: on CUDA, and on processors that have them."""
+    if torch.device(device).type != "cpu":
+        return True
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))

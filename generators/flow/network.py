@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from gensr.errors import WeightsError
 
 SCALARS = 5
 """Numbers that modulate the network: noise level, whether a hint is given, factor of rows and columns, side."""
+HEADS = 4
+"""Of the attention; the width of the coarsest level is a multiple."""
 
 
 @dataclass(frozen=True)
@@ -68,20 +71,18 @@ class Shape:
             WeightsError: values that no network can have.
         """
         try:
-            shape = Shape(
-                int(config["bands"]),
-                int(config["patch"]),
-                tuple(int(w) for w in config["widths"]),
-                int(config["blocks"]),
-                int(config["embedding"]),
-                bool(config["aligned"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
+            names = ("bands", "patch", "widths", "blocks", "embedding", "aligned")
+            bands, patch, widths, blocks, embedding, aligned = (config[name] for name in names)
+            widths = tuple(widths)
+        except (KeyError, TypeError) as error:
             raise WeightsError(f"network configuration is unreadable ({error!r}); fetch the file again") from error
-        numbers = (shape.bands, shape.patch, shape.blocks, shape.embedding, *shape.widths)
-        if not shape.widths or len(shape.widths) > 6 or not all(1 <= n <= 4096 for n in numbers):
+        small, large = (bands, patch, blocks), (embedding, *widths)
+        whole = all(type(n) is int for n in (*small, *large)) and type(aligned) is bool
+        if not whole or not 1 <= len(widths) <= 6 or not 1 <= min(small) <= max(small) <= 64:
             raise WeightsError(f"network configuration {dict(config)} is impossible; fetch the file again")
-        return shape
+        if not 1 <= min(large) <= max(large) <= 4096 or (aligned and widths[-1] % HEADS):
+            raise WeightsError(f"network configuration {dict(config)} is impossible; fetch the file again")
+        return Shape(bands, patch, widths, blocks, embedding, aligned)
 
 
 def normalised(x: Tensor) -> Tensor:
@@ -107,15 +108,15 @@ class Block(nn.Module):
         gain, bias = self.film(embedding)[:, :, None, None].chunk(2, 1)
         y = self.first(normalised(x))
         y = torch.addcmul(bias.to(y.dtype), y, 1 + gain.to(y.dtype))
-        return x + self.second(nn.functional.silu(y))
+        change: Tensor = self.second(nn.functional.silu(y))
+        return x + change
 
 
 class Attention(nn.Module):
     """Self-attention over the pixels of the coarsest level, for aligned content."""
 
-    def __init__(self, width: int, heads: int = 4) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.heads = heads
         self.inward = nn.Conv2d(width, 3 * width, 1)
         self.outward = nn.Conv2d(width, width, 1)
         nn.init.zeros_(self.outward.weight)
@@ -124,10 +125,11 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (n, width, h, w)."""
         n, c, h, w = x.shape
-        parts = self.inward(normalised(x)).reshape(n, 3, self.heads, c // self.heads, h * w).transpose(-1, -2)
+        parts = self.inward(normalised(x)).reshape(n, 3, HEADS, c // HEADS, h * w).transpose(-1, -2)
         query, key, value = parts.unbind(1)
         seen = nn.functional.scaled_dot_product_attention(query, key, value)
-        return x + self.outward(seen.transpose(-1, -2).reshape(n, c, h, w))
+        change: Tensor = self.outward(seen.transpose(-1, -2).reshape(n, c, h, w))
+        return x + change
 
 
 class Level(nn.Module):
@@ -161,8 +163,8 @@ class Network(nn.Module):
         extra = 2 if shape.aligned else 0
         self.head = nn.Conv2d(shape.inputs * area + extra, widths[0], 3, padding=1)
         self.down = nn.ModuleList(Level(w, shape.blocks, shape.embedding) for w in widths)
-        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths[:-1], widths[1:], strict=True))
-        self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
+        self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(widths))
         self.up = nn.ModuleList(Level(w, shape.blocks, shape.embedding) for w in widths[:-1])
         self.join = nn.ModuleList(nn.Conv2d(2 * w, w, 1) for w in widths[:-1])
         self.attention = Attention(widths[-1]) if shape.aligned else None
@@ -210,16 +212,27 @@ def count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def load_state(network: Network, tensors: Mapping[str, Tensor]) -> None:
-    """Copy tensors into a network.
+def place(network: Network, device: str) -> Network:
+    """The network, moved to a device and into the memory order in which its convolutions are fast."""
+    placed: Network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return placed
+
+
+def restored(shape: Shape, tensors: Mapping[str, Tensor]) -> Network:
+    """A network of these tensors; nothing is allocated before they are known to fit.
 
     Raises:
-        WeightsError: tensors of other names or shapes.
+        WeightsError: tensors of other names or shapes, or not finite.
     """
+    with torch.device("meta"):
+        network = Network(shape)
     own = network.state_dict()
     if set(own) != set(tensors):
         raise WeightsError("tensors do not belong to this network; fetch the file again")
     for name, value in own.items():
         if value.shape != tensors[name].shape:
             raise WeightsError(f"tensor {name!r} is not of shape {tuple(value.shape)}; fetch the file again")
-    network.load_state_dict({name: tensors[name].float() for name in own})
+        if not bool(tensors[name].isfinite().all()):
+            raise WeightsError(f"tensor {name!r} is not finite; fetch the file again")
+    network.load_state_dict({name: tensors[name].float().clone() for name in own}, assign=True)
+    return network

@@ -21,7 +21,6 @@ class Options:
 
     domains: tuple[str, ...]
     data: tuple[tuple[Path, ...], ...]
-    validation: tuple[Path, ...]
     init: str
     name: str
     output: Path
@@ -123,10 +122,15 @@ def parse(options: Mapping[str, str]) -> Options:
     if any(not 8 <= w <= 1024 or w % 4 for w in channels) or len(channels) > 6:
         raise UsageError(f"widths={widths}: expected up to 6 multiples of 4 from 8 to 1024")
     init = read.text("init")
+    low, high = read.number("low", 0, 100), read.number("high", 0, 100)
+    if low is not None and high is not None and low >= high:
+        raise UsageError(f"low={low:g} high={high:g}: expected percentiles with low below high")
+    fixed = [key for key in ("aligned", "bands", "patch", "widths", "softening", "top") if init and read.text(key)]
+    if fixed:
+        raise UsageError(f"{fixed[0]}={read.text(fixed[0])}: {init} settles it; leave it out, or train without init=")
     return Options(
         domains=domains,
         data=groups,
-        validation=read.paths(read.text("validation")),
         init=init,
         name=read.text("name", f"flow-{domains[0]}-own"),
         output=Path(read.text("output")) if read.text("output") else weights.user_folder(),
@@ -139,8 +143,8 @@ def parse(options: Mapping[str, str]) -> Options:
         side=read.whole("side", 0, 16, 512),
         patch=read.whole("patch", 0, 1, 8),
         widths=channels,
-        low=read.number("low", 0, 100),
-        high=read.number("high", 0, 100),
+        low=low,
+        high=high,
         unit=read.number("unit", 1e-30, 1e30),
         jitter=read.number("jitter", 0, 3),
         flux=read.switch("flux"),
@@ -155,3 +159,9 @@ def parse(options: Mapping[str, str]) -> Options:
         bias=read.text("bias", "not examined: knows what its training images show, and nothing else"),
         seed=read.whole("seed", 0, 0, 2**31),
     )
+
+
+def lasting(options: Mapping[str, str]) -> dict[str, str]:
+    """The options that may not change when a run goes on."""
+    free = ("name", "output", "minutes", "steps", "rate", "sheet", "device", "licence", "source", "pixel", "bias")
+    return {key: text.strip() for key, text in options.items() if key not in free and text.strip()}

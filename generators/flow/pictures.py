@@ -1,4 +1,4 @@
-"""Batches of training images: windows of fields in random orientation, or whole aligned pictures, in generator units."""
+"""Batches of training images in generator units: windows of fields in random orientation, or whole aligned pictures."""
 
 from __future__ import annotations
 
@@ -62,14 +62,17 @@ class Fields:
         most = np.inf if scaling.unit is not None else WILDEST
         self.planes = [torch.from_numpy(plane).half() for plane in scaled if np.abs(plane).max() <= most]
         self.side, self.jitter, self.centred = side, scaling.jitter, scaling.unit is None
-        self.rng = np.random.default_rng(seed)
+        self.seed, self.rng = seed, np.random.default_rng(seed)
         weight = np.array([p.numel() for p in self.planes], float) ** 0.5
         self.edges = np.cumsum(weight / weight.sum()) if self.planes else weight
-
         self.scaling = scaling.to_config()
 
     def __len__(self) -> int:
         return len(self.planes)
+
+    def restart(self, step: int) -> None:
+        """Draw other images than at the beginning: where a training run goes on."""
+        self.rng = np.random.default_rng([self.seed, step])
 
     def window(self) -> Tensor:
         """One window (side, side)."""
@@ -102,11 +105,15 @@ class Aligned:
 
     def __init__(self, images: Iterable[FloatArray], unit: float, seed: int) -> None:
         self.pictures = torch.stack([torch.from_numpy(image / np.float32(unit)).half() for image in images])
-        self.rng = np.random.default_rng(seed)
+        self.seed, self.rng = seed, np.random.default_rng(seed)
         self.side, self.scaling = int(self.pictures.shape[-1]), {"unit": unit}
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+    def restart(self, step: int) -> None:
+        """See `Fields.restart`."""
+        self.rng = np.random.default_rng([self.seed, step])
 
     def batch(self, count: int, side: int | None = None) -> Tensor:
         """(count, band, side, side), reduced from the pictures by area where a smaller side is asked for."""
@@ -134,6 +141,10 @@ class Sized:
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def restart(self, step: int) -> None:
+        """See `Fields.restart`."""
+        self.source.restart(step)
 
     def batch(self, count: int) -> Tensor:
         """(count, band, side, side)."""

@@ -9,6 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
+FARTHEST = 3.0
+"""Network units beyond which nothing is told apart."""
+FLATTEST, STEEPEST = 1e-3, 25.0
+"""Bounds of `Stretch.rate`; up to here the inverse is finite in single precision."""
+
 
 @dataclass(frozen=True)
 class Stretch:
@@ -19,10 +24,18 @@ class Stretch:
     Attributes:
         softening: generator units; linear below it, logarithmic above. None for the identity.
         top: generator units that become 1.
+
+    Raises:
+        ValueError: not positive, or a ratio of the two that single precision cannot hold.
     """
 
     softening: float | None = None
     top: float = 1.0
+
+    def __post_init__(self) -> None:
+        known = self.softening is None or self.softening > 0
+        if not (known and self.top > 0 and FLATTEST <= self.rate <= STEEPEST):
+            raise ValueError(f"softening {self.softening} and top {self.top} make no stretch")
 
     @property
     def linear(self) -> bool:
@@ -40,11 +53,13 @@ class Stretch:
 
     def inverse(self, u: Tensor) -> Tensor:
         """Network units to generator units."""
-        return u if self.softening is None else self.softening * (u.clamp(-3, 3) * self.rate).sinh()
+        return u if self.softening is None else self.softening * (u.clamp(-FARTHEST, FARTHEST) * self.rate).sinh()
 
     def slope(self, u: Tensor) -> Tensor | float:
         """Derivative of `inverse`: generator units per network unit."""
-        return 1.0 if self.softening is None else self.softening * self.rate * (u.clamp(-3, 3) * self.rate).cosh()
+        if self.softening is None:
+            return 1.0
+        return self.softening * self.rate * (u.clamp(-FARTHEST, FARTHEST) * self.rate).cosh()
 
     def to_config(self) -> dict[str, Any]:
         """As JSON-able dictionary."""
@@ -52,6 +67,10 @@ class Stretch:
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> Stretch:
-        """Inverse of `to_config`."""
+        """Inverse of `to_config`.
+
+        Raises:
+            ValueError, TypeError: no such stretch.
+        """
         softening = config.get("softening")
         return Stretch(None if softening is None else float(softening), float(config.get("top", 1.0)))

@@ -13,25 +13,29 @@ import torch
 from torch import Tensor
 
 from gensr import corpus, weights
-from gensr.errors import UsageError, WeightsError
+from gensr.errors import UsageError
 from gensr.generator import GeneratorCard
 from gensr.plan import choose_device
 
+from . import sheet
 from .degrade import Recipe
 from .family import config_of
 from .generator import Flow, Settings
 from .loop import Budget, Corpus, Run, measure
 from .model import Model
 from .network import Network, Shape, count
-from .options import FLUX_DOMAINS, PERCENTILES, Options, parse
+from .options import FLUX_DOMAINS, PERCENTILES, Options, lasting, parse
 from .pictures import Aligned, Fields, Scaling, Sized
-from .sheet import write as write_sheet
 from .stretch import Stretch
 
 FloatArray = npt.NDArray[np.float32]
 MOST_IMAGES = 60_000
 FEWEST = 10
-FIELD_FACTORS = ((2, 0.25), (3, 0.08), (4, 0.35), (6, 0.05), (8, 0.27))
+SMALLEST = 16
+"""Side of windows and pictures, pixels."""
+BRIGHTEST = 6e4
+"""Largest value of an image, generator units: images are kept in half precision."""
+FIELD_FACTORS: tuple[tuple[int, float], ...] = ((2, 0.25), (3, 0.08), (4, 0.35), (6, 0.05), (8, 0.27))
 MARGIN = 8
 """Pixels by which windows of fields are larger than what the network sees, so that data fall on every phase."""
 SOFTENING, TOP = 0.3, 6500.0
@@ -51,6 +55,9 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
     device = choose_device(chosen.device)
     torch.manual_seed(chosen.seed)
     first = _initial(chosen)
+    if first:
+        chosen = _following(chosen, first)
+    _check_companion(chosen.companion)
     images = [_read(chosen, i) for i in range(len(chosen.domains))]
     shape = first.model.network.shape if first else _shape(chosen, images[0])
     network = Network(shape)
@@ -60,17 +67,22 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
     folder = chosen.output / f"{chosen.name}.training"
     folder.mkdir(parents=True, exist_ok=True)
     budget = Budget(chosen.steps, chosen.minutes, chosen.batch, chosen.rate, sheet=chosen.sheet)
-    run = Run(network, corpora, budget, folder, chosen.seed, device)
-    run.resume()
-    settings = _settings(chosen, corpora[0], first)
-    card = _card(chosen, shape, len(images[0]), settings)
+    run = Run(network, corpora, budget, folder, chosen.seed, device, lasting(options))
+    shown = sheet.pictures(corpora[0])
+    if run.resume():
+        for each in corpora:
+            each.source.restart(run.step)
+    settings = Settings(
+        corpora[0].stretch, chosen.companion, corpora[0].side, corpora[0].source.scaling, corpora[0].recipe.flux
+    )
+    card = _card(chosen, shape, f"{len(images[0])} images, {len(corpora[0].source)} planes used,", settings)
 
-    def sheet(average: dict[str, Tensor], step: int) -> None:
+    def show(average: dict[str, Tensor], step: int) -> None:
         flow = _flow(shape, average, corpora[0], settings, card)
-        write_sheet(folder / f"sheet{step:07d}.png", flow, corpora[0], chosen.seed)
+        sheet.write(folder / f"sheet{step:07d}.png", flow, shown, chosen.seed)
 
     try:
-        run(progress, sheet if chosen.sheet else None)
+        run(progress, show if chosen.sheet else None)
     except KeyboardInterrupt:
         run.save()
         raise
@@ -103,6 +115,27 @@ def _initial(chosen: Options) -> Flow | None:
     if not isinstance(generator, Flow):
         raise UsageError(f"init={chosen.init}: a generator of the {generator.card.family} family; give a flow")
     return generator
+
+
+def _following(chosen: Options, first: Flow) -> Options:
+    """Options with what the generator to start from settles: its companion, and the scaling if domains are one."""
+    chosen = replace(chosen, companion=chosen.companion or first.companion)
+    if len(chosen.domains) > 1:
+        return chosen
+    scaling = first.scaling
+    percentiles = chosen.low is not None or chosen.high is not None
+    return replace(
+        chosen,
+        flux=first.flux if chosen.flux is None else chosen.flux,
+        unit=scaling.get("unit") if chosen.unit is None and not percentiles else chosen.unit,
+        low=scaling.get("low") if chosen.low is None else chosen.low,
+        high=scaling.get("high") if chosen.high is None else chosen.high,
+    )
+
+
+def _check_companion(name: str) -> None:
+    if name and name not in weights.available():
+        raise UsageError(f"companion={name} is not installed; installed: {', '.join(sorted(weights.available()))}")
 
 
 def _read(chosen: Options, index: int) -> list[FloatArray]:
@@ -141,21 +174,23 @@ def _corpora(chosen: Options, index: int, images: list[FloatArray], shape: Shape
         raise UsageError(
             f"unit= is missing: {domain} values are fluxes; give 16 times the noise of an empty pixel of the images"
         )
-    low, high = PERCENTILES.get(domain, (1.0, 99.9))
+    low, high = _percentiles(chosen, domain)
+    if low >= high:
+        raise UsageError(f"percentiles {low:g} and {high:g}: give low= below high=")
     jitter = chosen.jitter if chosen.jitter is not None else FLUX_JITTER if flux else JITTER
-    scaling = Scaling(
-        low if chosen.low is None else chosen.low, high if chosen.high is None else chosen.high, chosen.unit, jitter
-    )
-    stretch = first.stretch if first else Stretch()
-    if flux and not first:
-        stretch = Stretch(chosen.softening or SOFTENING, chosen.top or TOP)
+    unit = chosen.unit if flux or len(chosen.domains) == 1 else None
+    if unit is not None and max(float(np.abs(image).max()) for image in images) > BRIGHTEST * unit:
+        raise UsageError(f"unit={unit:g}: values of data={where} reach more than {BRIGHTEST:g} times that; give more")
+    scaling = Scaling(low, high, unit, jitter)
+    stretch = _stretch(chosen, first) if flux else Stretch()
     side = (chosen.side or 64) // shape.multiple * shape.multiple
-    largest = max(min(image.shape[-2:]) for image in images)
-    if largest < side:
-        raise UsageError(f"data={where}: no image holds a window of {side} pixels; give side= of {largest} or less")
-    factors = FIELD_FACTORS
-    window = side + MARGIN
-    if largest < window:
+    if side < SMALLEST:
+        raise UsageError(f"side={chosen.side or 64}: expected a multiple of {shape.multiple}, {SMALLEST} or more")
+    held = np.array([min(image.shape[-2:]) for image in images])
+    if held.max() < side:
+        raise UsageError(f"data={where}: no image holds a window of {side} pixels; give side= of {held.max()} or less")
+    window, factors = side + MARGIN, FIELD_FACTORS
+    if np.mean(held >= window) < 0.5:
         window, factors = side, tuple((f, w) for f, w in FIELD_FACTORS if side % f == 0)
     source = Fields(images, scaling, window, chosen.seed)
     if not len(source):
@@ -170,15 +205,18 @@ def _aligned(
     extent = images[0].shape
     if any(image.shape != extent for image in images) or extent[1] != extent[2] or extent[0] != shape.bands:
         raise UsageError(
-            f"data={where}: aligned training needs square pictures of one size and {shape.bands} band(s); crop them, or "
-            "give aligned=false"
+            f"data={where}: aligned training needs square pictures of one size and {shape.bands} band(s); crop them, "
+            "or give aligned=false"
         )
     side = chosen.side or extent[1]
-    if side % shape.multiple or side > extent[1]:
+    if side % shape.multiple or not SMALLEST <= side <= extent[1]:
         raise UsageError(
-            f"side={side}: expected a multiple of {shape.multiple} up to {extent[1]}, the side of the pictures"
+            f"side={side}: expected a multiple of {shape.multiple} from {SMALLEST} to {extent[1]}, the side of the "
+            "pictures"
         )
     largest = max(float(image.max()) for image in images)
+    if largest <= 0:
+        raise UsageError(f"data={where}: no picture has a value above 0; give pictures that show something")
     unit = chosen.unit or float(2 ** np.ceil(np.log2(largest + 1)) - 1)
     source = Aligned(images, unit, chosen.seed)
     found = []
@@ -194,10 +232,20 @@ def _aligned(
     return found
 
 
-def _settings(chosen: Options, first: Corpus, initial: Flow | None) -> Settings:
-    companion = chosen.companion or (initial.companion if initial else "")
-    scaling = first.source.scaling
-    return Settings(first.stretch, companion, first.side, scaling, first.recipe.flux)
+def _stretch(chosen: Options, first: Flow | None) -> Stretch:
+    """Of fluxes."""
+    if first and not first.stretch.linear:
+        return first.stretch
+    softening, top = chosen.softening or SOFTENING, chosen.top or TOP
+    try:
+        return Stretch(softening, top)
+    except ValueError as error:
+        raise UsageError(f"softening={softening:g} top={top:g}: too far apart, or top too small ({error})") from error
+
+
+def _percentiles(chosen: Options, domain: str) -> tuple[float, float]:
+    low, high = PERCENTILES.get(domain, (1.0, 99.9))
+    return low if chosen.low is None else chosen.low, high if chosen.high is None else chosen.high
 
 
 def _flow(shape: Shape, average: dict[str, Tensor], first: Corpus, settings: Settings, card: GeneratorCard) -> Flow:
@@ -206,23 +254,20 @@ def _flow(shape: Shape, average: dict[str, Tensor], first: Corpus, settings: Set
     return Flow(Model(network, first.scales), card, settings)
 
 
-def _card(chosen: Options, shape: Shape, images: int, settings: Settings) -> GeneratorCard:
-    if chosen.companion and chosen.companion not in weights.available():
-        raise WeightsError(
-            f"companion={chosen.companion} is not installed; installed: {', '.join(sorted(weights.available()))}"
-        )
+def _card(chosen: Options, shape: Shape, used: str, settings: Settings) -> GeneratorCard:
+    others = f"; trained together with {', '.join(chosen.domains[1:])}" if chosen.domains[1:] else ""
     return GeneratorCard(
         name=chosen.name,
         family="flow",
         domain=chosen.domains[0],
         bands=shape.bands,
         aligned=shape.aligned,
-        unit=_unit(chosen, shape, settings),
+        unit=_unit(shape, settings),
         value_range=(0.0, 1.0),
         pixel=chosen.pixel,
         licence=chosen.licence,
         data=chosen.source,
-        split=f"{images} images of {', '.join(path.name for path in chosen.data[0])}",
+        split=f"{used} of {', '.join(path.name for path in chosen.data[0])}{others}",
         recipe="",
         bias=chosen.bias,
         audit="not made yet: gensr calibrate",
@@ -230,12 +275,11 @@ def _card(chosen: Options, shape: Shape, images: int, settings: Settings) -> Gen
     )
 
 
-def _unit(chosen: Options, shape: Shape, settings: Settings) -> str:
+def _unit(shape: Shape, settings: Settings) -> str:
     if shape.aligned:
         return "share of full scale"
-    if chosen.unit is not None:
+    if "unit" in settings.scaling:
         seen = "" if settings.stretch.linear else f", seen through asinh(x / {settings.stretch.softening:g})"
-        return f"{chosen.unit:g} of the training values is 1{seen}"
-    low, high = PERCENTILES.get(chosen.domains[0], (1.0, 99.9))
-    low, high = chosen.low if chosen.low is not None else low, chosen.high if chosen.high is not None else high
+        return f"{settings.scaling['unit']:g} of the training values is 1{seen}"
+    low, high = settings.scaling["low"], settings.scaling["high"]
     return f"percentile {low:g} of an image is 0, {high:g} is 1"
