@@ -145,14 +145,16 @@ def _posterior(data: Observation, job: Job, batch: list[Tile], bands: int) -> tu
     else:
         stack = torch.stack(drawn)
         mean, variance = stack.mean(0), stack.var(0, unbiased=True)
+    wanted = drawn[: job.request.samples]
     if not job.exact:
         mean = consistency.update(mean, variance, data)
+        wanted = [consistency.update(d, variance, data) for d in wanted] if own_draws(job) else wanted
     else:
         mean = consistency.project(mean, data.y, data.usable, data.operator)
-        drawn = [consistency.project(d, data.y, data.usable, data.operator) for d in drawn[: job.request.samples]]
+        wanted = [consistency.project(d, data.y, data.usable, data.operator) for d in wanted]
     shape = (len(batch), bands, *data.shape)
     unfold: Callable[[Tensor], Tensor] = lambda t: t.reshape(shape).cpu()  # noqa: E731
-    return unfold(mean), unfold(variance), [unfold(d) for d in drawn[: job.request.samples]]
+    return unfold(mean), unfold(variance), [unfold(d) for d in wanted]
 
 
 def closed_form(job: Job) -> bool:

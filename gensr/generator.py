@@ -116,6 +116,9 @@ class Generator(ABC):
     capabilities: frozenset[Capability]
     companion: str = ""
     """Generator of the same units that has the evidence, and serves the operators, that this one lacks; "" if none."""
+    noise_unit: float | None = None
+    """Where the domain's unit is the noise of a datum (fluxes): how many of it are one generator unit. None: the
+    domain's unit is taken, times the root of the pixels that a datum sums."""
 
     @abstractmethod
     def to(self, device: str) -> Generator:

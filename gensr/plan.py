@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -186,7 +186,9 @@ def prepare(scene: Scene, domain: Domain, request: Request) -> Job:
             "size; switch it off, or choose another generator (gensr models list)"
         )
     normaliser = domain.normaliser(scene)
-    if operator.gain > 1 and isinstance(normaliser, AffineNormaliser):
+    if isinstance(normaliser, AffineNormaliser) and generator.noise_unit is not None:
+        normaliser = replace(normaliser, gain=tuple(g * generator.noise_unit for g in normaliser.gain))
+    elif isinstance(normaliser, AffineNormaliser) and operator.gain > 1:
         # Noise of a flux sum grows with the root of the pixels in it: priors are scaled by that of a fine pixel.
         normaliser = scaled(normaliser, operator.gain**0.5)
     noise = domain.noise(scene) if request.noise is None else parse_noise(request.noise, scene)

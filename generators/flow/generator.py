@@ -38,6 +38,8 @@ MAP_LAST = 0.02
 REACH = 40
 """High-resolution pixels beyond which the network's answer hardly changes."""
 LARGEST_FACTOR = 16
+NOISE_UNIT = 16.0
+"""Deviations of the noise of a datum that are one generator unit where values are fluxes."""
 BEYOND = 1.5
 """Aligned pictures may be so many times larger than those of training."""
 
@@ -103,6 +105,7 @@ class Flow(Generator):
         self.card, self.settings, self.device = card, settings, device
         self.stretch, self.companion = settings.stretch, settings.companion
         self.scaling, self.flux = settings.scaling, settings.flux
+        self.noise_unit = NOISE_UNIT if settings.flux else None
         able: set[Capability] = {"posterior", "draw"}
         if self.stretch.linear:
             able.add("denoise")
