@@ -2,7 +2,8 @@
 
 Draws of the flow and of the principal components to 128 px; latent search through the flow's map to 128 px and through
 the style generator to 64 px, as randomised optima (adam) and as published (pulse). Every way gives eight answers per
-face. Data are rounded codes, which draws explain exactly and searches to their rounding. A way whose weights are not installed is left out, and said so.
+face. Data are rounded codes, which draws explain exactly and searches to their rounding. A way whose weights are not
+installed is left out, and said so.
 """
 
 from __future__ import annotations
@@ -171,10 +172,10 @@ def document(rows: Sequence[Mapping[str, Any]], absent: Sequence[str], threads: 
     lines = [
         f"# Faces from {LOW} x {LOW} pixels",
         "",
-        f"Made by `python -m gensr.benchmarks.faces_search`: test faces, evenly spread; `seconds` for {ANSWERS} answers",
-        f"to one face on {threads} threads; `residual`: rms of what is left of the data, which are rounded, in codes;",
-        "`swd` and `spectrum`: distance of detail finer than the data from that of the true faces; `diversity`: rms",
-        "deviation between answers to one face, codes. Rows of fewer faces have less certain distances.",
+        f"Made by `python -m gensr.benchmarks.faces_search`: test faces, evenly spread; `seconds` for {ANSWERS}",
+        f"answers to one face on {threads} threads; `residual`: rms of what is left of the data, which are rounded, in",
+        "codes; `swd` and `spectrum`: distance of detail finer than the data from that of the true faces; `diversity`:",
+        "rms deviation between answers to one face, codes. Rows of fewer faces have less certain distances.",
         "",
         "| way | " + " | ".join(COLUMNS) + " |",
         "|" + "---|" * (len(COLUMNS) + 1),

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from gensr.search.first_order import Adam
 from gensr.search.loop import Solver, solve
 from gensr.search.problem import Problem
 from gensr.search.pulse import Pulse
+from gensr.tiling import Tile
 from gensr.weights import available
 
 from .answers import Array, How, settle, tile_of
@@ -94,7 +96,7 @@ def subject(name: str, root: Path, side: int = TILE) -> Timed:
     return Timed(item, observe([case], FACTOR, NOISE)[0], case.peak)
 
 
-def timed(call: Callable[[], Any], least: float = LEAST) -> float:
+def timed(call: Callable[[], Any], least: float) -> float:
     """Median seconds of a call, after one that is not counted, over at least ``least`` seconds."""
     call()
     spent: list[float] = []
@@ -105,8 +107,14 @@ def timed(call: Callable[[], Any], least: float = LEAST) -> float:
     return float(np.median(spent))
 
 
-def rows_of(one: Timed, fitted: Fitted, generators: Sequence[str], threads: int, steps: int = STEPS) -> Iterator[Row]:
-    """Rows of one subject at one number of threads."""
+def _answer(scene: BenchmarkScene, job: Job, tile: Tile, found: list[engine.TileResult]) -> None:
+    found.append(engine.reconstruct(scene, job, [tile])[0])
+
+
+def rows_of(
+    one: Timed, fitted: Fitted, generators: Sequence[str], threads: int, steps: int = STEPS, least: float = LEAST
+) -> Iterator[Row]:
+    """Rows of one subject at one number of threads; short calls are repeated over ``least`` seconds."""
     head: Row = {"domain": one.item.name, "threads": threads, "pixels": one.pixels}
 
     def row(method: str, seconds: float, **more: float | int) -> Row:
@@ -121,17 +129,17 @@ def rows_of(one: Timed, fitted: Fitted, generators: Sequence[str], threads: int,
 
     torch.set_num_threads(threads)
     linear = fitted.lmmse(one.item, FACTOR, NOISE, one.peak)
-    yield row("lmmse", timed(lambda: linear(one.low)))
+    yield row("lmmse", timed(lambda: linear(one.low), least))
     for generator in generators:
         family = family_of(generator)
         scene, job = one.job(generator, 0)
         tile = tile_of(scene, job, None)
         result: list[engine.TileResult] = []
-        seconds = timed(lambda s=scene, j=job, t=tile, r=result: r.append(engine.reconstruct(s, j, [t])[0]))  # type: ignore[misc]
+        seconds = timed(partial(_answer, scene, job, tile, result), least)
         chi2 = result[0].residual["chi2"] / result[0].residual["count"]
         yield row(f"{family} mean and std", seconds, chi2=chi2)
         scene, job = one.job(generator, DRAWS)
-        seconds = timed(lambda s=scene, j=job, t=tile: engine.reconstruct(s, j, [t]))  # type: ignore[misc]
+        seconds = timed(partial(engine.reconstruct, scene, job, [tile]), least)
         yield row(f"{family} mean, std and {DRAWS} samples", seconds)
     flow = next((name for name in generators if family_of(name) == "flow"), None)
     if flow is not None:
