@@ -1,6 +1,6 @@
-"""Competitor columns: the estimators every claim of quality is measured beside, and the tables of their scores.
+"""Competitors, tables and sheets: what every claim of quality is measured beside.
 
-Nothing here needs the rest of the framework; the data packs are read from a folder that the caller names.
+The data packs are read from a folder that the caller names.
 """
 
 if __name__ != "gensr.benchmarks":
