@@ -15,10 +15,10 @@ from gensr.search.problem import Problem
 
 START = 0.1
 """First guess of the discrepancy, generator units."""
-ROUNDS = (120, 120, 160)
+ROUNDS = (80, 80, 80)
 """Adam steps of each round; a round weighs the prior by the discrepancy that the one before it found."""
 RATE = 0.1
-INVERTED = 64
+INVERTED = 32
 """Most pictures that are inverted."""
 DRAWN = 200
 SEEN = 32

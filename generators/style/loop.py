@@ -31,6 +31,8 @@ AVERAGED = 10_000
 """Pictures over which the average forgets half."""
 TAIL = 0.4
 """Share of the budget over which the rate falls, at its end."""
+PAUSE = 30.0
+"""Most seconds that a step counts for: beyond them the machine slept."""
 SHOWN = 64
 SHOWN_SEED = 977
 """Like all seeds here not the one that weights begin from: latents equal to weights would be far from typical."""
@@ -157,7 +159,7 @@ class Run:
                 sums.setdefault(key, []).append(value)
             self.step += 1
             now = time.monotonic()
-            self.seconds, last = self.seconds + now - last, now
+            self.seconds, last = self.seconds + min(now - last, PAUSE), now
             if self.step % 100 == 0:
                 means = {k: sum(v) / len(v) for k, v in sums.items()}
                 sums = {}

@@ -20,7 +20,7 @@ from .loop import Budget, Run
 from .network import COARSEST, WIDTHS, Network, Shape
 from .pictures import FEWEST, Pictures, read
 
-SPREAD = 0.5
+SPREAD = 0.6
 HELD = 10
 """Every tenth training picture is held out if no validation pictures are given."""
 BIAS = (
@@ -186,7 +186,7 @@ def finished(
             f"style-based GAN of {sum(p.numel() for p in network.parameters())} parameters at {settings.side} px, "
             f"non-saturating loss, R1 {settings.budget.penalty:g}, adaptive augmentation up to {run.probability:.2f}, "
             f"{run.step} steps of {settings.budget.batch} ({pictures / 1e3:.0f} thousand pictures), averaged weights; "
-            f"{run.seconds / 60:.0f} minutes on {_machine(settings.device)}"
+            f"{run.seconds / 60:.0f} minutes on {_machine(settings.device)}; {_command(settings, run)}"
         ),
         bias=settings.bias,
         audit="not yet audited",
@@ -209,6 +209,20 @@ def _halved(network: Network) -> Network:
     """Rounded to what is stored, so that everything is measured of the generator that users get."""
     network.load_state_dict({k: v.half().float() for k, v in network.state_dict().items()})
     return network
+
+
+def _command(settings: Settings, run: Run) -> str:
+    """How to make such a generator again."""
+    words = {
+        "domain": settings.domain,
+        "data": ",".join(path.name for path in settings.data),
+        "validation": settings.validation.name if settings.validation else "",
+        "side": str(settings.side),
+        "minutes": f"{max(1.0, run.seconds / 60):.0f}",
+        "companion": settings.companion,
+        "seed": str(settings.seed),
+    }
+    return "gensr train generator=style " + " ".join(f"{k}={v}" for k, v in words.items() if v)
 
 
 def _machine(device: str) -> str:

@@ -324,6 +324,7 @@ class TestTraining:
         assert 0 < card.discrepancy < 1
         assert "40 images of train.npz" in card.split
         assert "2 steps of 4" in card.recipe
+        assert "gensr train generator=style domain=faces data=train.npz validation=val.npz side=16" in card.recipe
         assert "6 held-out median" in card.audit
         assert (tmp_path / "style-discs-training" / "log.csv").is_file()
         assert stored.tensors["network.synthesis.constant"].dtype == torch.float16
