@@ -28,6 +28,8 @@ PIXELS = 2_000_000
 """Most pixels from which calibration figures are computed."""
 MANY = {"flow": 8}
 """Samples behind the row "mean of n" of a family; the others have one sample per picture."""
+MANY_ON = 12
+"""Pictures of that row; the rest of those that are drawn have one sample."""
 ENOUGH = 20
 """Validation pictures from which a flow's deviations may also be narrowed."""
 Tick = Callable[[], None]
@@ -160,13 +162,14 @@ def mean_row(cell: Cell, how: How, scale: float, tick: Tick) -> Row:
 
 
 def drawn(cell: Cell, how: How, tick: Tick) -> list[Answer]:
-    """Answers with samples to the crops of a cell; every picture has a seed of its own."""
-    count = MANY.get(family_of(how.generator), 1)
+    """Answers with samples to the crops of a cell: several on some, one on the rest; every picture has its own seed."""
+    many, total = MANY.get(family_of(how.generator), 1), len(cell.crops)
+    chosen = set(np.linspace(0, total - 1, min(MANY_ON, total)).round().astype(int).tolist())
     found = []
-    for crop in cell.crops:
+    for place, crop in enumerate(cell.crops):
         own = replace(how, seed=how.seed + crop.index)
         low, name = cell.lows[crop.index], cell.cases[crop.index].name
-        window = crop.coarse(cell.factor)
+        count, window = many if place in chosen else 1, crop.coarse(cell.factor)
         found.append(ask(cell.item, low, cell.factor, cell.noise, cell.peak, own, count, window, name))
         tick()
     return found
@@ -183,9 +186,11 @@ def draw_rows(cell: Cell, how: How, answers: Sequence[Answer]) -> Iterator[Row]:
     if cell.noise:
         row["chi2"] = sum(a.misfits[0]["chi2"] for a in answers) / count
     yield row
-    many = len(answers[0].samples)
+    many = max(len(a.samples) for a in answers)
     if many == 1:
         return
+    cases = [case for case, a in zip(cases, answers, strict=True) if len(a.samples) == many]
+    answers = [a for a in answers if len(a.samples) == many]
     means = [np.mean(a.samples, 0) for a in answers]
     row = {"method": f"{family} mean of {many}", **distortion(cell.item, cases, means)}
     row |= texture(cell.item, cases, means, cell.factor)
