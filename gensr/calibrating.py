@@ -82,6 +82,15 @@ class Trial:
         return list(dict.fromkeys([(2, 0.0), *((f, float(n)) for f in self.factors for n in self.noises)]))
 
 
+FREE = 10
+"""Fitted images from which a factor may also be below 1."""
+
+
+def kept(scale: float, images: int) -> float:
+    """The factor that so many images justify."""
+    return scale if images >= FREE else max(1.0, scale)
+
+
 @dataclass(frozen=True)
 class Cell:
     """What was measured at one factor and noise level, on the half that nothing was fitted on.
@@ -94,6 +103,7 @@ class Cell:
         correlation: of deviation and absolute error; NaN if the deviation is constant.
         psnr: of the posterior mean, dB, mean over images; the peak is the value range.
         cubic: the same of cubic interpolation.
+        fitted: images behind the factor.
     """
 
     key: str
@@ -103,11 +113,12 @@ class Cell:
     correlation: float
     psnr: float
     cubic: float
+    fitted: int = 0
 
     @property
     def conformal(self) -> float:
-        """Factor for the card: deviations are only widened, a few images cannot prove a posterior too wide."""
-        return max(1.0, self.scale)
+        """Factor for the card; below 1 only if `FREE` images or more were fitted: fewer prove nothing."""
+        return kept(self.scale, self.fitted)
 
 
 @dataclass(frozen=True)
@@ -293,11 +304,15 @@ def _cell(
     other = answers[1::2]
     errors, std = _pixels(other, trial.seed)
     zero = np.zeros_like(errors)
-    stated, scaled = (coverage_gaussian(errors, zero, std * s, (LEVEL,))[LEVEL] for s in (1.0, max(1.0, scale)))
+    stated, scaled = (
+        coverage_gaussian(errors, zero, std * s, (LEVEL,))[LEVEL] for s in (1.0, kept(scale, len(answers[::2])))
+    )
     peak = (peak or 1.0) * (factor if trial.flux else 1)
     means, cubics = ([psnr(answer[0], answer[i], peak) for answer in other] for i in (1, 3))
     correlation = spread_correlation(errors, std)
-    return Cell(key, scale, stated, scaled, correlation, float(np.mean(means)), float(np.mean(cubics)))
+    return Cell(
+        key, scale, stated, scaled, correlation, float(np.mean(means)), float(np.mean(cubics)), len(answers[::2])
+    )
 
 
 def _pixels(answers: Sequence[Answer], seed: int) -> tuple[Array, Array]:
