@@ -115,7 +115,7 @@ def settle(
     scene = BenchmarkScene(low, name)
     word = item.noise_word(factor, noise, peak)
     request = Request(factor, how.generator, None, word, how.search, samples, how.seed, how.device)
-    job = prepare(scene, BenchmarkDomain(item, peak), request)
+    job = prepare(scene, BenchmarkDomain(item, peak, how.generator, factor), request)
     return scene, job, time.perf_counter() - started
 
 

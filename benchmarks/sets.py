@@ -109,24 +109,38 @@ class BenchmarkScene(ArrayScene):
 
 
 class BenchmarkDomain(ArrayDomain):
-    """Presents observations of a set with the scale of its generators."""
+    """Presents observations of a set with the scale of its generators.
 
-    def __init__(self, item: BenchmarkSet, peak: float) -> None:
+    Args:
+        item: the set.
+        peak: data range.
+        generator: who answers; fluxes come in its unit.
+        factor: refinement.
+    """
+
+    def __init__(self, item: BenchmarkSet, peak: float, generator: str, factor: int) -> None:
         super().__init__(registry.domain(item.plugin))
-        self._item, self._peak = item, peak
+        self._item, self._peak, self._generator, self._factor = item, peak, generator, factor
 
     def operator(self, scene: Scene, factor: Factor) -> Operator:
         """Block means, or sums of flux."""
         return Area(factor, total=self._item.flux)
 
     def generator(self, scene: Scene) -> str:
-        """The first prior of the set; benchmarks name the one they mean."""
-        return self._item.generators[0]
+        """The one that answers."""
+        return self._generator
 
     def normaliser(self, scene: Scene) -> Normaliser:
         """Percentiles of the observation, or the fixed scale of the set."""
         if self._item.percentiles is not None:
             return percentile_normaliser(scene, *self._item.percentiles)
-        unit = SKY * 16 if self._item.flux else self._peak
+        unit = self._flux_unit if self._item.flux else self._peak
         bands = len(scene.bands)
         return AffineNormaliser((unit,) * bands, (0.0,) * bands)
+
+    @property
+    def _flux_unit(self) -> float:
+        """The noise of a datum where a prior measures by it, as a FITS reader finds it; else 16 times that of a pixel."""
+        if family_of(self._generator) == "flow":
+            return float(astronomy.sigma(0.0, self._factor**2))
+        return SKY * 16

@@ -101,7 +101,7 @@ def test_coordinates_that_are_no_raster_are_not_believed(x):
 def test_the_domain_borrows_generator_and_refuses_files(tmp_path):
     microscopy = registry.domain("microscopy")
     domain = ArrayDomain(microscopy)
-    assert domain.generator(ArrayScene(np.zeros((4, 4)))) == "gaussian-microscopy"
+    assert domain.generator(ArrayScene(np.zeros((4, 4)))) == "flow-microscopy"
     assert domain.sniff(tmp_path) == 0
     with pytest.raises(DomainError, match="pass arrays"):
         domain.open(tmp_path, {})

@@ -90,7 +90,9 @@ class Astronomy(Domain):
 
     def generator(self, scene: Scene) -> str:
         """See `Domain.generator`."""
-        return "gaussian-astronomy"
+        from .facts import PRIOR
+
+        return PRIOR
 
     def normaliser(self, scene: Scene) -> Normaliser:
         """Sky at 0 and one noise sigma at 1, both per source pixel."""

@@ -8,6 +8,9 @@ from .levels import find_noise, measure
 from .scene import FitsScene
 from .units import Values
 
+PRIOR = "flow-astronomy"
+"""Generator of the domain."""
+
 
 def scene_facts(scene: FitsScene) -> dict[str, Any]:
     """JSON-able facts; no observer, owner or path."""
@@ -49,7 +52,7 @@ def scene_facts(scene: FitsScene) -> dict[str, Any]:
         "sky": {"level": sky.level, "sigma": sky.sigma, "usable_pixels": sky.count},
         "psf": scene.psf.origin if scene.psf else None,
         "operator": "area, sum per pixel" if scene.values is Values.FLUX else "area, mean per pixel",
-        "generator": "gaussian-astronomy",
+        "generator": PRIOR,
         "kept_on_source_grid": [x.label for x in scene.companions.kept],
         "not_copied": [f"{x.label}: {reason}" for x, reason in scene.companions.left],
         "notes": scene.notes,

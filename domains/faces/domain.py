@@ -74,7 +74,7 @@ class Faces(Domain):
 
     def generator(self, scene: Scene) -> str:
         """See `Domain.generator`."""
-        return "gaussian-faces"
+        return "flow-faces"
 
     def normaliser(self, scene: Scene) -> Normaliser:
         """See `Domain.normaliser`: fixed, because codes are display-referred."""

@@ -113,14 +113,15 @@ class Medical(Domain):
         """
         own = self._own(scene)
         if not own.options["aligned"]:
-            return "gaussian-brain-mr"
+            # The network was trained on magnetic resonance only; windows of a mixture presume less of other images.
+            return "flow-brain-mr" if own.modality == "MR" else "gaussian-brain-mr"
         rows, cols = own.grid.shape
         if own.modality not in RADIOGRAPHS or rows != cols or own.planes != 1:
             raise DomainError(
                 f"aligned=true on {own.modality} of {rows} x {cols} pixels and {own.planes} planes: the chest prior "
                 "needs one square CR or DX picture of a whole chest; crop it, or leave the option out"
             )
-        return "gaussian-chest-xray"
+        return "flow-chest-xray"
 
     def normaliser(self, scene: Scene) -> Normaliser:
         """See `Domain.normaliser`: a fixed window for CT, the code range of 8-bit radiographs, percentiles else."""

@@ -105,7 +105,7 @@ class Microscopy(Domain):
 
     def generator(self, scene: Scene) -> str:
         """See `Domain.generator`."""
-        return "gaussian-microscopy"
+        return "flow-microscopy"
 
     def normaliser(self, scene: Scene) -> Normaliser:
         """See `Domain.normaliser`: percentiles 1 and 99.9 of the whole scene."""

@@ -59,7 +59,7 @@ class Satellite(Domain):
 
     def generator(self, scene: Scene) -> str:
         """See `gensr.domain.Domain.generator`."""
-        return "gaussian-satellite"
+        return "flow-satellite"
 
     def normaliser(self, scene: Scene) -> Normaliser:
         """The 2nd percentile becomes 0 and the 98th 1, per band."""

@@ -290,7 +290,7 @@ def test_defaults_of_a_scene(tmp_path: Path) -> None:
         mapped = DOMAIN.normaliser(scene).forward(values)
         assert 0 <= mapped.min() < mapped.max() <= 1
         assert DOMAIN.noise(scene) is None
-        assert DOMAIN.generator(scene) == "gaussian-faces"
+        assert DOMAIN.generator(scene) == "flow-faces"
         assert DOMAIN.operator(scene, (2, 2)).describe()["name"] == "area"
         json.dumps(scene.facts(), allow_nan=False)
     assert isinstance(registry.domain("faces"), Faces)

@@ -42,7 +42,7 @@ def test_defaults_of_a_scene(make, medical, tmp_path):
     scene = medical.open(dicom(make, tmp_path / "mr.dcm", "MR", np.ones((4, 4), np.int16)), {})
     assert isinstance(medical.operator(scene, (2, 2)), Area)
     assert medical.noise(scene) is None
-    assert medical.generator(scene) == "gaussian-brain-mr"
+    assert medical.generator(scene) == "flow-brain-mr"
     assert any("k-space" in w for w in scene.facts()["warnings"])
     assert "not for diagnosis" in scene.facts()["notice"]
     assert "not for diagnosis" in medical.description
@@ -51,7 +51,7 @@ def test_defaults_of_a_scene(make, medical, tmp_path):
 def test_aligned_prior_only_for_square_radiographs(make, medical, tmp_path):
     square = np.ones((4, 4), np.uint8)
     chest = medical.open(dicom(make, tmp_path / "a.dcm", "DX", square), {"aligned": True})
-    assert medical.generator(chest) == "gaussian-chest-xray"
+    assert medical.generator(chest) == "flow-chest-xray"
     wide = medical.open(dicom(make, tmp_path / "b.dcm", "DX", np.ones((4, 5), np.uint8)), {"aligned": True})
     head = medical.open(dicom(make, tmp_path / "c.dcm", "MR", square), {"aligned": True})
     for scene in (wide, head):

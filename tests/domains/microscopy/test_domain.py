@@ -35,7 +35,7 @@ def test_stem(name: str, stem: str) -> None:
 def test_defaults_of_a_scene(make) -> None:
     scene = DOMAIN.open(make("M1 bigtiff"), {})
     assert DOMAIN.noise(scene) is None
-    assert DOMAIN.generator(scene) == "gaussian-microscopy"
+    assert DOMAIN.generator(scene) == "flow-microscopy"
     assert DOMAIN.operator(scene, (2, 3)).describe()["name"] == "area"
     normaliser = DOMAIN.normaliser(scene)
     values = torch.linspace(0, 65535, 50).view(1, 1, 5, 10)

@@ -48,7 +48,7 @@ def test_operator_noise_and_generator(domain, raster):
     scene = domain.open(raster(CODES), {})
     assert domain.operator(scene, (4, 4)).describe()["name"] == "area"
     assert domain.noise(scene) is None
-    assert domain.generator(scene) == "gaussian-satellite"
+    assert domain.generator(scene) == "flow-satellite"
     assert domain.noise(domain.open(raster(CODES), {"noise_floor": 2.5})) == GaussianNoise(2.5)
     assert scene.quantum == 1
 
