@@ -140,7 +140,7 @@ class BenchmarkDomain(ArrayDomain):
 
     @property
     def _flux_unit(self) -> float:
-        """The noise of a datum where a prior measures by it, as a FITS reader finds it; else 16 times that of a pixel."""
+        """The noise of a datum where a prior measures by it, as FITS readers find it; else 16 times a pixel's."""
         if family_of(self._generator) == "flow":
             return float(astronomy.sigma(0.0, self._factor**2))
         return SKY * 16

@@ -1,0 +1,38 @@
+"""The table of evaluations per sample."""
+
+import csv
+
+import pytest
+import torch
+
+from gensr.benchmarks import steps
+from gensr.benchmarks.sets import SETS
+from gensr.errors import UsageError
+from gensr.weights import available, load
+
+FACES = next(item for item in SETS if item.name == "faces")
+
+
+@pytest.mark.skipif("flow-faces" not in available(), reason="the flow of faces is not installed")
+def test_one_evaluation_is_the_mean_and_more_spread(monkeypatch):
+    monkeypatch.setattr(steps, "STEPS", (1, 4))
+    x = torch.nn.functional.interpolate(torch.rand(2, 3, 4, 4), size=(32, 32), mode="bicubic")
+    one, four = steps.rows_of(FACES, load("flow-faces")[0], x)
+    assert (one["steps"], four["steps"]) == (1, 4)
+    assert one["spread"] < 0.05 < four["spread"]
+    assert one["psnr_sample"] > four["psnr_sample"]
+
+
+def test_tables_are_written_and_unknown_words_refused(tmp_path, monkeypatch):
+    row = {column: 1.5 for column in steps.COLUMNS} | {"domain": "faces", "steps": 4}
+    monkeypatch.setattr(steps, "pictures", lambda *_: torch.zeros(1, 3, 32, 32))
+    monkeypatch.setattr(steps, "rows_of", lambda *_: [row])
+    monkeypatch.setattr(steps, "SUBJECTS", ("faces",))
+    monkeypatch.setattr(steps.weights, "available", lambda: {"flow-faces": None})
+    monkeypatch.setattr(steps.weights, "load", lambda _: (None, None))
+    steps.main([f"output={tmp_path}"])
+    with (tmp_path / "steps.csv").open() as stream:
+        assert [r["steps"] for r in csv.DictReader(stream)] == ["4"]
+    assert "| faces | 4 |" in (tmp_path / "steps.md").read_text()
+    with pytest.raises(UsageError, match="unknown argument"):
+        steps.main(["speed=1"])
