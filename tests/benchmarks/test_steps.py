@@ -19,7 +19,7 @@ def test_one_evaluation_is_the_mean_and_more_spread(monkeypatch):
     x = torch.nn.functional.interpolate(torch.rand(2, 3, 4, 4), size=(32, 32), mode="bicubic")
     one, four = steps.rows_of(FACES, load("flow-faces")[0], x)
     assert (one["steps"], four["steps"]) == (1, 4)
-    assert one["spread"] < 0.05 < four["spread"]
+    assert one["spread"] < 0.5 * four["spread"]
     assert one["psnr_sample"] > four["psnr_sample"]
 
 
