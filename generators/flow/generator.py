@@ -30,8 +30,8 @@ from .stretch import Stretch
 
 FIRST = 3.0
 """Noise level after the blind step, in units of the spread: the posterior is drowned in it."""
-LAST = 0.06
-"""Last noise level, in units of the spread."""
+LAST = 0.15
+"""Last noise level, in units of the spread: below it a network leaves more grain than it adds detail."""
 MAP_STEPS = 6
 """Evaluations of the map from noise to image that latent searches run through."""
 MAP_LAST = 0.02
@@ -54,7 +54,6 @@ class Settings:
         side: of the training images, pixels.
         scaling: how physical values became generator units in training: "unit", or the percentiles "low" and "high".
         flux: whether values are summed by instruments; images are then scaled by the factor (see `gensr.plan.prepare`).
-        temperature: multiplier of the noise that samples start from, see `spread`.
     """
 
     stretch: Stretch
@@ -62,7 +61,6 @@ class Settings:
     side: int = 64
     scaling: Mapping[str, float] = field(default_factory=dict)
     flux: bool = False
-    temperature: float = 1.0
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> Settings:
@@ -77,10 +75,7 @@ class Settings:
             raise ValueError(f"companion {companion!r}, side {side!r} and flux {flux!r} are no settings")
         if not all(math.isfinite(v) for v in scaling.values()):
             raise ValueError(f"scaling {scaling} is not finite")
-        temperature = float(config.get("temperature", 1.0))
-        if not 0.5 <= temperature <= 2:
-            raise ValueError(f"temperature {temperature} is not from 0.5 to 2")
-        return Settings(Stretch.from_config(config["stretch"]), companion, side, scaling, flux, temperature)
+        return Settings(Stretch.from_config(config["stretch"]), companion, side, scaling, flux)
 
     def to_config(self) -> dict[str, Any]:
         """As JSON-able dictionary."""
@@ -90,7 +85,6 @@ class Settings:
             "side": self.side,
             "scaling": dict(self.scaling),
             "flux": self.flux,
-            "temperature": self.temperature,
         }
 
 
@@ -124,10 +118,6 @@ class Flow(Generator):
         copy = Network(self.model.network.shape)
         copy.load_state_dict(self.model.network.state_dict())
         return Flow(replace(self.model, network=copy, half=True), self.card, self.settings, device)
-
-    def tempered(self, temperature: float) -> Flow:
-        """The same flow with another `Settings.temperature`."""
-        return Flow(self.model, self.card, replace(self.settings, temperature=temperature), self.device)
 
     def closed(self, operator: Operator) -> bool:
         """See `Generator.closed`: block means with equal factors, as in training."""
@@ -231,7 +221,7 @@ class Flow(Generator):
             found = self.model(x * wide, sigma * unit, told)
             return self.stretch.forward(self._explaining(found.mean, found.variance, single)) / wide
 
-        start = told.base / wide + BLIND * self.settings.temperature * noise(0).to(told.base)
+        start = told.base / wide + BLIND * noise(0).to(told.base)
         sigmas = [BLIND, *_falling(FIRST, LAST, steps - 1)]
         drawn = wide * integrate(denoise, start, sigmas, noise, 0.0)
         if not bool(torch.isfinite(drawn).all()):

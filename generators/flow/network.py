@@ -33,6 +33,7 @@ class Shape:
         blocks: residual blocks of each level on the way down; one more on the way up.
         embedding: width of the modulation.
         aligned: coordinates as further input, and attention at the coarsest level.
+        fine: channels of a last stage on single pixels; 0 for none. Blocks of 4 x 4 pixels leave grain without it.
     """
 
     bands: int = 1
@@ -41,6 +42,7 @@ class Shape:
     blocks: int = 2
     embedding: int = 64
     aligned: bool = False
+    fine: int = 0
 
     @property
     def multiple(self) -> int:
@@ -61,6 +63,7 @@ class Shape:
             "blocks": self.blocks,
             "embedding": self.embedding,
             "aligned": self.aligned,
+            "fine": self.fine,
         }
 
     @staticmethod
@@ -73,16 +76,16 @@ class Shape:
         try:
             names = ("bands", "patch", "widths", "blocks", "embedding", "aligned")
             bands, patch, widths, blocks, embedding, aligned = (config[name] for name in names)
-            widths = tuple(widths)
+            widths, fine = tuple(widths), config.get("fine", 0)
         except (KeyError, TypeError) as error:
             raise WeightsError(f"network configuration is unreadable ({error!r}); fetch the file again") from error
         small, large = (bands, patch, blocks), (embedding, *widths)
-        whole = all(type(n) is int for n in (*small, *large)) and type(aligned) is bool
+        whole = all(type(n) is int for n in (*small, *large, fine)) and type(aligned) is bool
         if not whole or not 1 <= len(widths) <= 6 or not 1 <= min(small) <= max(small) <= 64:
             raise WeightsError(f"network configuration {dict(config)} is impossible; fetch the file again")
-        if not 1 <= min(large) <= max(large) <= 4096 or (aligned and widths[-1] % HEADS):
+        if not 1 <= min(large) <= max(large) <= 4096 or (aligned and widths[-1] % HEADS) or not 0 <= fine <= 256:
             raise WeightsError(f"network configuration {dict(config)} is impossible; fetch the file again")
-        return Shape(bands, patch, widths, blocks, embedding, aligned)
+        return Shape(bands, patch, widths, blocks, embedding, aligned, fine)
 
 
 def normalised(x: Tensor) -> Tensor:
@@ -146,6 +149,28 @@ class Level(nn.Module):
         return x
 
 
+class Fine(nn.Module):
+    """The last stage, on single pixels: three convolutions see the input again beside what the coarse stages made."""
+
+    def __init__(self, inputs: int, outputs: int, width: int, embedding: int) -> None:
+        super().__init__()
+        self.inward = nn.Conv2d(inputs + outputs, width, 3, padding=1)
+        self.middle = nn.Conv2d(width, width, 3, padding=1)
+        self.outward = nn.Conv2d(width, outputs, 3, padding=1)
+        self.film = nn.Linear(embedding, 2 * width)
+        for part in (self.outward, self.film):
+            nn.init.zeros_(part.weight)
+            nn.init.zeros_(part.bias)
+
+    def forward(self, planes: Tensor, coarse: Tensor, embedding: Tensor) -> Tensor:
+        """``planes`` (n, inputs, rows, cols), ``coarse`` (n, outputs, rows, cols), corrected."""
+        gain, bias = self.film(embedding)[:, :, None, None].chunk(2, 1)
+        seen = torch.cat([planes.to(coarse.dtype), coarse], 1).contiguous(memory_format=torch.channels_last)
+        y = self.inward(seen)
+        y = nn.functional.silu(torch.addcmul(bias.to(y.dtype), y, 1 + gain.to(y.dtype)))
+        return coarse + self.outward(nn.functional.silu(self.middle(y)))
+
+
 class Network(nn.Module):
     """See the module text.
 
@@ -171,6 +196,8 @@ class Network(nn.Module):
         self.tail = nn.Conv2d(widths[0], 2 * shape.bands * area, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
+        outputs = 2 * shape.bands
+        self.fine = Fine(shape.inputs, outputs, shape.fine, shape.embedding) if shape.fine else None
 
     def forward(self, x: Tensor, scalars: Tensor) -> tuple[Tensor, Tensor]:
         """Prediction and logarithm of its variance, each (n, bands, rows, cols).
@@ -179,7 +206,7 @@ class Network(nn.Module):
             x: (n, inputs, rows, cols), sides multiples of `Shape.multiple`.
             scalars: (n, SCALARS).
         """
-        embedding = self.embed(scalars)
+        embedding, planes = self.embed(scalars), x
         x = nn.functional.pixel_unshuffle(x, self.shape.patch)
         if self.shape.aligned:
             x = torch.cat([x, _coordinates(x)], 1)
@@ -197,6 +224,8 @@ class Network(nn.Module):
             x = self.join[i](torch.cat([x, kept[i]], 1).contiguous(memory_format=torch.channels_last))
             x = self.up[i](x, embedding)
         out = nn.functional.pixel_shuffle(self.tail(nn.functional.silu(normalised(x))), self.shape.patch)
+        if self.fine is not None:
+            out = self.fine(planes, out, embedding)
         value, spread = out.float().chunk(2, 1)
         return value, spread.clamp(-12, 6)
 

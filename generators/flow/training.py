@@ -17,7 +17,7 @@ from gensr.errors import UsageError
 from gensr.generator import GeneratorCard
 from gensr.plan import choose_device
 
-from . import sheet, spread
+from . import sheet
 from .degrade import Recipe
 from .family import config_of
 from .generator import Flow, Settings
@@ -41,8 +41,6 @@ MARGIN = 8
 SOFTENING, TOP = 0.3, 6500.0
 """Default stretch of fluxes, in units of 16 deviations of the sky."""
 FLUX_JITTER, JITTER = 0.5, 0.1
-SPREAD_IMAGES = 24
-"""Images on which the spread of samples is set."""
 
 
 def train(options: Mapping[str, str], progress: Callable[[int, int], None] | None) -> Path:
@@ -89,7 +87,6 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
         run.save()
         raise
     flow = _flow(shape, run.average, corpora[0], settings, card)
-    flow = spread.fitted(flow, corpora[0].source.batch(SPREAD_IMAGES))
     recipe = (
         f"rectified flow, U-Net of {count(network)} parameters, {run.step} steps of {chosen.batch} images "
         f"({run.step * chosen.batch} in all), AdamW, cosine decay from {chosen.rate:g}, average of weights; "
