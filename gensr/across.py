@@ -1,9 +1,9 @@
 """The second pass: slices of a volume refined across, after every slice was refined within.
 
 Seen edge-on, a stack of slices is a set of planes (slice, column), one for every row, and (slice, row), one for every
-column, whose pixels are long in one direction. Each is reconstructed with the prior of the first pass and the operator
-that averages over the slice; both views are averaged. The mean over the new slices of an old one stays what the first
-pass found, so the data are explained as well as before.
+column, whose pixels are long in one direction. Each is reconstructed with the operator that averages over the slice,
+and with the prior of the first pass or its companion if that does not know this operator; both views are averaged. The
+mean over the new slices of an old one stays what the first pass found, so the data are explained as well as before.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gensr.grid import PixelGrid, Window
 from gensr.image import Image
 from gensr.noise import GaussianNoise
 from gensr.operators import Area
-from gensr.plan import QUANTISATION, Job, conformal_factor
+from gensr.plan import QUANTISATION, Job, closed_generator, conformal_factor
 from gensr.random import Stream
 from gensr.store import Raster, Store
 from gensr.tiling import batches
@@ -126,6 +126,7 @@ def passes(job: Job) -> int:
 def _job(job: Job, across: Across, name: str) -> Job:
     """The job of the second pass: its own operator, exact data, and random numbers that no other pass uses."""
     operator = Area((across.factor, 1))
+    generator = closed_generator(job.generator, operator, job.device)
     sample = name.startswith("sample")
     seed = Stream(job.request.seed).child("across", name).number()
     return replace(
@@ -133,9 +134,10 @@ def _job(job: Job, across: Across, name: str) -> Job:
         factor=operator.factor,
         operator=operator,
         unit=operator,
+        generator=generator,
         noise=GaussianNoise(QUANTISATION * job.quantum),
         exact=True,
-        conformal=conformal_factor(job.generator.card.conformal, across.factor, 0.0),
+        conformal=conformal_factor(generator.card.conformal, across.factor, 0.0),
         across=None,
         request=replace(job.request, seed=seed, samples=int(sample)),
     )

@@ -241,6 +241,13 @@ def choose_generator(scene: Scene, domain: Domain, request: Request, unit: Opera
     )
 
 
+def closed_generator(generator: Generator, unit: Operator, device: str) -> Generator:
+    """The generator where it has a posterior of its own for the operator, its companion otherwise, if there is one."""
+    if generator.closed(unit) or generator.companion not in weights.available():
+        return generator
+    return weights.load(generator.companion)[0].to(device)
+
+
 def judge_of(generator: Generator) -> Generator | None:
     """The generator whose evidence tells the noise: this one, its companion if that is installed, or none."""
     if "evidence" in generator.capabilities:

@@ -8,7 +8,8 @@ from typing import Any
 
 from gensr.domain import Scene
 from gensr.engine import closed_form, own_draws
-from gensr.plan import Job
+from gensr.operators import Area
+from gensr.plan import Job, closed_generator
 from gensr.provenance import MARK, software
 from gensr.store import Store
 
@@ -39,11 +40,18 @@ def job_facts(job: Job) -> dict[str, Any]:
             "samples": "of the generator itself" if own_draws(job) else preset.guided.data_step,
             "stride": preset.stride(min(job.factor)),
         },
-        "across": None if job.across is None else {"slices": job.across.slices, "factor": job.across.factor},
+        "across": _across(job),
         "samples": job.request.samples,
         "seed": job.request.seed,
         "std scale": job.conformal,
     }
+
+
+def _across(job: Job) -> dict[str, Any] | None:
+    if job.across is None:
+        return None
+    prior = closed_generator(job.generator, Area((job.across.factor, 1)), job.device)
+    return {"slices": job.across.slices, "factor": job.across.factor, "generator": prior.card.name}
 
 
 def build(

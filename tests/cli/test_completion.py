@@ -37,7 +37,7 @@ def home(tmp_path, monkeypatch):
         (["upsample", "--config-dir", ""], "dirs", []),
         (["info", "format="], "none", ["format=text", "format=json"]),
         (["models", "info", "my"], "files", ["my-model"]),
-        (["train", "generator="], "none", ["generator=gaussian"]),
+        (["train", "generator="], "none", ["generator=flow", "generator=gaussian", "generator=style"]),
         (["train", "generator=gaussian", "comp"], "none", ["components="]),
         (["train", "generator=nobody", "g"], "none", ["generator="]),
         (["train", "data=cro"], "files", []),

@@ -257,3 +257,30 @@ class TestScales:
     def test_the_impossible_is_refused(self, config):
         with pytest.raises(ValueError):  # noqa: PT011
             Scales.from_config(config)
+
+
+class TestFine:
+    def test_it_begins_as_nothing_and_is_kept_in_the_configuration(self):
+        torch.manual_seed(3)
+        plain = Network(Shape(1, 4, (8, 12), 1, 8))
+        with_fine = Network(Shape(1, 4, (8, 12), 1, 8, fine=4))
+        with_fine.load_state_dict(plain.state_dict(), strict=False)
+        x, scalars = torch.randn(2, 5, 16, 24), torch.randn(2, 5)
+        assert torch.equal(plain(x, scalars)[0], with_fine(x, scalars)[0])
+        assert Shape.from_config(with_fine.shape.to_config()) == with_fine.shape
+        assert Shape.from_config({k: v for k, v in plain.shape.to_config().items() if k != "fine"}) == plain.shape
+
+    def test_it_sees_single_pixels_of_the_input(self):
+        torch.manual_seed(4)
+        network = Network(Shape(1, 4, (8, 12), 1, 8, fine=4))
+        torch.nn.init.normal_(network.fine.outward.weight)
+        x, scalars = torch.randn(1, 5, 16, 16), torch.randn(1, 5)
+        moved = x.clone()
+        moved[0, 0, 5, 6] += 1
+        change = (network(x, scalars)[0] - network(moved, scalars)[0])[0, 0].abs()
+        assert change.argmax() in [r * 16 + c for r in range(2, 9) for c in range(3, 10)]
+
+    @pytest.mark.parametrize("fine", [-1, 257, 1.5, "4", True])
+    def test_impossible_widths_are_refused(self, fine):
+        with pytest.raises(WeightsError, match="impossible"):
+            Shape.from_config({**Shape().to_config(), "fine": fine})

@@ -12,7 +12,7 @@ from PIL import Image
 from gensr import weights
 from gensr.cli import main
 from gensr.errors import FormatError, UsageError, WeightsError
-from gensr.generators.flow import FAMILY, loop, training
+from gensr.generators.flow import FAMILY, loop
 from gensr.generators.flow.checkpoint import load
 from gensr.generators.flow.degrade import Recipe
 from gensr.generators.flow.loop import Budget, Corpus, Run, measure, pairs
@@ -30,11 +30,6 @@ TINY = Shape(1, 2, (8, 12), 1, 8)
 
 def ignored(done, total):
     return None
-
-
-@pytest.fixture(autouse=True)
-def _few_images_for_the_spread(monkeypatch):
-    monkeypatch.setattr(training, "SPREAD_IMAGES", 2, raising=False)
 
 
 class Stopped:
