@@ -188,7 +188,8 @@ def test_odd_but_honest_images_are_processed(run, tmp_path, case):
     made = tifffile.imread(tmp_path / "out" / "odd_x2_generated.tif")
     assert made.shape == (2 * values.shape[0], 2 * values.shape[1])
     if case.startswith("constant") or values.size == 1:
-        np.testing.assert_allclose(made, values.flat[0], rtol=0.01 if values.dtype.kind == "f" else 0)
+        # A network is not exact where nothing has contrast, and floats without a code step do not count as exact.
+        np.testing.assert_allclose(made, values.flat[0], atol=0.02 if values.dtype.kind == "f" else 0)
 
 
 @pytest.mark.parametrize("kind", ["all nan", "all nodata"])

@@ -156,7 +156,8 @@ def _values(found: Findings, a: Any, b: Any, index: int, s: int, flux: bool) -> 
     good = ~invalid
     close = not good.any() or bool(
         abs(after[~fine].mean() * per - before[good].mean())
-        <= 0.02 * before[good].std() + 1e-6 * abs(before[good].mean())
+        # A wrong unit is off by far more; a prior may move the level by a few per cent of the noise.
+        <= 0.04 * before[good].std() + 1e-6 * abs(before[good].mean())
     )
     found.say("units", f"{old or 'no BUNIT'}, values {rule}", close, _same_unit(old, new))
 
