@@ -174,7 +174,12 @@ def _draws(job: Job) -> int:
 
 
 def _draw(data: Observation, job: Job, batch: list[Tile], bands: int, index: int) -> Tensor:
-    """Posterior sample ``index`` of every image, with noise attached to absolute pixels."""
+    """Posterior sample ``index`` of every image, with noise attached to absolute pixels.
+
+    A generator of one band gives all bands of an image the same noise: what it invents then lies at the same place in
+    all of them, as edges of real images do, instead of in colours at random.
+    """
+    count = 1 if job.generator.card.bands == 1 else bands
     stream = Stream(job.request.seed).child("sample", index)
     fy, fx = job.factor
 
@@ -183,7 +188,7 @@ def _draw(data: Observation, job: Job, batch: list[Tile], bands: int, index: int
         for tile in batch:
             area = tile.read.refine((fy, fx))
             own = stream.child("plane", tile.plane, "step", step)
-            fields.append(own.field(area.row, area.col, area.rows, area.cols, bands))
+            fields.append(own.field(area.row, area.col, area.rows, area.cols, count).expand(bands, -1, -1))
         return torch.stack(fields).reshape(*data.y.shape[:2], *data.shape).to(data.y)
 
     if own_draws(job):
