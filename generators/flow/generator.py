@@ -43,7 +43,7 @@ NOISE_UNIT = 16.0
 """Deviations of the noise of a datum that are one generator unit where values are fluxes."""
 BIAS_SIDES = (5, 15)
 """Data on a side of the neighbourhoods whose mean residual is looked at."""
-BIAS_SURE = 4.0
+BIAS_SURE = 16.0
 """Square of the deviations from which on a mean residual counts."""
 BEYOND = 1.5
 """Aligned pictures may be so many times larger than those of training."""

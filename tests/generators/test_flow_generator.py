@@ -346,7 +346,7 @@ class TestSharedBias:
             0.08 + noise, Area((2, 2)), torch.full_like(noise, 0.01), torch.ones_like(noise, dtype=torch.bool)
         )
         moved = shared_bias(x, data, 15)
-        assert abs(float(moved.mean()) - 0.08) < 0.02
+        assert abs(float(moved.mean()) - 0.08) < 0.04
         still = shared_bias(x, replace(data, y=noise), 15)
         assert float(still.square().mean().sqrt()) < 0.01
 
