@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate
 
 from gensr.errors import SearchError
 from gensr.generator import Capability, Generator, GeneratorCard, Moments, Observation
@@ -41,10 +40,6 @@ REACH = 40
 LARGEST_FACTOR = 16
 NOISE_UNIT = 16.0
 """Deviations of the noise of a datum that are one generator unit where values are fluxes."""
-BIAS_SIDES = (5, 15)
-"""Data on a side of the neighbourhoods whose mean residual is looked at."""
-BIAS_SURE = 16.0
-"""Square of the deviations from which on a mean residual counts."""
 BEYOND = 1.5
 """Aligned pictures may be so many times larger than those of training."""
 
@@ -183,7 +178,7 @@ class Flow(Generator):
 
     def context(self, operator: Operator) -> int:
         """See `Generator.context`."""
-        return 0 if self.card.aligned else max(math.ceil(REACH / min(operator.factor)), BIAS_SIDES[-1] // 2)
+        return 0 if self.card.aligned else math.ceil(REACH / min(operator.factor))
 
     def alignment(self, operator: Operator) -> int:
         """See `Generator.alignment`: tiles start on the network's coarsest grid."""
@@ -244,13 +239,10 @@ class Flow(Generator):
     def _explaining(self, u: Tensor, variance: Tensor, data: Observation) -> Tensor:
         """In generator units. Noise-free data are explained exactly, where the network doubts most.
 
-        Noisy data are never forced: the network was told how noisy they are. Only a bias that neighbours share is
-        returned, see `shared_bias`.
+        Noisy data are never forced: the network was told how noisy they are.
         """
         x = self.stretch.inverse(u)
         if not data.exact:
-            for side in BIAS_SIDES:
-                x = x + shared_bias(x, data, side)
             return x
         slope = self.stretch.slope(u)
         weight = variance * slope * slope
@@ -258,27 +250,6 @@ class Flow(Generator):
         rest = torch.where(data.usable, data.y - operator.forward(x), 0.0)
         share = (rest / operator.forward(weight).clamp(min=1e-20)).repeat_interleave(operator.factor[0], -2)
         return x + weight * share.repeat_interleave(operator.factor[1], -1)
-
-
-def shared_bias(x: Tensor, data: Observation, side: int) -> Tensor:
-    """What the data of a neighbourhood ask for together: their mean residual, where it is more than their noise.
-
-    A network trained to a small squared error may be a little too dark or bright over a whole region, by less than the
-    noise of a datum but not of their sum. Fluxes and totals feel that.
-
-    Args:
-        x: (n, band, rows*fy, cols*fx), generator units.
-        data: what was observed.
-        side: of the neighbourhood, data; odd.
-    """
-    half = side // 2
-    usable = data.usable.to(x)
-    rest = usable * torch.where(data.usable, data.y - data.operator.forward(x), 0.0)
-    count = avg_pool2d(usable, side, 1, half).clamp(min=1e-6)
-    mean = avg_pool2d(rest, side, 1, half) / count
-    noise = avg_pool2d(usable * torch.where(data.usable, data.variance, 0.0), side, 1, half) / count.square() / side**2
-    weight = (1 - BIAS_SURE * noise / mean.square().clamp(min=1e-20)).clamp(min=0)
-    return interpolate(weight * mean, size=x.shape[-2:], mode="bilinear", align_corners=False) / data.operator.gain
 
 
 def _falling(first: float, last: float, count: int) -> list[float]:

@@ -11,7 +11,7 @@ from gensr.errors import SearchError, WeightsError
 from gensr.generator import Observation
 from gensr.generators.flow import FAMILY
 from gensr.generators.flow.family import config_of
-from gensr.generators.flow.generator import LARGEST_FACTOR, shared_bias
+from gensr.generators.flow.generator import LARGEST_FACTOR
 from gensr.generators.flow.stretch import Stretch
 from gensr.generators.flow.training import save
 from gensr.operators import Area, Bicubic, GaussianPSF
@@ -335,22 +335,3 @@ class TestWeights:
         for wrong in ({}, other, {**tensors, "more": torch.zeros(1)}):
             with pytest.raises(WeightsError, match="fetch the file again"):
                 FAMILY.build(wrong, config, flow.card)
-
-
-class TestSharedBias:
-    def test_a_level_that_neighbours_agree_on_is_returned_and_noise_is_not(self):
-        draw = torch.Generator().manual_seed(0)
-        x = torch.zeros(1, 1, 96, 96)
-        noise = 0.1 * torch.randn(1, 1, 48, 48, generator=draw)
-        data = Observation(
-            0.08 + noise, Area((2, 2)), torch.full_like(noise, 0.01), torch.ones_like(noise, dtype=torch.bool)
-        )
-        moved = shared_bias(x, data, 15)
-        assert abs(float(moved.mean()) - 0.08) < 0.04
-        still = shared_bias(x, replace(data, y=noise), 15)
-        assert float(still.square().mean().sqrt()) < 0.01
-
-    def test_unusable_data_say_nothing(self):
-        y = torch.full((1, 1, 8, 8), float("nan"))
-        data = Observation(y, Area((2, 2)), torch.ones_like(y), torch.zeros_like(y, dtype=torch.bool))
-        assert torch.equal(shared_bias(torch.zeros(1, 1, 16, 16), data, 5), torch.zeros(1, 1, 16, 16))
