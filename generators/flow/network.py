@@ -168,7 +168,8 @@ class Fine(nn.Module):
         seen = torch.cat([planes.to(coarse.dtype), coarse], 1).contiguous(memory_format=torch.channels_last)
         y = self.inward(seen)
         y = nn.functional.silu(torch.addcmul(bias.to(y.dtype), y, 1 + gain.to(y.dtype)))
-        return coarse + self.outward(nn.functional.silu(self.middle(y)))
+        corrected: Tensor = coarse + self.outward(nn.functional.silu(self.middle(y)))
+        return corrected
 
 
 class Network(nn.Module):
