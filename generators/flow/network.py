@@ -158,9 +158,8 @@ class Fine(nn.Module):
         self.middle = nn.Conv2d(width, width, 3, padding=1)
         self.outward = nn.Conv2d(width, outputs, 3, padding=1)
         self.film = nn.Linear(embedding, 2 * width)
-        for part in (self.outward, self.film):
-            nn.init.zeros_(part.weight)
-            nn.init.zeros_(part.bias)
+        for part in (*self.outward.parameters(), *self.film.parameters()):
+            nn.init.zeros_(part)
 
     def forward(self, planes: Tensor, coarse: Tensor, embedding: Tensor) -> Tensor:
         """``planes`` (n, inputs, rows, cols), ``coarse`` (n, outputs, rows, cols), corrected."""
