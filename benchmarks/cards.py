@@ -13,26 +13,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from gensr import weights
+from gensr import cards, weights
+from gensr.audit import SEEN, draws, nearest, seen, windows_of
 from gensr.errors import UsageError
-from gensr.generator import Generator, GeneratorCard
-from gensr.random import Stream
+from gensr.generator import Generator
 
 from .command import conformal_table, first_set
 from .datasets import load
 from .journal import Journal
 from .sets import BenchmarkSet, family_of
 
-Array = NDArray[np.float32]
 DRAWS = 200
 COMPARED = 4000
-TOGETHER = 20
-"""Samples drawn in one batch."""
-SEEN = 32
-"""Side at which pictures are compared in the audit, pixels."""
 BIAS = {
     "gaussian-microscopy": (
         "nuclei in fluorescence only; other stains, brightfield, membranes and sizes far from 10-50 px are out of its "
@@ -63,44 +56,6 @@ BIAS = {
 """For cards that say nothing themselves."""
 
 
-def windows_of(images: Sequence[Array], side: int, count: int, seed: int) -> Array:
-    """Random windows (count, side^2) without their mean, scaled to unit deviation; flat ones are left out."""
-    rng = np.random.default_rng(seed)
-    found: list[Array] = []
-    while len(found) < count:
-        image = images[int(rng.integers(len(images)))]
-        plane = image[rng.integers(len(image))]
-        if min(plane.shape) < side:
-            continue
-        top, left = rng.integers(0, plane.shape[0] - side + 1), rng.integers(0, plane.shape[1] - side + 1)
-        window = plane[top : top + side, left : left + side].ravel()
-        if window.std() > 1e-3 * (abs(plane).max() + 1e-12):
-            found.append((window - window.mean()) / window.std())
-    return np.stack(found).astype(np.float32)
-
-
-def seen(pictures: Array) -> Array:
-    """Aligned pictures (n, band, s, s) at a small side, flattened."""
-    small = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(pictures), SEEN)
-    return np.asarray(small.flatten(1).numpy(), np.float32)
-
-
-def nearest(queries: Array, pool: Array) -> Array:
-    """Root mean square distance of each query to its nearest neighbour in the pool."""
-    distance: Array = torch.cdist(torch.from_numpy(queries), torch.from_numpy(pool)).min(1).values.numpy()
-    return distance / np.float32(queries.shape[1] ** 0.5)
-
-
-def draws(generator: Generator, shape: tuple[int, int]) -> Array:
-    """Unconditional samples (n, band, rows, cols)."""
-    parts = []
-    for start in range(0, DRAWS, TOGETHER):
-        streams = [Stream(0).child("audit", i) for i in range(start, start + TOGETHER)]
-        with torch.no_grad():
-            parts.append(generator.synthesize(generator.latents(shape).sample(streams), shape))
-    return np.asarray(torch.cat(parts).numpy(), np.float32)
-
-
 def audit(item: BenchmarkSet, data: Path, generator: Generator) -> str:
     """Nearest-neighbour audit in words and figures."""
     train = [case.image for case in load(data, item.pack, "train", COMPARED)]
@@ -108,12 +63,12 @@ def audit(item: BenchmarkSet, data: Path, generator: Generator) -> str:
     if generator.card.aligned:
         peak = load(data, item.pack, "test", 1)[0].peak
         pool, queries = seen(np.stack(train) / peak), seen(np.stack(held) / peak)
-        own = seen(draws(generator, (held[0].shape[1], held[0].shape[2])))
+        own = seen(draws(generator, (held[0].shape[1], held[0].shape[2]), DRAWS))
         what = f"pictures at {SEEN} px, share of full scale"
     else:
         side = 24
         pool, queries = windows_of(train, side, COMPARED, 0), windows_of(held, side, DRAWS, 1)
-        own = windows_of(list(draws(generator, (side, side))), side, DRAWS, 2)
+        own = windows_of(list(draws(generator, (side, side), DRAWS)), side, DRAWS, 2)
         what = f"{side} px windows of unit contrast"
     mine, theirs = nearest(own, pool), nearest(queries, pool)
     return (
@@ -133,32 +88,6 @@ def metrics(journal: Journal, item: BenchmarkSet, generator: str) -> dict[str, f
                 name = f"x{row['factor']} noise {row['noise']} {row['method']} PSNR"
                 found[name] = round(float(row["psnr_mean"]), 2)
     return found
-
-
-def text(card: GeneratorCard, digest: str, size: int) -> str:
-    """The card as Markdown."""
-    lines = [f"# {card.name}", "", f"Family {card.family}, domain {card.domain}, version {card.version}.", ""]
-    plain = {
-        "Licence": card.licence,
-        "Training data": card.data,
-        "Fitted on": card.split,
-        "Recipe": card.recipe,
-        "Values": f"{card.unit}; range {card.value_range[0]:g} to {card.value_range[1]:g}",
-        "Pixels": card.pixel,
-        "Bands": "one by one" if card.bands == 1 else f"{card.bands} jointly",
-        "Content": "aligned square pictures" if card.aligned else "fields of any size",
-        "Known bias and failure": card.bias,
-        "Nearest-neighbour audit": card.audit,
-        "Discrepancy S": f"{card.discrepancy:g}"
-        + ("" if card.discrepancy else " (the remainder is part of the prior)"),
-        "File": f"{size} bytes, digest {digest}",
-    }
-    lines += [f"* **{name}**: {value}" for name, value in plain.items()]
-    for title, table in (("Scores on held-out data, dB", card.metrics), ("Conformal factors on std", card.conformal)):
-        if table:
-            lines += ["", f"## {title}", "", "| | |", "|---|---|", *(f"| {k} | {v:.3g} |" if title[0] == "C" else
-                      f"| {k} | {v:.2f} |" for k, v in table.items())]  # fmt: skip
-    return "\n".join(lines) + "\n"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -192,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             conformal=conformal_table(journal, name),
         )
         digest = weights.save(path, stored.tensors, stored.config, card)
-        path.with_suffix(".md").write_text(text(card, digest, path.stat().st_size), encoding="utf-8")
+        cards.write(path, card, digest)
         print(f"{path.name}: {card.audit}", flush=True)
 
 

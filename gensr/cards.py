@@ -32,7 +32,9 @@ def card_text(card: GeneratorCard, digest: str, size: int) -> str:
         "Content": "aligned square pictures" if card.aligned else "fields of any size",
         "Known bias and failure": card.bias,
         "Nearest-neighbour audit": card.audit,
-        "Discrepancy S": f"{card.discrepancy:.3g}, generator units" if card.discrepancy else "not measured",
+        "Discrepancy S": f"{card.discrepancy:.3g}, generator units"
+        if card.discrepancy
+        else "not measured, or part of the prior",
         "File": f"{size} bytes, digest {digest}",
     }
     lines = [f"# {card.name}", "", f"Family {card.family}, domain {card.domain}, version {card.version}.", ""]
