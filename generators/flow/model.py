@@ -67,13 +67,11 @@ class Prediction:
     Attributes:
         mean: denoised image, network units.
         variance: of its pixels.
-        value: output of the network, unit variance at every noise level.
-        spread: logarithm of the variance of that output's error.
+        spread: logarithm of the variance of the network's own output, which has unit variance at every noise level.
     """
 
     mean: Tensor
     variance: Tensor
-    value: Tensor
     spread: Tensor
 
 
@@ -121,7 +119,7 @@ class Model:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.half):
             value, spread = self.network(planes, scalars)
         value, spread = value[..., : shape[0], : shape[1]], spread[..., : shape[0], : shape[1]]
-        return Prediction(hint.base + keep * z + out * value, out.square() * spread.exp(), value, spread)
+        return Prediction(hint.base + keep * z + out * value, out.square() * spread.exp(), spread)
 
 
 def fast_half(device: str) -> bool:

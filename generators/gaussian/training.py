@@ -16,6 +16,7 @@ from torch import Tensor
 from gensr import corpus, weights
 from gensr.errors import UsageError
 from gensr.generator import GeneratorCard
+from gensr.options import Reader
 
 from . import em, pca_fit
 from .basis import cosine_matrix
@@ -68,16 +69,7 @@ def parse(options: Mapping[str, str]) -> Settings:
     if form not in ("mixture", "pca"):
         raise UsageError(f"form={form}: expected mixture or pca")
 
-    def number(key: str, default: float, low: float, high: float) -> float:
-        text = options.get(key, "")
-        try:
-            value = float(text) if text else default
-        except ValueError as error:
-            raise UsageError(f"{key}={text}: expected a number from {low:g} to {high:g}") from error
-        if not low <= value <= high:
-            raise UsageError(f"{key}={text}: expected a number from {low:g} to {high:g}")
-        return value
-
+    number = Reader(options).value
     mixture = form == "mixture"
     domain = options["domain"]
     return Settings(

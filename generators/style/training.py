@@ -12,6 +12,7 @@ from torch import Tensor
 from gensr import weights
 from gensr.errors import UsageError
 from gensr.generator import GeneratorCard
+from gensr.options import Reader
 
 from . import calibrate, whiten
 from .discriminator import Discriminator, widths
@@ -61,16 +62,7 @@ def parse(options: Mapping[str, str]) -> Settings:
         if not options.get(key):
             raise UsageError(f"{key}= is missing; try gensr train generator=style domain=faces data=DIR")
 
-    def number(key: str, default: float, low: float, high: float) -> float:
-        text = options.get(key, "")
-        try:
-            value = float(text) if text else default
-        except ValueError as error:
-            raise UsageError(f"{key}={text}: expected a number from {low:g} to {high:g}") from error
-        if not low <= value <= high:
-            raise UsageError(f"{key}={text}: expected a number from {low:g} to {high:g}")
-        return value
-
+    number = Reader(options).value
     sides = tuple(COARSEST << levels for levels in range(2, len(WIDTHS) + 1))
     side = number("side", 64, sides[0], sides[-1])
     if side not in sides:
