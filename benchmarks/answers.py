@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from gensr import consistency, engine
-from gensr.grid import Window
 from gensr.plan import Job, Request, prepare
 from gensr.tiling import Tile
+from gensr.values.grid import Window
 
 from .sets import BenchmarkDomain, BenchmarkScene, BenchmarkSet, family_of
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gensr.grid import Window
+from gensr.values.grid import Window
 
 from .datasets import Case
 from .protocol import block_mean

@@ -24,9 +24,9 @@ from gensr.generator import Generator, Observation
 from gensr.metrics import sliced_wasserstein, spectrum_distance
 from gensr.operators import Area
 from gensr.plan import QUANTISATION
-from gensr.random import Stream
 from gensr.search.presets import PRESETS, preset
 from gensr.search.run import search
+from gensr.values.random import Stream
 from gensr.weights import available, load
 
 from .datasets import Case

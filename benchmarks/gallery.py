@@ -19,8 +19,8 @@ from gensr import weights
 from gensr.errors import UsageError
 from gensr.generator import Generator
 from gensr.generators.flow.generator import Flow
-from gensr.random import Stream
 from gensr.resample import upsample
+from gensr.values.random import Stream
 
 from .answers import Answer, How, ask
 from .crops import SIDE, Crop

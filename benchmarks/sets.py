@@ -13,10 +13,10 @@ import numpy.typing as npt
 from gensr import registry
 from gensr.arrays import ArrayDomain, ArrayScene
 from gensr.domain import Scene
-from gensr.grid import Factor
-from gensr.normalise import AffineNormaliser, Normaliser
 from gensr.operators import Area, Operator
 from gensr.statistics import percentile_normaliser
+from gensr.values.grid import Factor
+from gensr.values.normalise import AffineNormaliser, Normaliser
 
 from . import astronomy
 from .datasets import Case, load, luminance

@@ -21,7 +21,7 @@ from gensr.errors import UsageError
 from gensr.generator import Generator, Observation
 from gensr.metrics import sliced_wasserstein, spectrum_distance
 from gensr.operators import Area
-from gensr.random import Stream
+from gensr.values.random import Stream
 
 from .scores import Row
 from .sets import SETS, BenchmarkSet

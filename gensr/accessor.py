@@ -14,8 +14,8 @@ from typing import Any
 import xarray as xr
 
 from gensr.arrays import ArrayScene
-from gensr.grid import PixelGrid
 from gensr.upsample import upsample
+from gensr.values.grid import PixelGrid
 
 
 @xr.register_dataarray_accessor("gensr")  # type: ignore[no-untyped-call]

@@ -18,14 +18,14 @@ import numpy.typing as npt
 from gensr import engine
 from gensr.domain import Across, Codes, Scene
 from gensr.errors import GensrError
-from gensr.grid import PixelGrid, Window
-from gensr.image import Image
-from gensr.noise import GaussianNoise
 from gensr.operators import Area
 from gensr.plan import QUANTISATION, Job, closed_generator, conformal_factor
-from gensr.random import Stream
 from gensr.store import Raster, Store
 from gensr.tiling import batches
+from gensr.values.grid import PixelGrid, Window
+from gensr.values.image import Image
+from gensr.values.noise import GaussianNoise
+from gensr.values.random import Stream
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int, int, int]

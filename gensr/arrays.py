@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from gensr.domain import Codes, Domain, Names, Product, Scene
 from gensr.errors import DomainError, UsageError
-from gensr.grid import IDENTITY, Affine, Factor, PixelGrid, Window
-from gensr.image import Image
-from gensr.noise import Noise
-from gensr.normalise import Normaliser
 from gensr.operators import Area, Operator
 from gensr.statistics import percentile_normaliser
+from gensr.values.grid import IDENTITY, Affine, Factor, PixelGrid, Window
+from gensr.values.image import Image
+from gensr.values.noise import Noise
+from gensr.values.normalise import Normaliser
 
 if TYPE_CHECKING:
     import xarray as xr

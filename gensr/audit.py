@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gensr.errors import UsageError
 from gensr.generator import Generator
-from gensr.random import Stream
+from gensr.values.random import Stream
 
 Array = npt.NDArray[np.float32]
 DRAWS, COMPARED = 200, 4000

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from gensr import registry
 from gensr.errors import FormatError, UsageError
-from gensr.grid import Window
+from gensr.values.grid import Window
 
 FloatArray = npt.NDArray[np.float32]
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")

@@ -16,11 +16,11 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from gensr.grid import Factor, PixelGrid, Window
-from gensr.image import Image
-from gensr.noise import Noise
-from gensr.normalise import Normaliser
 from gensr.operators import Operator
+from gensr.values.grid import Factor, PixelGrid, Window
+from gensr.values.image import Image
+from gensr.values.noise import Noise
+from gensr.values.normalise import Normaliser
 
 Codes = npt.NDArray[Any]
 

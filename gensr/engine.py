@@ -15,12 +15,12 @@ from gensr import consistency
 from gensr.domain import Scene
 from gensr.errors import GensrError, SearchError
 from gensr.generator import Observation
-from gensr.grid import Factor, Window
-from gensr.image import Image
 from gensr.plan import Job
-from gensr.random import Stream
 from gensr.search.guided import guided_samples
 from gensr.tiling import Tile, plan
+from gensr.values.grid import Factor, Window
+from gensr.values.image import Image
+from gensr.values.random import Stream
 
 FloatArray = npt.NDArray[np.float32]
 Kind = TypeVar("Kind", np.float32, np.bool_)

@@ -14,11 +14,11 @@ import torch
 
 from gensr.domain import Scene
 from gensr.generator import Generator, Observation
-from gensr.grid import Window
-from gensr.image import BoolArray
-from gensr.normalise import AffineNormaliser
 from gensr.operators import Operator
 from gensr.statistics import sample_images
+from gensr.values.grid import Window
+from gensr.values.image import BoolArray
+from gensr.values.normalise import AffineNormaliser
 
 SIDE = 96
 WINDOWS = 6

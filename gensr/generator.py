@@ -10,9 +10,9 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
-from gensr.grid import Factor
-from gensr.latent import Latents, LatentSpec
 from gensr.operators import Operator
+from gensr.values.grid import Factor
+from gensr.values.latent import Latents, LatentSpec
 
 Capability = Literal["denoise", "posterior", "evidence", "linear", "encode", "draw", "stages"]
 

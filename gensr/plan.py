@@ -15,13 +15,13 @@ from gensr.domain import Across, Domain, Scene
 from gensr.errors import SearchError, UsageError
 from gensr.estimate import Calibration, calibrate, scaled
 from gensr.generator import Generator
-from gensr.grid import Factor
-from gensr.noise import GaussianNoise, Noise, PoissonGaussianNoise
-from gensr.normalise import AffineNormaliser, Normaliser
 from gensr.operators import Operator, parse_operator
 from gensr.operators.scaled import unit_gain
 from gensr.search.presets import PRESETS, Preset
 from gensr.statistics import sample_values
+from gensr.values.grid import Factor
+from gensr.values.noise import GaussianNoise, Noise, PoissonGaussianNoise
+from gensr.values.normalise import AffineNormaliser, Normaliser
 
 QUANTISATION = 12**-0.5
 """Standard deviation of rounding, in code steps."""

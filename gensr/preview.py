@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.domain import Domain, Scene
-from gensr.grid import Factor, Window
-from gensr.image import Image
 from gensr.resample import upsample
+from gensr.values.grid import Factor, Window
+from gensr.values.image import Image
 
 SIDE = 384
 """Side of one picture, pixels."""

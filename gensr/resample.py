@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import UsageError
-from gensr.grid import Factor, as_factor
 from gensr.operators.bicubic import keys
 from gensr.operators.lanczos import lanczos
+from gensr.values.grid import Factor, as_factor
 
 Kind = Literal["nearest", "bicubic", "lanczos"]
 Float = TypeVar("Float", np.float32, np.float64)

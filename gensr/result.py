@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from gensr.domain import Codes
 from gensr.errors import UsageError
-from gensr.grid import Factor, PixelGrid, Window
 from gensr.store import Store
+from gensr.values.grid import Factor, PixelGrid, Window
 
 if TYPE_CHECKING:
     import xarray as xr

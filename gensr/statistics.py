@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.domain import Scene
-from gensr.grid import Window
-from gensr.image import Image
-from gensr.normalise import AffineNormaliser
+from gensr.values.grid import Window
+from gensr.values.image import Image
+from gensr.values.normalise import AffineNormaliser
 
 SIDE = 256
 WINDOWS = 24

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import OutputError
-from gensr.grid import Window
+from gensr.values.grid import Window
 
 
 class Raster:

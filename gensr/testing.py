@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.domain import Across, Codes, Scene
-from gensr.grid import Factor, Window, as_factor
+from gensr.values.grid import Factor, Window, as_factor
 
 
 class NearestProduct:

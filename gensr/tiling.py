@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gensr.grid import Window
+from gensr.values.grid import Window
 
 
 @dataclass(frozen=True)

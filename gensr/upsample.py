@@ -19,14 +19,14 @@ import numpy as np
 from gensr import across, arrays, engine, inputs, preview, registry
 from gensr.domain import Domain, Names, Scene
 from gensr.errors import OutputError
-from gensr.grid import Window
-from gensr.image import Image
 from gensr.plan import Job, Request, prepare
 from gensr.provenance import as_json, fingerprint
 from gensr.report import build, job_facts
 from gensr.result import Result, StoredProduct, load_arrays
 from gensr.store import Store
 from gensr.tiling import Tile, batches
+from gensr.values.grid import Window
+from gensr.values.image import Image
 
 if TYPE_CHECKING:
     import numpy.typing as npt

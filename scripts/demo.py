@@ -19,9 +19,9 @@ from PIL import Image, ImageDraw
 
 import gensr
 from gensr import registry, weights
-from gensr.grid import Window
 from gensr.metrics import psnr
 from gensr.resample import upsample as interpolate
+from gensr.values.grid import Window
 
 CELL = 256
 """Side of one picture of the sheet, pixels."""

@@ -11,8 +11,8 @@ from gensr import registry
 from gensr.arrays import ArrayDomain, ArrayScene, kept_dims
 from gensr.domain import Names
 from gensr.errors import DomainError, UsageError
-from gensr.grid import Affine, PixelGrid, Window
 from gensr.testing import NearestProduct
+from gensr.values.grid import Affine, PixelGrid, Window
 
 KINDS = [np.uint8, np.int16, np.uint16, np.float32]
 

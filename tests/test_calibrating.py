@@ -13,13 +13,13 @@ from gensr.calibrating import Camera, Trial, measure, moments, observe
 from gensr.errors import SearchError, UsageError
 from gensr.generator import Generator, GeneratorCard, Moments
 from gensr.heldout import Scaled, Scaling, prepare
-from gensr.latent import LatentSpec, LatentTensor
-from gensr.noise import GaussianNoise
-from gensr.normalise import AffineNormaliser
 from gensr.operators import Area
 from gensr.plan import Job, Request, conformal_factor
-from gensr.random import Stream
 from gensr.search.presets import PRESETS
+from gensr.values.latent import LatentSpec, LatentTensor
+from gensr.values.noise import GaussianNoise
+from gensr.values.normalise import AffineNormaliser
+from gensr.values.random import Stream
 
 CARD = GeneratorCard(
     name="white",

@@ -25,5 +25,5 @@ def test_examples_run(name):
 
 def test_examples_exist():
     """The runner finds examples, so a silent miss cannot look like success."""
-    assert doctest.testmod(importlib.import_module("gensr.grid")).attempted > 3
+    assert doctest.testmod(importlib.import_module("gensr.values.grid")).attempted > 3
     assert "gensr.domains.satellite.domain" in set(modules())

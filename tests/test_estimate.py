@@ -6,8 +6,8 @@ import pytest
 from gensr import registry, weights
 from gensr.arrays import ArrayDomain, ArrayScene
 from gensr.estimate import LEVELS, calibrate, scaled
-from gensr.normalise import AffineNormaliser
 from gensr.operators import Area
+from gensr.values.normalise import AffineNormaliser
 
 GENERATOR = weights.load("gaussian-microscopy")[0]
 

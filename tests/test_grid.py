@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gensr.errors import GridError
-from gensr.grid import (
+from gensr.values.grid import (
     Affine,
     PixelGrid,
     Window,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gensr.errors import GridError
-from gensr.grid import Affine, PixelGrid
-from gensr.image import Image
+from gensr.values.grid import Affine, PixelGrid
+from gensr.values.image import Image
 
 GRID = PixelGrid((2, 3), Affine(10, 0, 100, 0, -10, 50), "EPSG:32633")
 

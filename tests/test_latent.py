@@ -2,8 +2,8 @@
 
 import torch
 
-from gensr.latent import LatentSpec, LatentTensor
-from gensr.random import Stream
+from gensr.values.latent import LatentSpec, LatentTensor
+from gensr.values.random import Stream
 
 SPEC = LatentSpec((LatentTensor("z", (2, 3)), LatentTensor("choice", (4,), searched=False), LatentTensor("eps", (5,))))
 

@@ -53,7 +53,7 @@ def test_nothing_points_the_wrong_way(top):
         ("from ..medical import domain", ["gensr.domains.medical.domain"]),
         ("from ...generators import gaussian", ["gensr.generators.gaussian"]),
         ("from domains.faces import Faces", ["domains.faces.Faces"]),
-        ("from . import scene\nfrom .scene import S\nfrom gensr.grid import Window", []),
+        ("from . import scene\nfrom .scene import S\nfrom gensr.values.grid import Window", []),
     ],
 )
 def test_the_check_sees_what_it_must(source, wrong, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gensr.noise import GaussianNoise, PoissonGaussianNoise, UnknownVariance
+from gensr.values.noise import GaussianNoise, PoissonGaussianNoise, UnknownVariance
 
 MODELS = [GaussianNoise(2.5), PoissonGaussianNoise(gain=0.7, sigma=1.5), UnknownVariance(3.0)]
 EXPECTED = torch.linspace(0, 100, 7, dtype=torch.float64)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gensr.normalise import AffineNormaliser
+from gensr.values.normalise import AffineNormaliser
 
 NUMBERS = st.floats(1e-3, 1e6)
 

@@ -7,9 +7,9 @@ import torch
 from gensr import registry
 from gensr.arrays import ArrayDomain, ArrayScene
 from gensr.errors import SearchError, UsageError
-from gensr.noise import GaussianNoise, PoissonGaussianNoise
 from gensr.plan import Request, choose_device, conformal_factor, parse_noise, prepare
 from gensr.search.presets import PRESETS
+from gensr.values.noise import GaussianNoise, PoissonGaussianNoise
 
 SCENE = ArrayScene(np.linspace(0, 200, 10_000).reshape(100, 100))
 DOMAIN = ArrayDomain(registry.domain("microscopy"))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from gensr import preview, registry
 from gensr.arrays import ArrayDomain, ArrayScene
-from gensr.grid import Window
+from gensr.values.grid import Window
 
 DOMAIN = ArrayDomain(registry.domain("microscopy"))
 

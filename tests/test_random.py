@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gensr.random import BLOCK, Stream
+from gensr.values.random import BLOCK, Stream
 
 
 @settings(max_examples=30)
@@ -65,7 +65,7 @@ def test_the_global_generators_are_left_alone():
 
 
 def test_another_process_gets_the_same_numbers():
-    code = "from gensr.random import Stream; print(Stream(0).child('tile', 3).normal((3,)).tolist())"
+    code = "from gensr.values.random import Stream; print(Stream(0).child('tile', 3).normal((3,)).tolist())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(Stream(0).child("tile", 3).normal((3,)).tolist())
 

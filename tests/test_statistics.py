@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from gensr.arrays import ArrayScene
-from gensr.grid import Window
-from gensr.image import Image
 from gensr.statistics import percentile_normaliser, sample_images, sample_values
+from gensr.values.grid import Window
+from gensr.values.image import Image
 
 RNG = np.random.default_rng(0)
 

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from gensr.domain import Codes, Domain, Names, Product, Scene
 from gensr.errors import DomainError, FormatError, PluginError, UsageError
-from gensr.grid import Factor
-from gensr.noise import Noise
-from gensr.normalise import AffineNormaliser, Normaliser
 from gensr.operators import Area, Operator
+from gensr.values.grid import Factor
+from gensr.values.noise import Noise
+from gensr.values.normalise import AffineNormaliser, Normaliser
 
 from .looks import grey
 from .photometry import flux_scores

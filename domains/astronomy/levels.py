@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.grid import Window
-from gensr.noise import GaussianNoise, Noise, PoissonGaussianNoise
 from gensr.statistics import SIDE, WINDOWS
+from gensr.values.grid import Window
+from gensr.values.noise import GaussianNoise, Noise, PoissonGaussianNoise
 
 from .hdus import INVERSE_VARIANCE, VARIANCE
 from .headers import number

@@ -18,7 +18,7 @@ from scipy.ndimage import map_coordinates
 from scipy.special import erf
 
 from gensr.errors import DomainError
-from gensr.grid import Factor
+from gensr.values.grid import Factor
 
 if TYPE_CHECKING:
     from .scene import FitsScene

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from gensr.domain import Codes, Scene
 from gensr.errors import DomainError, FormatError, GensrError
-from gensr.grid import PixelGrid, Window
-from gensr.image import Image
+from gensr.values.grid import PixelGrid, Window
+from gensr.values.image import Image
 
 from .container import Container, Layer
 from .flags import FlagRule, flag_rule

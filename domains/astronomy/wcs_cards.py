@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from gensr.errors import FormatError
-from gensr.grid import refine_reference
+from gensr.values.grid import refine_reference
 
 from .headers import number
 

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from astropy.io import fits
 
 from gensr.domain import Names, Product
-from gensr.grid import Window
 from gensr.provenance import MARK, as_json, sentence
+from gensr.values.grid import Window
 
 from .container import Layer
 from .headers import cut_comments, printable

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from gensr.domain import Codes, Domain, Names, Product, Scene
 from gensr.errors import DomainError, UsageError
-from gensr.grid import Factor
-from gensr.noise import Noise
-from gensr.normalise import AffineNormaliser, Normaliser
 from gensr.operators import Area, Operator
+from gensr.values.grid import Factor
+from gensr.values.noise import Noise
+from gensr.values.normalise import AffineNormaliser, Normaliser
 
 from . import looks
 from .photo import format_of, read_photo, size_of

@@ -12,8 +12,8 @@ from xml.parsers.expat import ExpatError
 from xml.sax.saxutils import escape, quoteattr
 
 from gensr.domain import Product
-from gensr.grid import Factor
 from gensr.provenance import sentence, software
+from gensr.values.grid import Factor
 
 from .photo import CAMERA, DIRECTORIES, INTEROPERABILITY, ORIENTATION, POSITION, Photo, import_pillow
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from gensr.domain import Scene
 from gensr.errors import DomainError
-from gensr.grid import PixelGrid, Window
-from gensr.image import Image
+from gensr.values.grid import PixelGrid, Window
+from gensr.values.image import Image
 
 from .marks import exif_is_sound
 from .photo import Codes, Photo

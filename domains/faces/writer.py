@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from gensr.domain import Names, Product
 from gensr.errors import OutputError
-from gensr.grid import Window
 from gensr.provenance import software
+from gensr.values.grid import Window
 
 from . import marks
 from .photo import Codes, import_pillow

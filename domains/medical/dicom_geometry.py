@@ -18,7 +18,7 @@ from pydicom.multival import MultiValue
 from pydicom.valuerep import DSfloat
 
 from gensr.errors import FormatError
-from gensr.grid import Factor, first_centre, refine_centre
+from gensr.values.grid import Factor, first_centre, refine_centre
 
 from .dicom_files import guarded
 

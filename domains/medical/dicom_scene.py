@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.domain import Codes, Names, Product
-from gensr.grid import IDENTITY, Affine, PixelGrid, Window
-from gensr.image import Image
+from gensr.values.grid import IDENTITY, Affine, PixelGrid, Window
+from gensr.values.image import Image
 
 from .codec import Codec
 from .dicom_files import guarded, transfer_syntax

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from gensr.domain import Across, Codes, Domain, Names, Product, Scene
 from gensr.errors import DomainError, FormatError, PluginError
-from gensr.grid import Factor
-from gensr.noise import Noise
-from gensr.normalise import AffineNormaliser, Normaliser
 from gensr.operators import Area, Operator
 from gensr.statistics import percentile_normaliser
+from gensr.values.grid import Factor
+from gensr.values.noise import Noise
+from gensr.values.normalise import AffineNormaliser, Normaliser
 
 from . import detect, looks
 from .options import DEFAULTS, NOTICE, check_factor, complete

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import FormatError
-from gensr.grid import refine_affine
+from gensr.values.grid import refine_affine
 
 from .detect import nifti_version
 from .nifti_source import head

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gensr.domain import Codes, Names, Product, Scene
 from gensr.errors import DomainError
-from gensr.grid import Factor, Window
+from gensr.values.grid import Factor, Window
 
 from .options import LARGEST_FACTOR
 from .through_plane import Stack

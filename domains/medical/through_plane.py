@@ -1,7 +1,7 @@
 """Super-resolution across slices: when it is needed, and where the new slices lie.
 
-Coarse slice ``k`` becomes refined slices ``k f .. k f + f - 1``; the half-pixel rule of `gensr.grid` holds along the
-slice axis too, so the outer faces of the stack do not move.
+Coarse slice ``k`` becomes refined slices ``k f .. k f + f - 1``; the half-pixel rule of `gensr.values.grid` holds along
+the slice axis too, so the outer faces of the stack do not move.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gensr.grid import first_centre
+from gensr.values.grid import first_centre
 
 LARGEST = 8
 NEEDED_AT = 2.0

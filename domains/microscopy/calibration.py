@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.dom import minidom
 
-from gensr.grid import Affine
+from gensr.values.grid import Affine
 
 from .container import Container
 from .units import escape, micrometres, unescape

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from gensr.domain import Codes, Domain, Names, Product, Scene
 from gensr.errors import DomainError, FormatError, GensrError, PluginError, UsageError
-from gensr.grid import Factor
-from gensr.noise import Noise
-from gensr.normalise import Normaliser
 from gensr.operators import Area, Operator
 from gensr.statistics import percentile_normaliser
+from gensr.values.grid import Factor
+from gensr.values.noise import Noise
+from gensr.values.normalise import Normaliser
 
 from . import imagej, scores
 from .container import GEO_TAGS, NODATA_TAG, import_tifffile, is_tiff, open_container

@@ -6,7 +6,7 @@ from typing import Any
 
 from gensr.domain import Codes
 from gensr.errors import DomainError
-from gensr.grid import Factor, refine_centre
+from gensr.values.grid import Factor, refine_centre
 
 from .scene import MicroscopyScene
 from .units import escape

@@ -16,8 +16,8 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from gensr.grid import Factor, first_centre
 from gensr.provenance import software
+from gensr.values.grid import Factor, first_centre
 
 from .calibration import positive
 from .scene import MicroscopyScene

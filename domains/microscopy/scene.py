@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from gensr.domain import Scene
 from gensr.errors import DomainError
-from gensr.grid import PixelGrid, Window
-from gensr.image import Image
+from gensr.values.grid import PixelGrid, Window
+from gensr.values.image import Image
 
 from .calibration import Calibration, ome_pixels, read_calibration
 from .codes import Census, CodeRange, code_range, encode

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import FormatError
-from gensr.grid import Window
+from gensr.values.grid import Window
 
 from .container import Container, compression_name
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from gensr.domain import Names, Product
 from gensr.errors import OutputError
-from gensr.grid import Factor, Window
 from gensr.provenance import MARK, sentence, software
+from gensr.values.grid import Factor, Window
 
 from . import imagej
 from .calibration import Rational, resolution, resolution_unit

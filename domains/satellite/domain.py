@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from gensr.domain import Codes, Domain, Names, Product, Scene
 from gensr.errors import DomainError
-from gensr.grid import Factor
-from gensr.noise import GaussianNoise, Noise
-from gensr.normalise import Normaliser
 from gensr.operators import Area, Operator
 from gensr.statistics import percentile_normaliser
+from gensr.values.grid import Factor
+from gensr.values.noise import GaussianNoise, Noise
+from gensr.values.normalise import Normaliser
 
 from . import metrics as scores
 from . import options as settings

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gensr.errors import DomainError, FormatError, GridError
-from gensr.grid import IDENTITY, Affine, Factor, PixelGrid, refine_centre
+from gensr.values.grid import IDENTITY, Affine, Factor, PixelGrid, refine_centre
 
 from . import gdal
 

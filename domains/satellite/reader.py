@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gensr.errors import DomainError
-from gensr.grid import Window
+from gensr.values.grid import Window
 
 from . import gdal, georeference, tags
 from .checks import check_file, check_structure

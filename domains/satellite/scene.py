@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from gensr.domain import Codes, Scene
 from gensr.errors import GridError
-from gensr.grid import Window
-from gensr.image import Image
+from gensr.values.grid import Window
+from gensr.values.image import Image
 
 from . import gdal
 from .codes import Coding

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gensr.domain import Product
-from gensr.grid import Factor
 from gensr.provenance import MARK, as_json, sentence, software
+from gensr.values.grid import Factor
 
 Namespaces = dict[str, dict[str, str]]
 """Tags per namespace; the default one is called ""."""

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from gensr.domain import Codes, Names, Product
 from gensr.errors import OutputError
-from gensr.grid import Factor, Window
+from gensr.values.grid import Factor, Window
 
 from . import gdal, tags
 from .georeference import Georeference

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from gensr.errors import SearchError
 from gensr.generator import Capability, Generator, GeneratorCard, Moments, Observation
-from gensr.grid import Factor
-from gensr.latent import Latents, LatentSpec, LatentTensor
 from gensr.operators import Area, Operator
 from gensr.operators.scaled import Scaled
 from gensr.search.guided import RHO, integrate
+from gensr.values.grid import Factor
+from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
 from .hint import CENTRE, Hint, hint
 from .model import BLIND, NOISE_IN_BASE, Model, fast_half

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from gensr.grid import Factor
+from gensr.values.grid import Factor
 
 CENTRE = 0.5
 """Value that images without a hint are expected to have, network units."""

@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 
 from gensr.generator import Observation
 from gensr.operators import Area
-from gensr.random import Stream
+from gensr.values.random import Stream
 
 from .generator import Flow
 from .loop import Corpus

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from gensr.errors import SearchError
 from gensr.generator import Capability, Generator, GeneratorCard, Moments, Observation
-from gensr.grid import Factor
-from gensr.latent import Latents, LatentSpec, LatentTensor
 from gensr.operators import Operator
+from gensr.values.grid import Factor
+from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
 from .basis import cosine_matrix, inside
 from .closed import Seen, WindowMoments, WindowPosterior, window_matrix

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from gensr.errors import SearchError
 from gensr.generator import Capability, Generator, GeneratorCard, Moments, Observation
-from gensr.grid import Factor
-from gensr.latent import Latents, LatentSpec, LatentTensor
 from gensr.operators import Operator
 from gensr.operators.scaled import Scaled
 from gensr.operators.separable import SeparableOperator
+from gensr.values.grid import Factor
+from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
 from .basis import cosine_line
 from .fill import fill

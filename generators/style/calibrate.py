@@ -8,10 +8,10 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from gensr.generator import Generator, Observation
 from gensr.operators import Area
-from gensr.random import Stream
 from gensr.search.first_order import Adam
 from gensr.search.loop import solve
 from gensr.search.problem import Problem
+from gensr.values.random import Stream
 
 START = 0.1
 """First guess of the discrepancy, generator units."""

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from gensr.errors import SearchError
 from gensr.generator import Capability, Generator, GeneratorCard, Observation
-from gensr.latent import Latents, LatentSpec, LatentTensor
 from gensr.operators import Operator
+from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
 from .network import COARSEST, Network, style_of
 from .whiten import Bank, Whitening

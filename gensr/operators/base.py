@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gensr.errors import SearchError
-from gensr.grid import Factor
+from gensr.values.grid import Factor
 
 EVERYWHERE = 1_000_000
 """The `Operator.reach` of an operator that is not local: more pixels than any image has on a side."""

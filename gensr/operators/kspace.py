@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from gensr.errors import UsageError
-from gensr.grid import Factor, as_factor
 from gensr.operators.base import EVERYWHERE, Operator, invert_spectrum, is_uniform
+from gensr.values.grid import Factor, as_factor
 
 Window = Literal["none", "hamming", "fermi"]
 WINDOWS: tuple[str, ...] = get_args(Window)

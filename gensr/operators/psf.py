@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from gensr.errors import UsageError
-from gensr.grid import Factor, as_factor
 from gensr.operators.base import Operator
 from gensr.operators.boundary import fold, pad
 from gensr.operators.separable import Area, FloatArray, SeparableOperator
+from gensr.values.grid import Factor, as_factor
 
 WIDTHS = 4
 """A Gaussian is cut at this many standard deviations (6e-5 of its sum lies beyond)."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gensr.errors import UsageError
-from gensr.grid import Factor
 from gensr.operators.base import Operator
 from gensr.operators.bicubic import Bicubic
 from gensr.operators.kspace import KSpaceCrop
 from gensr.operators.lanczos import Lanczos
 from gensr.operators.psf import GaussianPSF, MeasuredPSF
 from gensr.operators.separable import Area
+from gensr.values.grid import Factor
 
 
 @dataclass(frozen=True)

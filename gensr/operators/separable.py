@@ -21,9 +21,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gensr.grid import Factor, as_factor
 from gensr.operators.base import Operator, invert_spectrum, is_uniform
 from gensr.operators.boundary import fold, pad, reflect
+from gensr.values.grid import Factor, as_factor
 
 Kernel = tuple[float, ...]
 FloatArray = npt.NDArray[np.float64]

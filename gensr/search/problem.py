@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gensr.errors import SearchError
 from gensr.generator import Generator, Observation
-from gensr.latent import Latents, LatentSpec
+from gensr.values.latent import Latents, LatentSpec
 
 FLOOR = 1e-4
 """Smallest noise deviation assumed, generator units: exact data would make the prior vanish beside them."""

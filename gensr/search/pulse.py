@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from gensr.errors import SearchError
-from gensr.latent import LatentSpec
 from gensr.search.first_order import AdamState, adam_moments
 from gensr.search.loop import Solver
 from gensr.search.problem import Problem
 from gensr.search.solution import StopReason
+from gensr.values.latent import LatentSpec
 
 BETAS = (0.9, 0.999)
 

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from gensr.generator import Generator, Observation
-from gensr.random import Stream
 from gensr.search.loop import solve
 from gensr.search.presets import Preset
 from gensr.search.problem import Problem, repeat
 from gensr.search.randomise import randomised
 from gensr.search.solution import Solution
 from gensr.search.solvers import solver
+from gensr.values.random import Stream
 
 SPHERICAL = ("pulse", "spherical-adam")
 """Solvers that search from random starts; the others solve randomised problems from their centre."""

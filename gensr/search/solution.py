@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gensr.latent import Latents
+from gensr.values.latent import Latents
 
 
 class StopReason(Enum):

@@ -16,8 +16,8 @@ from gensr.generators.flow.stretch import Stretch
 from gensr.generators.flow.training import save
 from gensr.operators import Area, Bicubic, GaussianPSF
 from gensr.operators.scaled import unit_gain
-from gensr.random import Stream
 from gensr.search.guided import Guided, guided_samples
+from gensr.values.random import Stream
 
 SKY = Stretch(0.3, 6500.0)
 OPERATORS = {"mean": Area(2), "sum": unit_gain(Area(2, total=True)), "x4": Area(4)}

@@ -19,10 +19,10 @@ from gensr.generators.style.network import Modulated, Network, Shape, haar_joine
 from gensr.generators.style.pictures import Pictures, read
 from gensr.generators.style.training import parse, train
 from gensr.operators import Area
-from gensr.random import Stream
 from gensr.search.presets import preset
 from gensr.search.problem import Problem
 from gensr.search.run import search
+from gensr.values.random import Stream
 
 SIDE = 16
 SHAPE = Shape(bands=3, widths=(12, 8), latent=8, style=8, depth=2)

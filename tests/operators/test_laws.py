@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from gensr.errors import SearchError
-from gensr.grid import Factor
 from gensr.operators import (
     EVERYWHERE,
     Area,
@@ -22,6 +21,7 @@ from gensr.operators import (
     MeasuredPSF,
     Operator,
 )
+from gensr.values.grid import Factor
 
 Size = tuple[int, int]
 FACTORS: tuple[int | Factor, ...] = (1, 2, 3, 4, 8, (2, 1), (4, 2))

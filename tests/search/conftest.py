@@ -10,8 +10,8 @@ from torch import Tensor
 
 from gensr.benchmarks.truth import SIDE, toy
 from gensr.generator import Generator, GeneratorCard, Observation
-from gensr.latent import Latents, LatentSpec, LatentTensor
 from gensr.operators import Area
+from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
 
 class Curved(Generator):

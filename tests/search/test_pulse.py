@@ -10,15 +10,15 @@ import torch
 
 from gensr.benchmarks.truth import SIDE, toy
 from gensr.generator import Generator, Observation
-from gensr.latent import LatentSpec, LatentTensor
 from gensr.operators import Area
-from gensr.random import Stream
 from gensr.search.loop import solve
 from gensr.search.presets import PRESETS
 from gensr.search.problem import Problem
 from gensr.search.pulse import Pulse, geocross, linear1cycledrop, radii, spheres
 from gensr.search.run import candidates, search
 from gensr.search.solution import StopReason
+from gensr.values.latent import LatentSpec, LatentTensor
+from gensr.values.random import Stream
 
 
 def problem_of(generator: Generator, data: Observation) -> Problem:

@@ -14,7 +14,7 @@ from astropy.io import fits
 from gensr.domains.astronomy.photometry import aperture_sum, brightest, flux_scores
 from gensr.domains.astronomy.psf import FWHM
 from gensr.errors import DomainError, PluginError
-from gensr.noise import GaussianNoise, PoissonGaussianNoise
+from gensr.values.noise import GaussianNoise, PoissonGaussianNoise
 
 RNG = np.random.default_rng(11)
 SKY = RNG.normal(50.0, 4.0, (200, 200)).astype(np.float32)

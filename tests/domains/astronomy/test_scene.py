@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gensr.errors import DomainError, FormatError, GridError
-from gensr.grid import Window
+from gensr.values.grid import Window
 
 IMAGE = np.arange(48, dtype=np.float32).reshape(6, 8)
 SKY = [("CTYPE1", "RA---TAN"), ("CTYPE2", "DEC--TAN"), ("CD1_1", -1e-4), ("CD2_2", 1e-4), ("CRVAL1", 150.0)]

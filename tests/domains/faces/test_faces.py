@@ -21,8 +21,8 @@ from PIL.PngImagePlugin import PngInfo
 from gensr import registry
 from gensr.domains.faces import Faces
 from gensr.errors import DomainError, UsageError
-from gensr.grid import Window
 from gensr.provenance import MARK
+from gensr.values.grid import Window
 
 DOMAIN = Faces()
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

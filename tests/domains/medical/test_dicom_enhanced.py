@@ -5,8 +5,8 @@ import pydicom
 import pytest
 
 from gensr.errors import DomainError, FormatError
-from gensr.grid import Window
 from gensr.testing import NearestProduct
+from gensr.values.grid import Window
 
 
 def group(ds, frame, keyword):

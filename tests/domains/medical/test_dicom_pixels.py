@@ -8,7 +8,7 @@ import pydicom.data
 import pytest
 
 from gensr.errors import DomainError
-from gensr.grid import Window
+from gensr.values.grid import Window
 
 FILES = Path(pydicom.data.__file__).parent / "test_files"
 SYNTAXES = [

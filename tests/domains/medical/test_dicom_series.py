@@ -6,8 +6,8 @@ import pytest
 
 from gensr.domain import Across
 from gensr.errors import DomainError, FormatError
-from gensr.grid import Window
 from gensr.testing import NearestProduct
+from gensr.values.grid import Window
 
 
 def stack(folder):

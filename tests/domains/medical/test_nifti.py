@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 
 from gensr.domain import Across
 from gensr.errors import DomainError, FormatError
-from gensr.grid import Window
 from gensr.testing import NearestProduct
+from gensr.values.grid import Window
 
 RNG = np.random.default_rng(1)
 OBLIQUE = np.array(

@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from gensr.grid import Window
+from gensr.values.grid import Window
 
 NIFTI = "open_ms_patient01_study1_FLAIR_crop.nii.gz"
 SINGLE = ["CT_small.dcm", "MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "dx_image_monochrome1.dcm"]

@@ -15,7 +15,7 @@ from gensr import registry
 from gensr.domains.microscopy import Microscopy
 from gensr.domains.microscopy.scores import affine_fit, otsu
 from gensr.domains.microscopy.units import escape, micrometres, unescape
-from gensr.grid import Window
+from gensr.values.grid import Window
 
 DOMAIN = Microscopy()
 

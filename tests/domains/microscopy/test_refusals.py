@@ -11,7 +11,7 @@ import tifffile
 
 from gensr.domains.microscopy import Microscopy
 from gensr.errors import DomainError, FormatError, GensrError
-from gensr.grid import Window
+from gensr.values.grid import Window
 
 DOMAIN = Microscopy()
 

@@ -12,7 +12,7 @@ import tifffile
 
 from gensr.domains.microscopy import Microscopy
 from gensr.errors import DomainError, FormatError, UsageError
-from gensr.grid import Window
+from gensr.values.grid import Window
 
 DOMAIN = Microscopy()
 

@@ -11,8 +11,8 @@ import pytest
 
 from gensr.domains.satellite import metrics, preview
 from gensr.errors import DomainError, PluginError
-from gensr.grid import Window
-from gensr.noise import GaussianNoise
+from gensr.values.grid import Window
+from gensr.values.noise import GaussianNoise
 
 CODES = np.random.default_rng(0).integers(1, 250, (3, 30, 40)).astype(np.uint8)
 

@@ -15,7 +15,7 @@ import pytest
 rasterio = pytest.importorskip("rasterio")
 from rasterio.transform import GCPTransformer, RPCTransformer  # noqa: E402
 
-from gensr.grid import Window  # noqa: E402
+from gensr.values.grid import Window  # noqa: E402
 
 
 def _samples() -> Path | None:

@@ -8,7 +8,7 @@ import pytest
 rasterio = pytest.importorskip("rasterio")
 from gensr.domains.satellite import gdal  # noqa: E402
 from gensr.errors import DomainError, OutputError  # noqa: E402
-from gensr.grid import Window  # noqa: E402
+from gensr.values.grid import Window  # noqa: E402
 
 RNG = np.random.default_rng(0)
 ALL = Window(0, 0, 40, 50)

@@ -15,8 +15,8 @@ from rasterio.rpc import RPC  # noqa: E402
 
 from gensr.domain import Names  # noqa: E402
 from gensr.domains.satellite import writer  # noqa: E402
-from gensr.grid import Window  # noqa: E402
 from gensr.testing import NearestProduct  # noqa: E402
+from gensr.values.grid import Window  # noqa: E402
 
 RNG = np.random.default_rng(5)
 

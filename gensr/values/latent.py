@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gensr.random import Stream
+from gensr.values.random import Stream
 
 Latents = Mapping[str, Tensor]
 """Named latent tensors, each (n, *shape) for a batch of n."""

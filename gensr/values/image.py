@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import GridError
-from gensr.grid import PixelGrid
+from gensr.values.grid import PixelGrid
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -1,0 +1,1 @@
+"""What everything is made of: grids, images, noise, scales, random streams, latents."""
