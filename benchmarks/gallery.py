@@ -19,7 +19,7 @@ from gensr import weights
 from gensr.errors import UsageError
 from gensr.generator import Generator
 from gensr.generators.flow.generator import Flow
-from gensr.resample import upsample
+from gensr.operators.resample import upsample
 from gensr.values.random import Stream
 
 from .answers import Answer, How, ask

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gensr.resample import upsample
+from gensr.operators.resample import upsample
 
 from .answers import Answer
 from .crops import SIDE, Crop

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.domain import Domain, Scene
-from gensr.resample import upsample
+from gensr.operators.resample import upsample
 from gensr.values.grid import Factor, Window
 from gensr.values.image import Image
 

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 import gensr
 from gensr import registry, weights
 from gensr.metrics import psnr
-from gensr.resample import upsample as interpolate
+from gensr.operators.resample import upsample as interpolate
 from gensr.values.grid import Window
 
 CELL = 256

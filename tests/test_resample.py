@@ -6,7 +6,7 @@ from PIL import Image
 from skimage import data
 
 from gensr.errors import GridError, UsageError
-from gensr.resample import upsample
+from gensr.operators.resample import upsample
 
 PHOTO = data.camera()[200:240, 100:157].astype(np.float32) / 255
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gensr.generator import Generator, Observation
 from gensr.operators import Operator
-from gensr.search.linear import conjugate, rows_dot
+from gensr.operators.linear import conjugate, rows_dot
 
 DataStep = Literal["tweedie", "pigdm", "ddnm"]
 EXPLICIT = 64

@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from gensr.search.linear import conjugate
+from gensr.operators.linear import conjugate
 from gensr.search.loop import Solver, State, freeze
 from gensr.search.problem import Problem
 

@@ -14,9 +14,9 @@ from gensr.benchmarks.truth import SIDE, Case, cases, simulate, toy
 from gensr.errors import SearchError, UsageError
 from gensr.generator import Generator, Observation
 from gensr.operators import Area, GaussianPSF, Operator
+from gensr.operators.linear import conjugate
 from gensr.search import datastep
 from gensr.search.guided import Guided, guided_samples
-from gensr.search.linear import conjugate
 from gensr.search.presets import PRESETS, preset
 from gensr.values.random import Stream
 
