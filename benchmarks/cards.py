@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gensr import cards, weights
+from gensr import cards
 from gensr.audit import SEEN, draws, nearest, seen, windows_of
 from gensr.errors import UsageError
-from gensr.generator import Generator
+from gensr.priors import weights
+from gensr.priors.generator import Generator
 
 from .command import conformal_table, first_set
 from .datasets import load

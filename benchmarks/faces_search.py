@@ -20,14 +20,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gensr.generator import Generator, Observation
 from gensr.metrics import sliced_wasserstein, spectrum_distance
 from gensr.operators import Area
 from gensr.plan import QUANTISATION
+from gensr.priors.generator import Generator, Observation
+from gensr.priors.weights import available, load
 from gensr.search.presets import PRESETS, preset
 from gensr.search.run import search
 from gensr.values.random import Stream
-from gensr.weights import available, load
 
 from .datasets import Case
 from .gallery import write

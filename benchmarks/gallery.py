@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gensr import weights
 from gensr.errors import UsageError
-from gensr.generator import Generator
 from gensr.generators.flow.generator import Flow
 from gensr.operators.resample import upsample
+from gensr.priors import weights
+from gensr.priors.generator import Generator
 from gensr.values.random import Stream
 
 from .answers import Answer, How, ask

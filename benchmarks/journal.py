@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from gensr.weights import Weights
+from gensr.priors.weights import Weights
 
 
 def substance(stored: Weights) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gensr import engine
 from gensr.errors import UsageError
 from gensr.plan import Job
-from gensr.weights import available
+from gensr.priors.weights import available
 
 from .answers import Array, How, settle
 from .astronomy import stretch

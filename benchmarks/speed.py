@@ -21,15 +21,15 @@ import numpy as np
 import torch
 
 from gensr import engine
-from gensr.generator import Observation
 from gensr.plan import Job
+from gensr.priors.generator import Observation
+from gensr.priors.weights import available
 from gensr.search.first_order import Adam
 from gensr.search.loop import Solver, solve
 from gensr.search.problem import Problem
 from gensr.search.pulse import Pulse
 from gensr.tiling import Tile
 from gensr.values.random import Stream
-from gensr.weights import available
 
 from .answers import Array, How, settle, tile_of
 from .crops import busiest

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gensr import weights
 from gensr.errors import UsageError
-from gensr.generator import Generator, Observation
 from gensr.metrics import sliced_wasserstein, spectrum_distance
 from gensr.operators import Area
+from gensr.priors import weights
+from gensr.priors.generator import Generator, Observation
 from gensr.values.random import Stream
 
 from .scores import Row

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gensr.errors import UsageError
-from gensr.generator import Generator
+from gensr.priors.generator import Generator
 from gensr.values.random import Stream
 
 Array = npt.NDArray[np.float32]

@@ -12,8 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gensr.generator import Observation
 from gensr.operators import Operator
+from gensr.priors.generator import Observation
 
 LOCAL = 5
 """Side of the neighbourhood in which a residual must exceed the noise, low-resolution pixels."""

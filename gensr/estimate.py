@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from gensr.domain import Scene
-from gensr.generator import Generator, Observation
 from gensr.operators import Operator
+from gensr.priors.generator import Generator, Observation
 from gensr.statistics import sample_images
 from gensr.values.grid import Window
 from gensr.values.image import BoolArray

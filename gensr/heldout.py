@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gensr.errors import UsageError
-from gensr.generator import GeneratorCard
+from gensr.priors.generator import GeneratorCard
 
 Array = npt.NDArray[np.float32]
 WILDEST = 6.0

@@ -16,7 +16,7 @@ from gensr.errors import PluginError
 
 if TYPE_CHECKING:
     from gensr.domain import Domain
-    from gensr.generator import Family
+    from gensr.priors.generator import Family
 
 GROUPS = ("domains", "generators", "weights", "commands", "conf")
 

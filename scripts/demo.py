@@ -18,9 +18,10 @@ from examples import MAKERS, Example
 from PIL import Image, ImageDraw
 
 import gensr
-from gensr import registry, weights
+from gensr import registry
 from gensr.metrics import psnr
 from gensr.operators.resample import upsample as interpolate
+from gensr.priors import weights
 from gensr.values.grid import Window
 
 CELL = 256

@@ -11,10 +11,10 @@ from gensr.arrays import ArrayScene
 from gensr.audit import Audit, audit, audit_words, draws, nearest, nearest_anywhere, seen, windows_of
 from gensr.calibrating import Camera, Trial, measure, moments, observe
 from gensr.errors import SearchError, UsageError
-from gensr.generator import Generator, GeneratorCard, Moments
 from gensr.heldout import Scaled, Scaling, prepare
 from gensr.operators import Area
 from gensr.plan import Job, Request, conformal_factor
+from gensr.priors.generator import Generator, GeneratorCard, Moments
 from gensr.search.presets import PRESETS
 from gensr.values.latent import LatentSpec, LatentTensor
 from gensr.values.noise import GaussianNoise

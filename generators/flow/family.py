@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from gensr.errors import WeightsError
-from gensr.generator import Generator, GeneratorCard
+from gensr.priors.generator import Generator, GeneratorCard
 
 from .generator import Flow, Settings
 from .model import Model, Scales
@@ -17,7 +17,7 @@ from .network import Shape, restored
 
 
 class FlowFamily:
-    """See `gensr.generator.Family`."""
+    """See `gensr.priors.generator.Family`."""
 
     name = "flow"
     train_options: Mapping[str, str] = {
@@ -53,13 +53,13 @@ class FlowFamily:
     }
 
     def train(self, options: Mapping[str, str], progress: Callable[[int, int], None] | None) -> Path:
-        """See `gensr.generator.Family.train`."""
+        """See `gensr.priors.generator.Family.train`."""
         from .training import train
 
         return train(options, progress)
 
     def build(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: GeneratorCard) -> Generator:
-        """See `gensr.generator.Family.build`."""
+        """See `gensr.priors.generator.Family.build`."""
         try:
             shape = Shape.from_config(config["shape"])
             scales = Scales.from_config(config["scales"])

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from gensr.errors import SearchError
-from gensr.generator import Capability, Generator, GeneratorCard, Moments, Observation
 from gensr.operators import Area, Operator
 from gensr.operators.scaled import Scaled
+from gensr.priors.generator import Capability, Generator, GeneratorCard, Moments, Observation
 from gensr.search.guided import RHO, integrate
 from gensr.values.grid import Factor
 from gensr.values.latent import Latents, LatentSpec, LatentTensor

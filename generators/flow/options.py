@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gensr import weights
 from gensr.errors import UsageError
 from gensr.options import Reader
+from gensr.priors import weights
 
 ALIGNED_DOMAINS = ("faces",)
 FLUX_DOMAINS = ("astronomy",)

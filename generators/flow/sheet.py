@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from gensr.generator import Observation
 from gensr.operators import Area
+from gensr.priors.generator import Observation
 from gensr.values.random import Stream
 
 from .generator import Flow

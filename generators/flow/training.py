@@ -12,10 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gensr import corpus, weights
+from gensr import corpus
 from gensr.errors import UsageError
-from gensr.generator import GeneratorCard
 from gensr.plan import choose_device
+from gensr.priors import weights
+from gensr.priors.generator import GeneratorCard
 
 from . import sheet
 from .degrade import Recipe

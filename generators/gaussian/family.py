@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from gensr.errors import WeightsError
-from gensr.generator import Generator, GeneratorCard
+from gensr.priors.generator import Generator, GeneratorCard
 
 from .mixture import LEVEL_DEVIATION, Mixture, MixtureParameters
 from .pca import Pca, PcaParameters
 
 
 class Gaussian:
-    """See `gensr.generator.Family`."""
+    """See `gensr.priors.generator.Family`."""
 
     name = "gaussian"
     train_options: Mapping[str, str] = {
@@ -44,13 +44,13 @@ class Gaussian:
     }
 
     def train(self, options: Mapping[str, str], progress: Callable[[int, int], None] | None) -> Path:
-        """See `gensr.generator.Family.train`."""
+        """See `gensr.priors.generator.Family.train`."""
         from .training import train
 
         return train(options, progress)
 
     def build(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: GeneratorCard) -> Generator:
-        """See `gensr.generator.Family.build`."""
+        """See `gensr.priors.generator.Family.build`."""
         form = config.get("form")
         try:
             if form == "mixture":

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from gensr.errors import SearchError
-from gensr.generator import Capability, Generator, GeneratorCard, Moments, Observation
 from gensr.operators import Operator
+from gensr.priors.generator import Capability, Generator, GeneratorCard, Moments, Observation
 from gensr.values.grid import Factor
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 

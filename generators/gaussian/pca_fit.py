@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gensr.generator import GeneratorCard, Observation
 from gensr.operators import Area
+from gensr.priors.generator import GeneratorCard, Observation
 
 from .basis import cosine_line
 from .pca import Pca, PcaParameters, opponent, resize

@@ -13,10 +13,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gensr import corpus, weights
+from gensr import corpus
 from gensr.errors import UsageError
-from gensr.generator import GeneratorCard
 from gensr.options import Reader
+from gensr.priors import weights
+from gensr.priors.generator import GeneratorCard
 
 from . import em, pca_fit
 from .basis import cosine_matrix

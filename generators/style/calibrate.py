@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from gensr.generator import Generator, Observation
 from gensr.operators import Area
+from gensr.priors.generator import Generator, Observation
 from gensr.search.first_order import Adam
 from gensr.search.loop import solve
 from gensr.search.problem import Problem

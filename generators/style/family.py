@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from gensr.errors import WeightsError
-from gensr.generator import Generator, GeneratorCard
+from gensr.priors.generator import Generator, GeneratorCard
 
 from .generator import Parts, Style
 from .network import Network, Shape
@@ -17,7 +17,7 @@ from .whiten import Bank, Whitening
 
 
 class StyleFamily:
-    """See `gensr.generator.Family`."""
+    """See `gensr.priors.generator.Family`."""
 
     name = "style"
     train_options: Mapping[str, str] = {
@@ -45,13 +45,13 @@ class StyleFamily:
     }
 
     def train(self, options: Mapping[str, str], progress: Callable[[int, int], None] | None) -> Path:
-        """See `gensr.generator.Family.train`."""
+        """See `gensr.priors.generator.Family.train`."""
         from .training import train
 
         return train(options, progress)
 
     def build(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: GeneratorCard) -> Generator:
-        """See `gensr.generator.Family.build`."""
+        """See `gensr.priors.generator.Family.build`."""
         shape = Shape.from_config(config)
         network = Network(shape)
         try:

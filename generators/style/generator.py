@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from gensr.errors import SearchError
-from gensr.generator import Capability, Generator, GeneratorCard, Observation
 from gensr.operators import Operator
+from gensr.priors.generator import Capability, Generator, GeneratorCard, Observation
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
 from .network import COARSEST, Network, style_of

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gensr import weights
 from gensr.errors import UsageError
-from gensr.generator import GeneratorCard
 from gensr.options import Reader
+from gensr.priors import weights
+from gensr.priors.generator import GeneratorCard
 
 from . import calibrate, whiten
 from .discriminator import Discriminator, widths

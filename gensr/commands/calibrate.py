@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gensr.calibrating import Trial
-    from gensr.generator import Generator, GeneratorCard
     from gensr.heldout import Scaling
-    from gensr.weights import Weights
+    from gensr.priors.generator import Generator, GeneratorCard
+    from gensr.priors.weights import Weights
 
 HELP = """\
 usage: gensr calibrate generator=NAME|FILE data=IMAGES [key=value...]
@@ -77,8 +77,9 @@ def run(argv: Sequence[str], console: Console) -> int:
     if arguments.inputs:
         raise UsageError(f"{arguments.inputs[0]!r} is no key=value; write for example data={arguments.inputs[0]}")
     asked = read(arguments.pairs)
-    from gensr import cards, weights
+    from gensr import cards
     from gensr.plan import choose_device
+    from gensr.priors import weights
 
     generator, stored = weights.load(asked.generator)
     path = _target(asked, stored)
@@ -97,7 +98,7 @@ def run(argv: Sequence[str], console: Console) -> int:
 
 def _target(asked: Request, stored: Weights) -> Path:
     """The file to write, checked before anything is computed."""
-    from gensr.weights import SUFFIX
+    from gensr.priors.weights import SUFFIX
 
     path = asked.output or stored.path
     if path.suffix != SUFFIX or not path.parent.is_dir():

@@ -13,7 +13,7 @@ from gensr.errors import UsageError
 from gensr.keys import KEYS
 
 if TYPE_CHECKING:
-    from gensr.weights import Weights
+    from gensr.priors.weights import Weights
 
 HELP = """\
 usage: gensr models list                     installed generators
@@ -46,7 +46,7 @@ def run(argv: Sequence[str], console: Console) -> int:
             f"unknown action {action!r}{nearest(action, ACTIONS) or ';'} write gensr models {'|'.join(ACTIONS)}"
         )
     form = _form(arguments.pairs)
-    from gensr import weights
+    from gensr.priors import weights
 
     if not names and action == "info":
         raise UsageError(f"gensr models info needs a name; installed: {', '.join(sorted(weights.available()))}")
@@ -75,7 +75,7 @@ def _form(pairs: dict[str, str]) -> str:
 
 def _read(names: Sequence[str], console: Console) -> tuple[list[Weights], int]:
     """Weights by name or path; a damaged file is one line, the others go on."""
-    from gensr import weights
+    from gensr.priors import weights
 
     read, failed = [], 0
     for name in names:

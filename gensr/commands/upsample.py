@@ -109,8 +109,8 @@ def chosen_preset(node: Mapping[str, Any]) -> Preset:
 
 def _check_once(config: UpsampleConfig) -> None:
     """Find what is wrong for every input before the first is opened; a weights file gets its full path."""
-    from gensr import weights
     from gensr.operators import parse_operator
+    from gensr.priors import weights
 
     if config.operator is not None:
         parse_operator(config.operator, config.factor)

@@ -13,9 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gensr.generator import Generator, Observation
 from gensr.operators import Operator
 from gensr.operators.linear import conjugate, rows_dot
+from gensr.priors.generator import Generator, Observation
 
 DataStep = Literal["tweedie", "pigdm", "ddnm"]
 EXPLICIT = 64

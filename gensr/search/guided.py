@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gensr.errors import SearchError
-from gensr.generator import Generator, Observation
+from gensr.priors.generator import Generator, Observation
 from gensr.search.datastep import DataStep, Measured, Told
 
 RHO = 7.0

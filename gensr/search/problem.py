@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gensr.errors import SearchError
-from gensr.generator import Generator, Observation
+from gensr.priors.generator import Generator, Observation
 from gensr.values.latent import Latents, LatentSpec
 
 FLOOR = 1e-4

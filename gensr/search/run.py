@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gensr.generator import Generator, Observation
+from gensr.priors.generator import Generator, Observation
 from gensr.search.loop import solve
 from gensr.search.presets import Preset
 from gensr.search.problem import Problem, repeat

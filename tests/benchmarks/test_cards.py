@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from gensr import weights
 from gensr.benchmarks import cards
 from gensr.benchmarks.journal import Journal
 from gensr.errors import UsageError
-from gensr.weights import available
+from gensr.priors import weights
+from gensr.priors.weights import available
 
 NAMES = [name for name in ("flow-microscopy", "gaussian-microscopy") if name in available()]
 pytestmark = pytest.mark.skipif(not NAMES, reason="the microscopy priors are not installed")

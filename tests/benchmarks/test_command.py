@@ -20,7 +20,7 @@ from gensr.benchmarks.sets import SETS
 from gensr.cli import main as gensr
 from gensr.errors import UsageError
 from gensr.plan import conformal_factor
-from gensr.weights import available, load
+from gensr.priors.weights import available, load
 
 pytestmark = pytest.mark.skipif(
     "gaussian-microscopy" not in available(), reason="the microscopy prior is not installed"

@@ -13,8 +13,8 @@ from gensr.benchmarks.datasets import Case
 from gensr.benchmarks.protocol import block_mean
 from gensr.benchmarks.scores import distortion, seen, texture
 from gensr.benchmarks.sets import SETS, family_of
+from gensr.priors.weights import available
 from gensr.values.grid import Window
-from gensr.weights import available
 
 NO_SOURCES = np.zeros((0, 4), np.float32)
 SET = {item.name: item for item in SETS}

@@ -16,7 +16,7 @@ from gensr.benchmarks.faces_search import Way
 from gensr.benchmarks.runner import Fitted
 from gensr.benchmarks.sets import SETS
 from gensr.errors import UsageError
-from gensr.weights import available
+from gensr.priors.weights import available
 
 SET = {item.name: item for item in SETS}
 NO_SOURCES = np.zeros((0, 4), np.float32)

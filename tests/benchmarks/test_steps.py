@@ -8,7 +8,7 @@ import torch
 from gensr.benchmarks import steps
 from gensr.benchmarks.sets import SETS
 from gensr.errors import UsageError
-from gensr.weights import available, load
+from gensr.priors.weights import available, load
 
 FACES = next(item for item in SETS if item.name == "faces")
 

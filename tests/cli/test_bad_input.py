@@ -12,8 +12,8 @@ import pytest
 import tifffile
 import torch
 
-from gensr import weights
-from gensr.generator import GeneratorCard
+from gensr.priors import weights
+from gensr.priors.generator import GeneratorCard
 
 sys.path.insert(0, str(Path(__file__).parent))
 import hostile

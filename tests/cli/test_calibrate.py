@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from gensr import weights
 from gensr.commands.calibrate_keys import KEYS
 from gensr.commands.completion import complete
-from gensr.generator import GeneratorCard
 from gensr.generators.gaussian.training import mixture_tensors
+from gensr.priors import weights
+from gensr.priors.generator import GeneratorCard
 
 SIDE, SPREAD, UNIT = 8, 0.1, 200.0
 CARD = GeneratorCard(

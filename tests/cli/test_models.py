@@ -6,8 +6,8 @@ import pickle
 import pytest
 import torch
 
-from gensr import weights
-from gensr.generator import GeneratorCard
+from gensr.priors import weights
+from gensr.priors.generator import GeneratorCard
 
 CARD = GeneratorCard(
     name="toy",

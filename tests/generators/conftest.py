@@ -9,11 +9,11 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from gensr.generator import GeneratorCard
 from gensr.generators.flow.generator import Flow, Settings
 from gensr.generators.flow.model import Model, Scales
 from gensr.generators.flow.network import Network, Shape
 from gensr.generators.flow.stretch import Stretch
+from gensr.priors.generator import GeneratorCard
 
 FloatArray = npt.NDArray[np.float32]
 

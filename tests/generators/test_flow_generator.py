@@ -6,9 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gensr import weights
 from gensr.errors import SearchError, WeightsError
-from gensr.generator import Observation
 from gensr.generators.flow import FAMILY
 from gensr.generators.flow.family import config_of
 from gensr.generators.flow.generator import LARGEST_FACTOR
@@ -16,6 +14,8 @@ from gensr.generators.flow.stretch import Stretch
 from gensr.generators.flow.training import save
 from gensr.operators import Area, Bicubic, GaussianPSF
 from gensr.operators.scaled import unit_gain
+from gensr.priors import weights
+from gensr.priors.generator import Observation
 from gensr.search.guided import Guided, guided_samples
 from gensr.values.random import Stream
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-from gensr import weights
 from gensr.cli import main
 from gensr.errors import FormatError, UsageError, WeightsError
 from gensr.generators.flow import FAMILY, loop
@@ -23,6 +22,7 @@ from gensr.generators.flow.sheet import FACTOR, GAP, ROWS
 from gensr.generators.flow.stretch import Stretch
 from gensr.generators.flow.training import FLUX_JITTER, train
 from gensr.operators import Area
+from gensr.priors import weights
 
 SMALL = {"widths": "8,12", "side": "32", "batch": "4", "minutes": "1000"}
 TINY = Shape(1, 2, (8, 12), 1, 8)

@@ -7,9 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d, conv2d
 
-from gensr import weights
 from gensr.errors import SearchError, UsageError, WeightsError
-from gensr.generator import GeneratorCard, Observation
 from gensr.generators.style import FAMILY, calibrate, whiten
 from gensr.generators.style.augment import augment, probability
 from gensr.generators.style.discriminator import Discriminator, deviation, widths
@@ -19,6 +17,8 @@ from gensr.generators.style.network import Modulated, Network, Shape, haar_joine
 from gensr.generators.style.pictures import Pictures, read
 from gensr.generators.style.training import parse, train
 from gensr.operators import Area
+from gensr.priors import weights
+from gensr.priors.generator import GeneratorCard, Observation
 from gensr.search.presets import preset
 from gensr.search.problem import Problem
 from gensr.search.run import search

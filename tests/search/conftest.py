@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from gensr.benchmarks.truth import SIDE, toy
-from gensr.generator import Generator, GeneratorCard, Observation
 from gensr.operators import Area
+from gensr.priors.generator import Generator, GeneratorCard, Observation
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from gensr.benchmarks.truth import SIDE, Case, cases, simulate, toy
 from gensr.errors import SearchError, UsageError
-from gensr.generator import Generator, Observation
 from gensr.operators import Area, GaussianPSF, Operator
 from gensr.operators.linear import conjugate
+from gensr.priors.generator import Generator, Observation
 from gensr.search import datastep
 from gensr.search.guided import Guided, guided_samples
 from gensr.search.presets import PRESETS, preset

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gensr.errors import SearchError, UsageError
-from gensr.generator import Generator, Observation
+from gensr.priors.generator import Generator, Observation
 from gensr.search.closed_form import ClosedForm
 from gensr.search.first_order import Adam, SphericalAdam
 from gensr.search.gauss_newton import GaussNewton, Linearised

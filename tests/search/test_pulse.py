@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from gensr.benchmarks.truth import SIDE, toy
-from gensr.generator import Generator, Observation
 from gensr.operators import Area
+from gensr.priors.generator import Generator, Observation
 from gensr.search.loop import solve
 from gensr.search.presets import PRESETS
 from gensr.search.problem import Problem

@@ -7,8 +7,8 @@ import torch
 
 from gensr.benchmarks.truth import SIDE, cases, simulate
 from gensr.errors import SearchError
-from gensr.generator import Generator, Observation
 from gensr.posterior import Posterior
+from gensr.priors.generator import Generator, Observation
 from gensr.search.closed_form import ClosedForm
 from gensr.search.gauss_newton import GaussNewton
 from gensr.search.problem import Problem

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from gensr import registry
 from gensr.errors import WeightsError
-from gensr.generator import Generator, GeneratorCard
+from gensr.priors.generator import Generator, GeneratorCard
 
 LIMIT = 2 << 30
 """Largest weights file that is opened, bytes."""

@@ -1,0 +1,1 @@
+"""What a plug-in of a generator brings: its contract, card and weights."""
