@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr import registry
-from gensr.arrays import ArrayDomain, ArrayScene
-from gensr.domain import Scene
 from gensr.operators import Area, Operator
-from gensr.statistics import percentile_normaliser
+from gensr.scenes.arrays import ArrayDomain, ArrayScene
+from gensr.scenes.domain import Scene
+from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.grid import Factor
 from gensr.values.normalise import AffineNormaliser, Normaliser
 

@@ -14,9 +14,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gensr.domain import Scene
     from gensr.errors import GensrError
     from gensr.result import Result
+    from gensr.scenes.domain import Scene
     from gensr.upsample import open, upsample
 
 __all__ = ["GensrError", "Result", "Scene", "open", "upsample"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import xarray as xr
 
-from gensr.arrays import ArrayScene
+from gensr.scenes.arrays import ArrayScene
 from gensr.upsample import upsample
 from gensr.values.grid import PixelGrid
 

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr import engine
-from gensr.domain import Across, Codes, Scene
 from gensr.errors import GensrError
 from gensr.operators import Area
 from gensr.plan import QUANTISATION, Job, closed_generator, conformal_factor
+from gensr.scenes.domain import Across, Codes, Scene
 from gensr.store import Raster, Store
 from gensr.tiling import batches
 from gensr.values.grid import PixelGrid, Window

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from gensr import consistency
-from gensr.domain import Scene
 from gensr.errors import GensrError, SearchError
 from gensr.plan import Job
 from gensr.priors.generator import Observation
+from gensr.scenes.domain import Scene
 from gensr.search.guided import guided_samples
 from gensr.tiling import Tile, plan
 from gensr.values.grid import Factor, Window

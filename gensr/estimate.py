@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from gensr.domain import Scene
 from gensr.operators import Operator
 from gensr.priors.generator import Generator, Observation
-from gensr.statistics import sample_images
+from gensr.scenes.domain import Scene
+from gensr.scenes.statistics import sample_images
 from gensr.values.grid import Window
 from gensr.values.image import BoolArray
 from gensr.values.normalise import AffineNormaliser

@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gensr.domain import Across, Domain, Scene
 from gensr.errors import SearchError, UsageError
 from gensr.estimate import Calibration, calibrate, scaled
 from gensr.operators import Operator, parse_operator
 from gensr.operators.scaled import unit_gain
 from gensr.priors import weights
 from gensr.priors.generator import Generator
+from gensr.scenes.domain import Across, Domain, Scene
+from gensr.scenes.statistics import sample_values
 from gensr.search.presets import PRESETS, Preset
-from gensr.statistics import sample_values
 from gensr.values.grid import Factor
 from gensr.values.noise import GaussianNoise, Noise, PoissonGaussianNoise
 from gensr.values.normalise import AffineNormaliser, Normaliser

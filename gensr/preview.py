@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Domain, Scene
 from gensr.operators.resample import upsample
+from gensr.scenes.domain import Domain, Scene
 from gensr.values.grid import Factor, Window
 from gensr.values.image import Image
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from gensr.errors import PluginError
 
 if TYPE_CHECKING:
-    from gensr.domain import Domain
     from gensr.priors.generator import Family
+    from gensr.scenes.domain import Domain
 
 GROUPS = ("domains", "generators", "weights", "commands", "conf")
 

@@ -6,11 +6,11 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from gensr.domain import Scene
 from gensr.engine import closed_form, own_draws
 from gensr.operators import Area
 from gensr.plan import Job, closed_generator
-from gensr.provenance import MARK, software
+from gensr.scenes.domain import Scene
+from gensr.scenes.provenance import MARK, software
 from gensr.store import Store
 
 MISFIT = 2.0

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Codes
 from gensr.errors import UsageError
+from gensr.scenes.domain import Codes
 from gensr.store import Store
 from gensr.values.grid import Factor, PixelGrid, Window
 
@@ -27,7 +27,7 @@ BESIDE_FILES = 1 << 28
 
 @dataclass(frozen=True)
 class StoredProduct:
-    """A `gensr.domain.Product` over a finished store."""
+    """A `gensr.scenes.domain.Product` over a finished store."""
 
     store: Store
     factor: Factor
@@ -36,17 +36,17 @@ class StoredProduct:
     slices: int = 1
 
     def mean(self, plane: int, window: Window) -> Codes:
-        """See `gensr.domain.Product.mean`."""
+        """See `gensr.scenes.domain.Product.mean`."""
         return self.store.rasters["mean"].read(plane, window)
 
     def sample(self, index: int, plane: int, window: Window) -> Codes:
-        """See `gensr.domain.Product.sample`."""
+        """See `gensr.scenes.domain.Product.sample`."""
         if not 0 <= index < self.samples:
             raise UsageError(f"sample {index} of {self.samples}")
         return self.store.rasters[f"sample{index}"].read(plane, window)
 
     def std(self, plane: int, window: Window) -> npt.NDArray[np.float32]:
-        """See `gensr.domain.Product.std`."""
+        """See `gensr.scenes.domain.Product.std`."""
         return self.store.rasters["std"].read(plane, window)
 
 
@@ -114,7 +114,7 @@ class Result:
         Raises:
             UsageError: if the name does not end with ``.npz``.
         """
-        from gensr.provenance import as_json
+        from gensr.scenes.provenance import as_json
 
         target = Path(path)
         if target.suffix != ".npz":

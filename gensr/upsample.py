@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gensr import across, arrays, engine, inputs, preview, registry
-from gensr.domain import Domain, Names, Scene
+from gensr import across, engine, preview, registry
 from gensr.errors import OutputError
 from gensr.plan import Job, Request, prepare
-from gensr.provenance import as_json, fingerprint
 from gensr.report import build, job_facts
 from gensr.result import Result, StoredProduct, load_arrays
+from gensr.scenes import arrays, inputs
+from gensr.scenes.domain import Domain, Names, Scene
+from gensr.scenes.provenance import as_json, fingerprint
 from gensr.store import Store
 from gensr.tiling import Tile, batches
 from gensr.values.grid import Window

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gensr import registry
-from gensr.arrays import ArrayDomain, ArrayScene, kept_dims
-from gensr.domain import Names
 from gensr.errors import DomainError, UsageError
-from gensr.testing import NearestProduct
+from gensr.scenes.arrays import ArrayDomain, ArrayScene, kept_dims
+from gensr.scenes.domain import Names
+from gensr.scenes.testing import NearestProduct
 from gensr.values.grid import Affine, PixelGrid, Window
 
 KINDS = [np.uint8, np.int16, np.uint16, np.float32]

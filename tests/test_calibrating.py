@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from gensr import cards, engine
-from gensr.arrays import ArrayScene
 from gensr.audit import Audit, audit, audit_words, draws, nearest, nearest_anywhere, seen, windows_of
 from gensr.calibrating import Camera, Trial, measure, moments, observe
 from gensr.errors import SearchError, UsageError
@@ -15,6 +14,7 @@ from gensr.heldout import Scaled, Scaling, prepare
 from gensr.operators import Area
 from gensr.plan import Job, Request, conformal_factor
 from gensr.priors.generator import Generator, GeneratorCard, Moments
+from gensr.scenes.arrays import ArrayScene
 from gensr.search.presets import PRESETS
 from gensr.values.latent import LatentSpec, LatentTensor
 from gensr.values.noise import GaussianNoise

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from gensr import registry
-from gensr.arrays import ArrayDomain, ArrayScene
 from gensr.estimate import LEVELS, calibrate, scaled
 from gensr.operators import Area
 from gensr.priors import weights
+from gensr.scenes.arrays import ArrayDomain, ArrayScene
 from gensr.values.normalise import AffineNormaliser
 
 GENERATOR = weights.load("gaussian-microscopy")[0]

@@ -18,7 +18,7 @@ from PIL import Image
 import gensr
 from gensr import engine
 from gensr.errors import GensrError, OutputError, SearchError, UsageError
-from gensr.provenance import MARK
+from gensr.scenes.provenance import MARK
 
 
 def nuclei(rows=40, cols=44, noise=3.0, seed=0):

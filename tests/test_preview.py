@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gensr import preview, registry
-from gensr.arrays import ArrayDomain, ArrayScene
+from gensr.scenes.arrays import ArrayDomain, ArrayScene
 from gensr.values.grid import Window
 
 DOMAIN = ArrayDomain(registry.domain("microscopy"))

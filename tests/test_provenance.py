@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gensr.provenance import MARK, as_json, fingerprint, sentence
+from gensr.scenes.provenance import MARK, as_json, fingerprint, sentence
 
 REPORT = {
     "gensr": "gensr 0.1.0",

@@ -7,8 +7,8 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from gensr import registry
-from gensr.domain import Domain
 from gensr.errors import PluginError
+from gensr.scenes.domain import Domain
 
 
 @pytest.fixture

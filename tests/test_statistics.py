@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from gensr.arrays import ArrayScene
-from gensr.statistics import percentile_normaliser, sample_images, sample_values
+from gensr.scenes.arrays import ArrayScene
+from gensr.scenes.statistics import percentile_normaliser, sample_images, sample_values
 from gensr.values.grid import Window
 from gensr.values.image import Image
 

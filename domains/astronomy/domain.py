@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Codes, Domain, Names, Product, Scene
 from gensr.errors import DomainError, FormatError, PluginError, UsageError
 from gensr.operators import Area, Operator
+from gensr.scenes.domain import Codes, Domain, Names, Product, Scene
 from gensr.values.grid import Factor
 from gensr.values.noise import Noise
 from gensr.values.normalise import AffineNormaliser, Normaliser

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.statistics import SIDE, WINDOWS
+from gensr.scenes.statistics import SIDE, WINDOWS
 from gensr.values.grid import Window
 from gensr.values.noise import GaussianNoise, Noise, PoissonGaussianNoise
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Codes, Scene
 from gensr.errors import DomainError, FormatError, GensrError
+from gensr.scenes.domain import Codes, Scene
 from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
 

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
 
-from gensr.domain import Names, Product
-from gensr.provenance import MARK, as_json, sentence
+from gensr.scenes.domain import Names, Product
+from gensr.scenes.provenance import MARK, as_json, sentence
 from gensr.values.grid import Window
 
 from .container import Layer

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Codes, Domain, Names, Product, Scene
 from gensr.errors import DomainError, UsageError
 from gensr.operators import Area, Operator
+from gensr.scenes.domain import Codes, Domain, Names, Product, Scene
 from gensr.values.grid import Factor
 from gensr.values.noise import Noise
 from gensr.values.normalise import AffineNormaliser, Normaliser

@@ -11,8 +11,8 @@ from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 from xml.sax.saxutils import escape, quoteattr
 
-from gensr.domain import Product
-from gensr.provenance import sentence, software
+from gensr.scenes.domain import Product
+from gensr.scenes.provenance import sentence, software
 from gensr.values.grid import Factor
 
 from .photo import CAMERA, DIRECTORIES, INTEROPERABILITY, ORIENTATION, POSITION, Photo, import_pillow

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Scene
 from gensr.errors import DomainError
+from gensr.scenes.domain import Scene
 from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
 

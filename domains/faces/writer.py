@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Names, Product
 from gensr.errors import OutputError
-from gensr.provenance import software
+from gensr.scenes.domain import Names, Product
+from gensr.scenes.provenance import software
 from gensr.values.grid import Window
 
 from . import marks

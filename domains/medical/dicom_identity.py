@@ -15,7 +15,7 @@ from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from gensr.provenance import sentence, software
+from gensr.scenes.provenance import sentence, software
 
 from .dicom_geometry import frame_groups, groups
 from .options import NOTICE

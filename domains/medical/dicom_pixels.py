@@ -21,8 +21,8 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
-from gensr.domain import Codes
 from gensr.errors import DomainError, FormatError
+from gensr.scenes.domain import Codes
 
 from .codec import Codec
 from .dicom_files import guarded, quiet, transfer_syntax

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Codes, Names, Product
+from gensr.scenes.domain import Codes, Names, Product
 from gensr.values.grid import IDENTITY, Affine, PixelGrid, Window
 from gensr.values.image import Image
 
@@ -65,13 +65,13 @@ class DicomScene(MedicalScene):
         self._frames: OrderedDict[int, Codes] = OrderedDict()
 
     def read(self, plane: int, window: Window) -> Image:
-        """See `gensr.domain.Scene.read`."""
+        """See `gensr.scenes.domain.Scene.read`."""
         grid = self.grid.crop(window)
         values, valid, usable = self.codecs[plane].decode(self._codes(plane, window)[None])
         return Image(values, grid, valid, usable, self.bands, self.unit)
 
     def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
-        """See `gensr.domain.Scene.encode`."""
+        """See `gensr.scenes.domain.Scene.encode`."""
         return self.written[plane].encode(values, valid)
 
     def _codes(self, plane: int, window: Window) -> Codes:
@@ -117,7 +117,7 @@ class DicomScene(MedicalScene):
         return notes
 
     def facts(self) -> dict[str, Any]:
-        """See `gensr.domain.Scene.facts`; nothing that names a patient, a place or a day."""
+        """See `gensr.scenes.domain.Scene.facts`; nothing that names a patient, a place or a day."""
         instance, place = self.first.instance, self.first.place
         header, stored = instance.header, instance.stored
         orientation, position = place.orientation, place.position

@@ -13,8 +13,8 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 
-from gensr.domain import Across, Codes, Names, Product
 from gensr.errors import DomainError, OutputError
+from gensr.scenes.domain import Across, Codes, Names, Product
 
 from .dicom_files import guarded, quiet
 from .dicom_geometry import Place, frame_groups, number, refine_groups, refine_header
@@ -33,7 +33,7 @@ LARGEST_PIXELS = 0xFFFFFFFE
 
 @quiet()
 def write(scene: DicomScene, product: Product, folder: Path, names: Names) -> list[Path]:
-    """Write every output of a DICOM scene into ``folder``; see `gensr.domain.Domain.write`."""
+    """Write every output of a DICOM scene into ``folder``; see `gensr.scenes.domain.Domain.write`."""
     slices = product.slices
     check_factor(product.factor, scene.options, slices)
     _check_size(scene, product, slices)

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Across, Codes, Domain, Names, Product, Scene
 from gensr.errors import DomainError, FormatError, PluginError
 from gensr.operators import Area, Operator
-from gensr.statistics import percentile_normaliser
+from gensr.scenes.domain import Across, Codes, Domain, Names, Product, Scene
+from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.grid import Factor
 from gensr.values.noise import Noise
 from gensr.values.normalise import AffineNormaliser, Normaliser

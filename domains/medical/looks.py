@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Codes
+from gensr.scenes.domain import Codes
 
 SOFT_TISSUE = (-160.0, 240.0)
 GREY = 128

@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Codes, Names, Product
+from gensr.scenes.domain import Codes, Names, Product
 from gensr.values.grid import IDENTITY, Affine, Factor, PixelGrid, Window
 from gensr.values.image import Image
 
@@ -113,18 +113,18 @@ class NiftiScene(MedicalScene):
         self.display, self.full_range = parsed.display, None
 
     def read(self, plane: int, window: Window) -> Image:
-        """See `gensr.domain.Scene.read`."""
+        """See `gensr.scenes.domain.Scene.read`."""
         grid = self.grid.crop(window)
         block = self.voxels[self.layout.index(plane, window, self.layout.slices)]  # (columns, rows)
         values, valid, usable = self.codec.decode(np.asarray(block).T[None])
         return Image(values, grid, valid, usable, self.bands, self.unit)
 
     def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
-        """See `gensr.domain.Scene.encode`."""
+        """See `gensr.scenes.domain.Scene.encode`."""
         return self.codec.encode(values, valid)
 
     def facts(self) -> dict[str, Any]:
-        """See `gensr.domain.Scene.facts`."""
+        """See `gensr.scenes.domain.Scene.facts`."""
         h = self.header
         return {
             "format": f"NIfTI-{h.version}" + (" gzip" if self.compressed else ""),

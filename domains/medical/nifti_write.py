@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gensr.domain import Names, Product
-from gensr.provenance import sentence, software
+from gensr.scenes.domain import Names, Product
+from gensr.scenes.provenance import sentence, software
 
 from .nifti_header import RawHeader, comment_extension, refined_header
 from .options import NOTICE, check_factor
@@ -26,7 +26,7 @@ _MEANING = {"mean": "posterior mean", "std": "posterior standard deviation (same
 
 
 def write(scene: NiftiScene, product: Product, folder: Path, names: Names) -> list[Path]:
-    """Write every output of a NIfTI scene into ``folder``; see `gensr.domain.Domain.write`."""
+    """Write every output of a NIfTI scene into ``folder``; see `gensr.scenes.domain.Domain.write`."""
     slices = product.slices
     check_factor(product.factor, scene.options, slices)
     scale = scene.layout.scale(product.factor, slices)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Codes, Names, Product, Scene
 from gensr.errors import DomainError
+from gensr.scenes.domain import Codes, Names, Product, Scene
 from gensr.values.grid import Factor, Window
 
 from .options import LARGEST_FACTOR

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gensr.domain import Codes
 from gensr.errors import DomainError
+from gensr.scenes.domain import Codes
 from gensr.values.grid import Factor, refine_centre
 
 from .scene import MicroscopyScene

@@ -16,7 +16,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from gensr.provenance import software
+from gensr.scenes.provenance import software
 from gensr.values.grid import Factor, first_centre
 
 from .calibration import positive
@@ -229,11 +229,11 @@ def _annotate(document: Element, root: Element, image: Element, notes: Mapping[s
     old = year is not None and int(year[1]) < 2015
     holder = _annotation_holder(document, root, old)
     if old:
-        note = _make(document, holder, "CommentAnnotation", ID=identifier, Namespace="gensr.provenance")
+        note = _make(document, holder, "CommentAnnotation", ID=identifier, Namespace="gensr.scenes.provenance")
         text = "; ".join(f"{k}={v}" for k, v in notes.items())
         note.appendChild(_make(document, holder, "Value", text))
     else:
-        note = _make(document, holder, "MapAnnotation", ID=identifier, Namespace="gensr.provenance")
+        note = _make(document, holder, "MapAnnotation", ID=identifier, Namespace="gensr.scenes.provenance")
         value = _make(document, holder, "Value")
         for key, text in notes.items():
             value.appendChild(_make(document, holder, "M", text, K=key))

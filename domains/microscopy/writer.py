@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Names, Product
 from gensr.errors import OutputError
-from gensr.provenance import MARK, sentence, software
+from gensr.scenes.domain import Names, Product
+from gensr.scenes.provenance import MARK, sentence, software
 from gensr.values.grid import Factor, Window
 
 from . import imagej

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Codes, Domain, Names, Product, Scene
 from gensr.errors import DomainError
 from gensr.operators import Area, Operator
-from gensr.statistics import percentile_normaliser
+from gensr.scenes.domain import Codes, Domain, Names, Product, Scene
+from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.grid import Factor
 from gensr.values.noise import GaussianNoise, Noise
 from gensr.values.normalise import Normaliser
@@ -32,17 +32,17 @@ class Satellite(Domain):
     defaults: ClassVar[Mapping[str, Any]] = settings.DEFAULTS
 
     def sniff(self, path: Path) -> int:
-        """See `gensr.domain.Domain.sniff`; 1 for a TIFF without georeference, which may be microscopy."""
+        """See `gensr.scenes.domain.Domain.sniff`; 1 for a TIFF without georeference, which may be microscopy."""
         return signature.confidence(path)
 
     def open(self, path: Path, options: Mapping[str, Any]) -> SatelliteScene:
-        """See `gensr.domain.Domain.open`; options: `gensr.domains.satellite.options.DEFAULTS`."""
+        """See `gensr.scenes.domain.Domain.open`; options: `gensr.domains.satellite.options.DEFAULTS`."""
         from .reader import open_scene
 
         return open_scene(Path(path), settings.parse(options))
 
     def stem(self, path: Path) -> str:
-        """See `gensr.domain.Domain.stem`."""
+        """See `gensr.scenes.domain.Domain.stem`."""
         for suffix in self.suffixes:
             if path.name.lower().endswith(suffix) and len(path.name) > len(suffix):
                 return path.name[: -len(suffix)]
@@ -58,7 +58,7 @@ class Satellite(Domain):
         return None if floor is None else GaussianNoise(floor)
 
     def generator(self, scene: Scene) -> str:
-        """See `gensr.domain.Domain.generator`."""
+        """See `gensr.scenes.domain.Domain.generator`."""
         return "flow-satellite"
 
     def normaliser(self, scene: Scene) -> Normaliser:
@@ -72,7 +72,7 @@ class Satellite(Domain):
         return write_product(_mine(scene), product, folder, names)
 
     def render(self, scene: Scene, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
-        """See `gensr.domain.Domain.render`."""
+        """See `gensr.scenes.domain.Domain.render`."""
         return preview.render(scene.bands, values, reference)
 
     def metrics(self, truth: npt.NDArray[np.float32], estimate: npt.NDArray[np.float32]) -> dict[str, float]:

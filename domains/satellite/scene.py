@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Codes, Scene
 from gensr.errors import GridError
+from gensr.scenes.domain import Codes, Scene
 from gensr.values.grid import Window
 from gensr.values.image import Image
 
@@ -107,7 +107,7 @@ class SatelliteScene(Scene):
         self._lock = threading.Lock()
 
     def read(self, plane: int, window: Window) -> Image:
-        """See `gensr.domain.Scene.read`."""
+        """See `gensr.scenes.domain.Scene.read`."""
         codes, valid = self.codes(plane, window)
         return Image(
             values=self.coding.decode(codes),
@@ -164,11 +164,11 @@ class SatelliteScene(Scene):
         self.grid.crop(window)
 
     def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
-        """See `gensr.domain.Scene.encode`."""
+        """See `gensr.scenes.domain.Scene.encode`."""
         return self.coding.encode(values, valid)
 
     def facts(self) -> dict[str, Any]:
-        """See `gensr.domain.Scene.facts`."""
+        """See `gensr.scenes.domain.Scene.facts`."""
         geo, meta, coding = self.georeference, self.metadata, self.coding
         epsg = geo.crs.to_epsg() if geo.crs is not None else None
         return {
@@ -197,7 +197,7 @@ class SatelliteScene(Scene):
         }
 
     def close(self) -> None:
-        """See `gensr.domain.Scene.close`."""
+        """See `gensr.scenes.domain.Scene.close`."""
         with self._lock:
             self._dataset.close()
 

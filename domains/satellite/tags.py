@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gensr.domain import Product
-from gensr.provenance import MARK, as_json, sentence, software
+from gensr.scenes.domain import Product
+from gensr.scenes.provenance import MARK, as_json, sentence, software
 from gensr.values.grid import Factor
 
 Namespaces = dict[str, dict[str, str]]

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Codes, Names, Product
 from gensr.errors import OutputError
+from gensr.scenes.domain import Codes, Names, Product
 from gensr.values.grid import Factor, Window
 
 from . import gdal, tags

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gensr import registry
 
 if TYPE_CHECKING:
-    from gensr.domain import Domain
+    from gensr.scenes.domain import Domain
 
 
 def option_names() -> dict[str, list[str]]:

@@ -14,8 +14,8 @@ from gensr.keys import KEYS, table
 
 if TYPE_CHECKING:
     from gensr.config import InfoConfig
-    from gensr.domain import Scene
-    from gensr.inputs import Input
+    from gensr.scenes.domain import Scene
+    from gensr.scenes.inputs import Input
 
 FACTOR = (4, 4)
 """Refinement for which the default operator is described."""
@@ -52,7 +52,7 @@ def run(argv: Sequence[str], console: Console) -> int:
         console.say(HELP.format(keys=table("info"), domains=domain_help()))
         return DONE
     from gensr.config import InfoConfig, compose
-    from gensr.inputs import expand
+    from gensr.scenes.inputs import expand
 
     config = compose("info", InfoConfig, arguments.pairs, arguments.valued.get("--config-dir"))
     if not arguments.inputs:
@@ -72,7 +72,7 @@ def run(argv: Sequence[str], console: Console) -> int:
         if config.format == "text":
             console.say(page(pages[-1]))
     if config.format == "json":
-        from gensr.provenance import as_json
+        from gensr.scenes.provenance import as_json
 
         console.say(as_json({"inputs": pages}, indent=2))
     if not codes:

@@ -54,7 +54,7 @@ def run(argv: Sequence[str], console: Console) -> int:
         raise UsageError(f"gensr models list takes no name; write gensr models info {names[0]}")
     read, failed = _read(names or sorted(weights.available()), console)
     if form == "json":
-        from gensr.provenance import as_json
+        from gensr.scenes.provenance import as_json
 
         console.say(as_json({"generators": [_summary(w) for w in read]}, indent=2))
     elif action == "list":

@@ -18,8 +18,8 @@ from gensr.progress import Progress
 
 if TYPE_CHECKING:
     from gensr.config import UpsampleConfig
-    from gensr.inputs import Input
     from gensr.result import Result
+    from gensr.scenes.inputs import Input
     from gensr.search.presets import Preset
 
 UNDERSTOOD = "--i-understand"
@@ -128,7 +128,7 @@ def _check_once(config: UpsampleConfig) -> None:
 
 
 def _all(arguments: Arguments, config: UpsampleConfig, search: Preset, console: Console) -> int:
-    from gensr.inputs import expand
+    from gensr.scenes.inputs import expand
 
     started, tally = time.monotonic(), Tally()
     domain = named_domain(config.domain)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gensr import inputs
 from gensr.errors import DomainError, FormatError, PluginError
-from gensr.inputs import expand, guess
+from gensr.scenes import inputs
+from gensr.scenes.inputs import expand, guess
 
 
 class Reader:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from astropy.io import fits
 
-from gensr.domain import Names
 from gensr.domains.astronomy import Astronomy
-from gensr.testing import NearestProduct
+from gensr.scenes.domain import Names
+from gensr.scenes.testing import NearestProduct
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from headers import sky

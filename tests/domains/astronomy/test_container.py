@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from gensr.domain import Names
 from gensr.errors import DomainError, FormatError, GensrError, UsageError
-from gensr.testing import NearestProduct
+from gensr.scenes.domain import Names
+from gensr.scenes.testing import NearestProduct
 
 IMAGE = np.arange(48, dtype=np.float32).reshape(6, 8)
 

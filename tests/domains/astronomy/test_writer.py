@@ -11,10 +11,10 @@ from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.wcs import WCS
 
-from gensr.domain import Names
 from gensr.domains.astronomy.stream import FitsStream, encode_sum, ones_sum
-from gensr.provenance import MARK, sentence
-from gensr.testing import NearestProduct
+from gensr.scenes.domain import Names
+from gensr.scenes.provenance import MARK, sentence
+from gensr.scenes.testing import NearestProduct
 
 IMAGE = np.random.default_rng(2).normal(100, 3, (6, 8)).astype(np.float32)
 FLUX = {

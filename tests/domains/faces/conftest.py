@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from gensr.domain import Names
 from gensr.domains.faces import Faces
-from gensr.testing import NearestProduct
+from gensr.scenes.domain import Names
+from gensr.scenes.testing import NearestProduct
 
 
 @pytest.fixture

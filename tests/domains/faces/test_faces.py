@@ -21,7 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 from gensr import registry
 from gensr.domains.faces import Faces
 from gensr.errors import DomainError, UsageError
-from gensr.provenance import MARK
+from gensr.scenes.provenance import MARK
 from gensr.values.grid import Window
 
 DOMAIN = Faces()
@@ -401,9 +401,9 @@ def test_damaged_exif_is_left_out_and_said(tmp_path: Path, upscale) -> None:
 
 
 def test_a_write_error_is_ours(tmp_path: Path) -> None:
-    from gensr.domain import Names
     from gensr.errors import OutputError
-    from gensr.testing import NearestProduct
+    from gensr.scenes.domain import Names
+    from gensr.scenes.testing import NearestProduct
 
     Image.fromarray(pattern()).save(tmp_path / "a.png")
     scene = DOMAIN.open(tmp_path / "a.png", {})

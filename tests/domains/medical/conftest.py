@@ -218,8 +218,8 @@ def medical():
 @pytest.fixture
 def upscale(medical, tmp_path):
     """Open, replicate pixels, write; returns the scene and the written paths by kind."""
-    from gensr.domain import Names
-    from gensr.testing import NearestProduct
+    from gensr.scenes.domain import Names
+    from gensr.scenes.testing import NearestProduct
 
     count = iter(range(1000))
 

@@ -5,7 +5,7 @@ import pydicom
 import pytest
 
 from gensr.errors import DomainError, FormatError
-from gensr.testing import NearestProduct
+from gensr.scenes.testing import NearestProduct
 from gensr.values.grid import Window
 
 
@@ -92,7 +92,7 @@ def test_frames_in_any_order_are_planes(make, medical, tmp_path):
 
 
 def test_refusals(make, medical, tmp_path):
-    from gensr.domain import Across, Names
+    from gensr.scenes.domain import Across, Names
 
     path = tmp_path / "a.dcm"
     make.enhanced(path)

@@ -4,9 +4,9 @@ import numpy as np
 import pydicom
 import pytest
 
-from gensr.domain import Across
 from gensr.errors import DomainError, FormatError
-from gensr.testing import NearestProduct
+from gensr.scenes.domain import Across
+from gensr.scenes.testing import NearestProduct
 from gensr.values.grid import Window
 
 
@@ -189,7 +189,7 @@ def test_uneven_slices_are_processed_in_the_plane_only(make, upscale, medical, t
     assert scene.facts()["slice_step_mm"] is None
     assert any("unevenly" in w for w in scene.facts()["warnings"])
     assert scene.suggested_slices() == 1
-    from gensr.domain import Names
+    from gensr.scenes.domain import Names
 
     with pytest.raises(DomainError, match="even step"):
         medical.write(scene, NearestProduct(scene, 2, across=Across(scene.stack.slices, 2)), tmp_path, Names("a", 2))

@@ -5,7 +5,7 @@ import torch
 from gensr.domains.medical import detect
 from gensr.errors import DomainError
 from gensr.operators import Area
-from gensr.provenance import as_json
+from gensr.scenes.provenance import as_json
 from gensr.values.grid import Window
 
 RNG = np.random.default_rng(2)

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gensr.domain import Across
 from gensr.errors import DomainError, FormatError
-from gensr.testing import NearestProduct
+from gensr.scenes.domain import Across
+from gensr.scenes.testing import NearestProduct
 from gensr.values.grid import Window
 
 RNG = np.random.default_rng(1)
@@ -319,7 +319,7 @@ def test_truncated_and_bombs(make, medical, tmp_path):
 def test_too_large_for_nifti1_is_refused(make, medical, tmp_path):
     path = make.nifti(tmp_path / "a.nii", np.zeros((9000, 1, 1), np.uint8))
     scene = medical.open(path, {"axis": 2})
-    from gensr.domain import Names
+    from gensr.scenes.domain import Names
 
     with pytest.raises(FormatError, match="32767"):
         medical.write(scene, NearestProduct(scene, 4), tmp_path, Names("a", 4))
@@ -342,7 +342,7 @@ def test_vector_images_are_refused(make, medical, tmp_path):
 
 
 def test_factor_above_four_needs_understood(make, medical, tmp_path):
-    from gensr.domain import Names
+    from gensr.scenes.domain import Names
 
     path = make.nifti(tmp_path / "a.nii", DATA)
     scene = medical.open(path, {})

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from gensr.domain import Across
 from gensr.domains.medical.through_plane import (
     Stack,
     decide,
     refine_extent,
     refine_positions,
 )
+from gensr.scenes.domain import Across
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from gensr.domain import Names
 from gensr.domains.microscopy import Microscopy
-from gensr.testing import NearestProduct
+from gensr.scenes.domain import Names
+from gensr.scenes.testing import NearestProduct
 
 RAMP = np.stack([np.arange(256, dtype=np.uint8), np.zeros(256, np.uint8), np.zeros(256, np.uint8)])
 

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 from gensr.domains.microscopy import Microscopy
 from gensr.errors import DomainError
-from gensr.provenance import MARK
+from gensr.scenes.provenance import MARK
 
 OME = {"o": "http://www.openmicroscopy.org/Schemas/OME/2016-06"}
 

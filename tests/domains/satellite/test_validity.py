@@ -214,8 +214,8 @@ def test_nodata_outside_the_dtype_is_dropped_with_a_note(domain, tmp_path):
 
 
 def test_a_wrong_product_is_an_error(domain, raster, tmp_path):
-    from gensr.domain import Names
-    from gensr.testing import NearestProduct
+    from gensr.scenes.domain import Names
+    from gensr.scenes.testing import NearestProduct
 
     class Wrong(NearestProduct):
         def mean(self, plane, window):

@@ -13,9 +13,9 @@ import tifffile  # noqa: E402
 from rasterio.control import GroundControlPoint  # noqa: E402
 from rasterio.rpc import RPC  # noqa: E402
 
-from gensr.domain import Names  # noqa: E402
 from gensr.domains.satellite import writer  # noqa: E402
-from gensr.testing import NearestProduct  # noqa: E402
+from gensr.scenes.domain import Names  # noqa: E402
+from gensr.scenes.testing import NearestProduct  # noqa: E402
 from gensr.values.grid import Window  # noqa: E402
 
 RNG = np.random.default_rng(5)
@@ -318,7 +318,7 @@ def test_memory_is_set_by_the_block_not_by_the_image(domain, tmp_path):
 import resource, sys
 from pathlib import Path
 import numpy as np, rasterio
-from gensr.domain import Names
+from gensr.scenes.domain import Names
 from gensr.domains.satellite import Satellite
 folder = Path(sys.argv[1]); source = folder / "big.tif"
 with rasterio.open(source, "w", driver="GTiff", width=1024, height=1024, count=4, dtype="uint16",

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Across, Codes, Scene
+from gensr.scenes.domain import Across, Codes, Scene
 from gensr.values.grid import Factor, Window, as_factor
 
 
 class NearestProduct:
-    """A `gensr.domain.Product` whose mean and samples replicate every pixel (flux divided when ``total``).
+    """A `gensr.scenes.domain.Product` whose mean and samples replicate every pixel (flux divided when ``total``).
 
     Args:
         scene: the opened input.
@@ -57,14 +57,14 @@ class NearestProduct:
         return values, np.repeat(np.repeat(image.valid, fy, 1), fx, 2)[cut]
 
     def mean(self, plane: int, window: Window) -> Codes:
-        """See `gensr.domain.Product.mean`."""
+        """See `gensr.scenes.domain.Product.mean`."""
         return self.scene.encode(self._across.coarse(plane), *self._fine(plane, window))[0]
 
     def sample(self, index: int, plane: int, window: Window) -> Codes:
-        """See `gensr.domain.Product.sample`."""
+        """See `gensr.scenes.domain.Product.sample`."""
         return self.mean(plane, window)
 
     def std(self, plane: int, window: Window) -> npt.NDArray[np.float32]:
-        """See `gensr.domain.Product.std`."""
+        """See `gensr.scenes.domain.Product.std`."""
         valid = self._fine(plane, window)[1]
         return np.where(valid, np.float32(self._std), np.float32(np.nan))

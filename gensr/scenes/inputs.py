@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gensr import registry
-from gensr.domain import Domain
 from gensr.errors import DomainError, FormatError, GensrError, PluginError
 from gensr.keys import MARKED
+from gensr.scenes.domain import Domain
 
 _MAGIC = re.compile(r"[*?[]")
 SIDECARS = (".msk", ".ovr")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from gensr.domain import Codes, Domain, Names, Product, Scene
 from gensr.errors import DomainError, UsageError
 from gensr.operators import Area, Operator
-from gensr.statistics import percentile_normaliser
+from gensr.scenes.domain import Codes, Domain, Names, Product, Scene
+from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.grid import IDENTITY, Affine, Factor, PixelGrid, Window
 from gensr.values.image import Image
 from gensr.values.noise import Noise
