@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gensr import consistency, engine
+from gensr import engine
 from gensr.plan import Job, Request, prepare
+from gensr.search import consistency
 from gensr.tiling import Tile
 from gensr.values.grid import Window
 

@@ -16,12 +16,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gensr import consistency
 from gensr.errors import SearchError, UsageError
 from gensr.metrics import conformal_scale, coverage_gaussian, psnr, spread_correlation
 from gensr.operators import Area, Operator
 from gensr.operators.resample import upsample
 from gensr.priors.generator import Generator, GeneratorCard, Moments, Observation
+from gensr.search import consistency
 from gensr.search.guided import guided_samples
 from gensr.search.presets import PRESETS, Preset
 from gensr.values.random import Stream

@@ -11,11 +11,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gensr import consistency
 from gensr.errors import GensrError, SearchError
 from gensr.plan import Job
 from gensr.priors.generator import Observation
 from gensr.scenes.domain import Scene
+from gensr.search import consistency
 from gensr.search.guided import guided_samples
 from gensr.tiling import Tile, plan
 from gensr.values.grid import Factor, Window
