@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gensr import cards
-from gensr.audit import SEEN, draws, nearest, seen, windows_of
 from gensr.errors import UsageError
+from gensr.making import cards
+from gensr.making.audit import SEEN, draws, nearest, seen, windows_of
 from gensr.priors import weights
 from gensr.priors.generator import Generator
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from gensr import cards, engine
-from gensr.audit import Audit, audit, audit_words, draws, nearest, nearest_anywhere, seen, windows_of
-from gensr.calibrating import Camera, Trial, measure, moments, observe
+from gensr import engine
 from gensr.errors import SearchError, UsageError
-from gensr.heldout import Scaled, Scaling, prepare
+from gensr.making import cards
+from gensr.making.audit import Audit, audit, audit_words, draws, nearest, nearest_anywhere, seen, windows_of
+from gensr.making.calibration import Camera, Trial, measure, moments, observe
+from gensr.making.heldout import Scaled, Scaling, prepare
 from gensr.operators import Area
 from gensr.plan import Job, Request, conformal_factor
 from gensr.priors.generator import Generator, GeneratorCard, Moments

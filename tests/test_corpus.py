@@ -8,8 +8,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from gensr import corpus
 from gensr.errors import FormatError, UsageError
+from gensr.making import corpus
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4)
 COLOUR = np.stack([GREY, GREY + 20, GREY + 40], -1)

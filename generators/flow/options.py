@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gensr.errors import UsageError
-from gensr.options import Reader
+from gensr.making.options import Reader
 from gensr.priors import weights
 
 ALIGNED_DOMAINS = ("faces",)

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gensr import corpus
 from gensr.errors import UsageError
+from gensr.making import corpus
 from gensr.plan import choose_device
 from gensr.priors import weights
 from gensr.priors.generator import GeneratorCard

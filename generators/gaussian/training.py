@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gensr import corpus
 from gensr.errors import UsageError
-from gensr.options import Reader
+from gensr.making import corpus
+from gensr.making.options import Reader
 from gensr.priors import weights
 from gensr.priors.generator import GeneratorCard
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from gensr import corpus
 from gensr.errors import UsageError
+from gensr.making import corpus
 
 FloatArray = npt.NDArray[np.float32]
 FEWEST = 16
@@ -57,7 +57,7 @@ def read(paths: Iterable[Path], domain: str, side: int, fewest: int = FEWEST, fu
     """All pictures of a corpus.
 
     Args:
-        paths: see `gensr.corpus.read`.
+        paths: see `gensr.making.corpus.read`.
         domain: whose formats are read.
         side: that they are reduced to, pixels.
         fewest: so many must be there.

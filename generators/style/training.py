@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gensr.errors import UsageError
-from gensr.options import Reader
+from gensr.making.options import Reader
 from gensr.priors import weights
 from gensr.priors.generator import GeneratorCard
 

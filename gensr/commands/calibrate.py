@@ -18,8 +18,8 @@ from gensr.progress import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gensr.calibrating import Trial
-    from gensr.heldout import Scaling
+    from gensr.making.calibration import Trial
+    from gensr.making.heldout import Scaling
     from gensr.priors.generator import Generator, GeneratorCard
     from gensr.priors.weights import Weights
 
@@ -77,7 +77,7 @@ def run(argv: Sequence[str], console: Console) -> int:
     if arguments.inputs:
         raise UsageError(f"{arguments.inputs[0]!r} is no key=value; write for example data={arguments.inputs[0]}")
     asked = read(arguments.pairs)
-    from gensr import cards
+    from gensr.making import cards
     from gensr.plan import choose_device
     from gensr.priors import weights
 
@@ -110,7 +110,7 @@ def _target(asked: Request, stored: Weights) -> Path:
 
 def _filled(asked: Request, generator: Generator, card: GeneratorCard, device: str, console: Console) -> GeneratorCard:
     """The card with everything that was measured."""
-    from gensr import audit, calibrating
+    from gensr.making import audit, calibration
 
     known, flux = _known(generator)
     scaling = _scaling(asked, known, card)
@@ -127,7 +127,7 @@ def _filled(asked: Request, generator: Generator, card: GeneratorCard, device: s
             done += 1
             progress(done, total)
 
-        card = calibrating.measure(generator, held, trial, tick).fill(card)
+        card = calibration.measure(generator, held, trial, tick).fill(card)
     if train:
         card = replace(card, audit=audit.audit_words(audit.audit(generator, train, held, asked.seed, device)))
     return card
@@ -135,7 +135,7 @@ def _filled(asked: Request, generator: Generator, card: GeneratorCard, device: s
 
 def _known(generator: Generator) -> tuple[Mapping[str, float], bool]:
     """How the generator says that its values came about; nothing where it does not say."""
-    from gensr.heldout import Scaled
+    from gensr.making.heldout import Scaled
 
     told: object = generator
     return (told.scaling, told.flux) if isinstance(told, Scaled) else ({}, False)
@@ -143,7 +143,7 @@ def _known(generator: Generator) -> tuple[Mapping[str, float], bool]:
 
 def _scaling(asked: Request, known: Mapping[str, float], card: GeneratorCard) -> Scaling:
     """From the keys if there are any, else as the generator was trained."""
-    from gensr.heldout import Scaling
+    from gensr.making.heldout import Scaling
 
     given = {k: v for k, v in (("unit", asked.unit), ("low", asked.low), ("high", asked.high)) if v is not None}
     chosen = given or known
@@ -160,7 +160,7 @@ def _scaling(asked: Request, known: Mapping[str, float], card: GeneratorCard) ->
 
 
 def _trial(asked: Request, flux: bool, scaling: Scaling, device: str) -> Trial:
-    from gensr.calibrating import CAMERA, Camera, Trial
+    from gensr.making.calibration import CAMERA, Camera, Trial
 
     noises = asked.noises or ((0.0, CAMERA) if flux else (0.0, 0.01, 0.03))
     camera = None
@@ -182,8 +182,8 @@ def _trial(asked: Request, flux: bool, scaling: Scaling, device: str) -> Trial:
 def _images(
     key: str, paths: tuple[Path, ...], card: GeneratorCard, scaling: Scaling, count: int, seed: int
 ) -> list[Tensor]:
-    from gensr import corpus, heldout
-    from gensr.calibrating import FEWEST_IMAGES
+    from gensr.making import corpus, heldout
+    from gensr.making.calibration import FEWEST_IMAGES
 
     words = f"{key}={','.join(map(str, paths))}"
     for path in paths:
