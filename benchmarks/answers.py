@@ -1,4 +1,4 @@
-"""What gensr says to an observation: the flow of `gensr.upsample` on one array, as one tile."""
+"""What gensr says to an observation: the flow of `gensr.pipeline.run` on one array, as one tile."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gensr import engine
-from gensr.plan import Job, Request, prepare
+from gensr.pipeline import reconstruct
+from gensr.pipeline.plan import Job, Request, prepare
+from gensr.pipeline.tiles import Tile
 from gensr.search import consistency
-from gensr.tiling import Tile
 from gensr.values.grid import Window
 
 from .sets import BenchmarkDomain, BenchmarkScene, BenchmarkSet, family_of
@@ -51,7 +51,7 @@ class Answer:
         mean: (band, y, x) of the picture, or of the window that was asked for.
         std: same shape, before conformal scaling.
         samples: posterior samples, each like ``mean``.
-        residual: of the mean, see `gensr.engine.TileResult`.
+        residual: of the mean, see `gensr.pipeline.reconstruct.TileResult`.
         misfits: per sample its summed squared residual and chi square, keys "square", "chi2" and "count".
         seconds: from the array to the answer, with the scale and noise that the scene's evidence decides.
         unit: physical size of one generator unit.
@@ -92,7 +92,7 @@ def ask(
     """
     scene, job, seconds = settle(item, low, factor, noise, peak, how, samples, name)
     started = time.perf_counter()
-    (result,) = engine.reconstruct(scene, job, [tile_of(scene, job, window)])
+    (result,) = reconstruct.reconstruct(scene, job, [tile_of(scene, job, window)])
     seconds += time.perf_counter() - started
     drawn = [sample.astype(np.float64) for sample in result.samples]
     seen = low if window is None else low[:, window.row :, window.col :][:, : window.rows, : window.cols]
@@ -126,9 +126,9 @@ def tile_of(scene: BenchmarkScene, job: Job, window: Window | None) -> Tile:
     whole = Window(0, 0, rows, cols)
     if window is None or job.generator.card.aligned:
         return Tile(0, 0, window or whole, whole, (True, True))
-    context = job.generator.context(job.unit) + 2 * job.unit.reach + engine.GUIDED_SPREAD // min(job.factor)
+    context = job.generator.context(job.unit) + 2 * job.unit.reach + reconstruct.GUIDED_SPREAD // min(job.factor)
     context += consistency.REACH if job.exact else 0
-    align = int(np.lcm.reduce([job.generator.alignment(job.unit), *engine.strides(job)]))
+    align = int(np.lcm.reduce([job.generator.alignment(job.unit), *reconstruct.strides(job)]))
     top, left = (max(0, start - context) // align * align for start in (window.row, window.col))
     bottom, right = min(rows, window.row + window.rows + context), min(cols, window.col + window.cols + context)
     read = Window(top, left, bottom - top, right - left)

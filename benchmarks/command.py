@@ -146,7 +146,7 @@ class Pictures:
 
 
 def conformal_table(journal: Journal, generator: str) -> dict[str, float]:
-    """Conformal factors of a generator's card, in the words of `gensr.plan.conformal_factor`."""
+    """Conformal factors of a generator's card, in the words of `gensr.pipeline.plan.conformal_factor`."""
     found: dict[str, float] = {}
     for entry in journal.entries.values():
         if entry.get("generator") == generator and "conformal" in entry:

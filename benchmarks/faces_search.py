@@ -22,7 +22,7 @@ from torch import Tensor
 
 from gensr.metrics import sliced_wasserstein, spectrum_distance
 from gensr.operators import Area
-from gensr.plan import QUANTISATION
+from gensr.pipeline.plan import QUANTISATION
 from gensr.priors.generator import Generator, Observation
 from gensr.priors.weights import available, load
 from gensr.search.presets import PRESETS, preset

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gensr.errors import UsageError
-from gensr.plan import choose_device
+from gensr.pipeline.plan import choose_device
 from gensr.search.presets import PRESETS
 
 from .sets import FAMILIES, SETS, BenchmarkSet

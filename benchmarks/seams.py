@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gensr import engine
 from gensr.errors import UsageError
-from gensr.plan import Job
+from gensr.pipeline import reconstruct
+from gensr.pipeline.plan import Job
 from gensr.priors.weights import available
 
 from .answers import Array, How, settle
@@ -62,8 +62,8 @@ def refined(item: BenchmarkSet, seen: BenchmarkScene, job: Job, tile: int) -> di
     """Mean, deviation and one sample (band, y, x) of a scene in tiles of ``tile`` observed pixels; flux stretched."""
     bands, (rows, cols) = len(seen.bands), seen.grid.refine(job.factor).shape
     whole = {name: np.empty((bands, rows, cols)) for name in ("mean", "std", "sample")}
-    for part in engine.tiles(seen, job, tile):
-        (result,) = engine.reconstruct(seen, job, [part])
+    for part in reconstruct.tiles(seen, job, tile):
+        (result,) = reconstruct.reconstruct(seen, job, [part])
         row, col, height, width = part.core.refine(job.factor)
         for name, values in (("mean", result.mean), ("std", result.std), ("sample", result.samples[0])):
             whole[name][:, row : row + height, col : col + width] = stretch(values) if item.flux else values

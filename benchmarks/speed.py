@@ -20,15 +20,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from gensr import engine
-from gensr.plan import Job
+from gensr.pipeline import reconstruct
+from gensr.pipeline.plan import Job
+from gensr.pipeline.tiles import Tile
 from gensr.priors.generator import Observation
 from gensr.priors.weights import available
 from gensr.search.first_order import Adam
 from gensr.search.loop import Solver, solve
 from gensr.search.problem import Problem
 from gensr.search.pulse import Pulse
-from gensr.tiling import Tile
 from gensr.values.random import Stream
 
 from .answers import Array, How, settle, tile_of
@@ -107,8 +107,8 @@ def timed(call: Callable[[], Any], least: float) -> float:
     return float(np.median(spent))
 
 
-def _answer(scene: BenchmarkScene, job: Job, tile: Tile, found: list[engine.TileResult]) -> None:
-    found.append(engine.reconstruct(scene, job, [tile])[0])
+def _answer(scene: BenchmarkScene, job: Job, tile: Tile, found: list[reconstruct.TileResult]) -> None:
+    found.append(reconstruct.reconstruct(scene, job, [tile])[0])
 
 
 def rows_of(
@@ -134,12 +134,12 @@ def rows_of(
         family = family_of(generator)
         scene, job = one.job(generator, 0)
         tile = tile_of(scene, job, None)
-        result: list[engine.TileResult] = []
+        result: list[reconstruct.TileResult] = []
         seconds = timed(partial(_answer, scene, job, tile, result), least)
         chi2 = result[0].residual["chi2"] / result[0].residual["count"]
         yield row(f"{family} mean and std", seconds, chi2=chi2)
         scene, job = one.job(generator, DRAWS)
-        seconds = timed(partial(engine.reconstruct, scene, job, [tile]), least)
+        seconds = timed(partial(reconstruct.reconstruct, scene, job, [tile]), least)
         yield row(f"{family} mean, std and {DRAWS} samples", seconds)
     flow = next((name for name in generators if family_of(name) == "flow"), None)
     if flow is not None:

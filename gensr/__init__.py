@@ -4,7 +4,7 @@ It returns the posterior of the high-resolution images that explain a low-resolu
 samples, the residual in units of the noise, and metadata that is exactly right.
 
 >>> import gensr
->>> result = gensr.upsample("nuclei.tif", factor=4)  # doctest: +SKIP
+>>> result = gensr.pipeline.run("nuclei.tif", factor=4)  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gensr.errors import GensrError
-    from gensr.result import Result
+    from gensr.pipeline.result import Result
+    from gensr.pipeline.run import open, upsample
     from gensr.scenes.domain import Scene
-    from gensr.upsample import open, upsample
 
 __all__ = ["GensrError", "Result", "Scene", "open", "upsample"]
 
@@ -34,7 +34,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
 
 
 class _Package(ModuleType):
-    """Keeps `gensr.upsample` the function: importing the submodule of that name would put the module in its place."""
+    """Keeps `gensr.pipeline.run` the function: importing the submodule of that name would put the module in its place."""
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
         if name == "upsample" and isinstance(value, ModuleType):

@@ -13,8 +13,8 @@ from typing import Any
 
 import xarray as xr
 
+from gensr.pipeline.run import upsample
 from gensr.scenes.arrays import ArrayScene
-from gensr.upsample import upsample
 from gensr.values.grid import PixelGrid
 
 
@@ -45,7 +45,7 @@ class GensrAccessor:
         """Posterior mean, standard deviation and samples on the refined grid.
 
         Args:
-            factor: see `gensr.upsample`, as all others.
+            factor: see `gensr.pipeline.run`, as all others.
             domain: whose default generator is used.
             generator: see there.
             operator: see there.

@@ -28,7 +28,7 @@ NULLS = ("", "null", "none", "None", "~")
 
 @dataclass
 class UpsampleConfig:
-    """What ``gensr upsample`` does; `gensr.upsample.upsample` explains the fields."""
+    """What ``gensr upsample`` does; `gensr.pipeline.run.upsample` explains the fields."""
 
     domain: dict[str, Any] = field(default_factory=dict)
     search: dict[str, Any] = field(default_factory=dict)

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from gensr import engine
 from gensr.errors import SearchError, UsageError
 from gensr.making import cards
 from gensr.making.audit import Audit, audit, audit_words, draws, nearest, nearest_anywhere, seen, windows_of
 from gensr.making.calibration import Camera, Trial, measure, moments, observe
 from gensr.making.heldout import Scaled, Scaling, prepare
 from gensr.operators import Area
-from gensr.plan import Job, Request, conformal_factor
+from gensr.pipeline import reconstruct
+from gensr.pipeline.plan import Job, Request, conformal_factor
 from gensr.priors.generator import Generator, GeneratorCard, Moments
 from gensr.scenes.arrays import ArrayScene
 from gensr.search.presets import PRESETS
@@ -165,7 +165,7 @@ def test_images_are_reconstructed_as_by_the_engine(noise):
         (4, 4), operator, operator, generator, "", identity, GaussianNoise(noise), "", noise == 0, 1.0, None, preset,
         "cpu", request, 0.0,
     )  # fmt: skip
-    (wanted,) = engine.reconstruct(scene, job, engine.tiles(scene, job, 64))
+    (wanted,) = reconstruct.reconstruct(scene, job, reconstruct.tiles(scene, job, 64))
     found = moments(generator, data, preset, Stream(0))
     np.testing.assert_allclose(found.mean[0].numpy(), wanted.mean, atol=1e-6)
     np.testing.assert_allclose(found.variance[0].sqrt().numpy(), wanted.std, atol=1e-6)

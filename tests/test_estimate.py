@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gensr import registry
-from gensr.estimate import LEVELS, calibrate, scaled
 from gensr.operators import Area
+from gensr.pipeline.estimate import LEVELS, calibrate, scaled
 from gensr.priors import weights
 from gensr.scenes.arrays import ArrayDomain, ArrayScene
 from gensr.values.normalise import AffineNormaliser

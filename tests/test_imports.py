@@ -30,13 +30,15 @@ def python(code, *flags, cwd=None):
 
 
 def test_import_needs_no_format_library():
-    done = python(f"{BLOCK}\nimport gensr\nfrom gensr.upsample import upsample, open\nprint(callable(gensr.upsample))")
+    done = python(
+        f"{BLOCK}\nimport gensr\nfrom gensr.pipeline.run import upsample, open\nprint(callable(gensr.pipeline.run))"
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "True\n"
 
 
 def test_import_loads_no_format_library():
-    done = python(f"import gensr.upsample, sys; print(sorted(set({OPTIONAL}) & set(sys.modules)))")
+    done = python(f"import gensr.pipeline.run, sys; print(sorted(set({OPTIONAL}) & set(sys.modules)))")
     assert done.stdout == "[]\n", done.stderr
 
 
@@ -46,7 +48,7 @@ def test_arrays_go_through_without_any_format_library():
     assert blocked != BLOCK
     done = python(
         f"{blocked}\nimport numpy as np, gensr\n"
-        "r = gensr.upsample(np.hanning(12)[:, None] * np.hanning(12) * 99, factor=2, samples=0, search='fast')\n"
+        "r = gensr.pipeline.run(np.hanning(12)[:, None] * np.hanning(12) * 99, factor=2, samples=0, search='fast')\n"
         "print(r.mean.shape)"
     )
     assert done.returncode == 0, done.stderr
@@ -86,9 +88,9 @@ def processor_seconds(code):
 
 def test_import_costs_little_more_than_torch():
     """Medians of several runs each, in processor time."""
-    processor_seconds("import torch, gensr.upsample")  # writes byte code
+    processor_seconds("import torch, gensr.pipeline.run")  # writes byte code
     alone = statistics.median(processor_seconds("import torch") for _ in range(5))
-    both = statistics.median(processor_seconds("import torch, gensr.upsample") for _ in range(5))
+    both = statistics.median(processor_seconds("import torch, gensr.pipeline.run") for _ in range(5))
     assert both - alone < 0.3
 
 

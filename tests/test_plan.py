@@ -6,7 +6,7 @@ import torch
 
 from gensr import registry
 from gensr.errors import SearchError, UsageError
-from gensr.plan import Request, choose_device, conformal_factor, parse_noise, prepare
+from gensr.pipeline.plan import Request, choose_device, conformal_factor, parse_noise, prepare
 from gensr.scenes.arrays import ArrayDomain, ArrayScene
 from gensr.search.presets import PRESETS
 from gensr.values.noise import GaussianNoise, PoissonGaussianNoise

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gensr import preview, registry
+from gensr import registry
+from gensr.pipeline import preview
 from gensr.scenes.arrays import ArrayDomain, ArrayScene
 from gensr.values.grid import Window
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gensr.errors import OutputError
-from gensr.store import Raster, Store
+from gensr.pipeline.store import Raster, Store
 from gensr.values.grid import Window
 
 LAYOUT = {"mean": ((2, 3, 8, 9), np.dtype(np.int16)), "std": ((2, 3, 8, 9), np.dtype(np.float32))}

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gensr.tiling import batches, plan
+from gensr.pipeline.tiles import batches, plan
 
 PLANS = st.tuples(
     st.integers(1, 3), st.tuples(st.integers(1, 60), st.integers(1, 60)), st.integers(1, 40), st.integers(0, 20),

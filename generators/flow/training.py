@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gensr.errors import UsageError
 from gensr.making import corpus
-from gensr.plan import choose_device
+from gensr.pipeline.plan import choose_device
 from gensr.priors import weights
 from gensr.priors.generator import GeneratorCard
 

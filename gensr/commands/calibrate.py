@@ -78,7 +78,7 @@ def run(argv: Sequence[str], console: Console) -> int:
         raise UsageError(f"{arguments.inputs[0]!r} is no key=value; write for example data={arguments.inputs[0]}")
     asked = read(arguments.pairs)
     from gensr.making import cards
-    from gensr.plan import choose_device
+    from gensr.pipeline.plan import choose_device
     from gensr.priors import weights
 
     generator, stored = weights.load(asked.generator)

@@ -18,7 +18,7 @@ from gensr.progress import Progress
 
 if TYPE_CHECKING:
     from gensr.config import UpsampleConfig
-    from gensr.result import Result
+    from gensr.pipeline.result import Result
     from gensr.scenes.inputs import Input
     from gensr.search.presets import Preset
 
@@ -179,7 +179,7 @@ def _options(item: Input, config: UpsampleConfig, understood: bool) -> dict[str,
 
 
 def _one(item: Input, config: UpsampleConfig, search: Preset, options: Mapping[str, Any], progress: Progress) -> Result:
-    from gensr.upsample import upsample
+    from gensr.pipeline.run import upsample
 
     with progress:
         return upsample(

@@ -1,6 +1,6 @@
 """Is the stated deviation of a generator true? What its card must say, from images that were held out from training.
 
-They are degraded, reconstructed as `gensr.engine` does, and compared with the truth. On one half of them the factor on
+They are degraded, reconstructed as `gensr.pipeline.reconstruct` does, and compared with the truth. On one half of them the factor on
 the deviation is fitted (split conformal prediction), on the other half everything is reported.
 
 All images are in generator units: (band, rows, cols) float32, of any size for fields, of one size for aligned content.
@@ -30,7 +30,7 @@ Array = npt.NDArray[np.float32]
 LEVEL = 0.9
 """Nominal coverage that deviations are scaled for."""
 CAMERA = 1.0
-"""Noise level that means "that of the camera" where values are fluxes; see `gensr.plan.prepare`."""
+"""Noise level that means "that of the camera" where values are fluxes; see `gensr.pipeline.plan.prepare`."""
 RANGE = (0.1, 99.9)
 """Percentiles that are called the value range."""
 FEWEST_IMAGES, FEWEST_DATA = 4, 4
@@ -96,7 +96,7 @@ class Cell:
     """What was measured at one factor and noise level, on the half that nothing was fitted on.
 
     Attributes:
-        key: such as "x4 noise 0.01", see `gensr.plan.conformal_factor`.
+        key: such as "x4 noise 0.01", see `gensr.pipeline.plan.conformal_factor`.
         scale: fitted factor on the deviation, as it is: below 1 if the posterior is too wide.
         stated: coverage of nominal 90 % intervals before scaling.
         coverage: after it.

@@ -44,7 +44,7 @@ class FakeResult:
 
 @dataclass
 class FakeUpsampler:
-    """Stands in for `gensr.upsample.upsample`; ``errors`` maps a file name to what happens there."""
+    """Stands in for `gensr.pipeline.run.upsample`; ``errors`` maps a file name to what happens there."""
 
     calls: list[dict[str, Any]] = field(default_factory=list)
     errors: dict[str, BaseException] = field(default_factory=dict)
@@ -62,9 +62,9 @@ class FakeUpsampler:
 
 @pytest.fixture
 def upsampler(monkeypatch: pytest.MonkeyPatch) -> FakeUpsampler:
-    fake, module = FakeUpsampler(), ModuleType("gensr.upsample")
+    fake, module = FakeUpsampler(), ModuleType("gensr.pipeline.run")
     module.upsample = fake  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "gensr.upsample", module)
+    monkeypatch.setitem(sys.modules, "gensr.pipeline.run", module)
     return fake
 
 

@@ -43,7 +43,7 @@ def runs(volume, tmp_path_factory):
 
 def fine(path, out, **more):
     options = {"through_plane": more.pop("through_plane", "auto")}
-    result = gensr.upsample(path, factor=2, output=out, options=options, **{"samples": 0, "noise": 0, **more})
+    result = gensr.pipeline.run(path, factor=2, output=out, options=options, **{"samples": 0, "noise": 0, **more})
     return result, np.asarray(nib.load(result.files[0]).dataobj, np.float64)
 
 
@@ -105,9 +105,9 @@ def test_invalid_voxels_stay_invalid(make, tmp_path, truth):
 
 def test_tiles_and_slabs_do_not_show(volume, runs, tmp_path, monkeypatch):
     whole = runs["auto"][1]
-    monkeypatch.setattr("gensr.engine.default_side", lambda job: 8)
-    monkeypatch.setattr("gensr.across.SLAB", 5)
-    monkeypatch.setattr("gensr.across.BLOCK", 100)
+    monkeypatch.setattr("gensr.pipeline.reconstruct.default_side", lambda job: 8)
+    monkeypatch.setattr("gensr.pipeline.through_plane.SLAB", 5)
+    monkeypatch.setattr("gensr.pipeline.through_plane.BLOCK", 100)
     _, parts = fine(volume, tmp_path / "parts")
     np.testing.assert_allclose(parts, whole, atol=1)
     assert np.mean(parts != whole) < 1e-3
@@ -131,7 +131,7 @@ def test_a_run_killed_in_the_second_pass_goes_on(volume, runs, tmp_path):
 
 def test_a_dicom_series_gets_slices_between(make, tmp_path):
     _, origin, (_x, _y, normal) = make.series(tmp_path / "in", slices=4, volumes=2, step=2.0, thickness=2.0)
-    result = gensr.upsample(tmp_path / "in", factor=2, samples=0, search="fast", output=tmp_path / "out")
+    result = gensr.pipeline.run(tmp_path / "in", factor=2, samples=0, search="fast", output=tmp_path / "out")
     assert result.report["across"] == {"slices": 4, "factor": 2, "generator": "gaussian-brain-mr"}
     slices = [pydicom.dcmread(p) for p in (tmp_path / "out" / "in_x2_generated").iterdir()]
     assert len(slices) == 16

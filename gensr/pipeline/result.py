@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import UsageError
+from gensr.pipeline.store import Store
 from gensr.scenes.domain import Codes
-from gensr.store import Store
 from gensr.values.grid import Factor, PixelGrid, Window
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from gensr.errors import GensrError, SearchError
-from gensr.plan import Job
+from gensr.pipeline.plan import Job
+from gensr.pipeline.tiles import Tile, plan
 from gensr.priors.generator import Observation
 from gensr.scenes.domain import Scene
 from gensr.search import consistency
 from gensr.search.guided import guided_samples
-from gensr.tiling import Tile, plan
 from gensr.values.grid import Factor, Window
 from gensr.values.image import Image
 from gensr.values.random import Stream

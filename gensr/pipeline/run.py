@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gensr import across, engine, preview, registry
+from gensr import registry
 from gensr.errors import OutputError
-from gensr.plan import Job, Request, prepare
-from gensr.report import build, job_facts
-from gensr.result import Result, StoredProduct, load_arrays
+from gensr.pipeline import preview, reconstruct, through_plane
+from gensr.pipeline.plan import Job, Request, prepare
+from gensr.pipeline.report import build, job_facts
+from gensr.pipeline.result import Result, StoredProduct, load_arrays
+from gensr.pipeline.store import Store
+from gensr.pipeline.tiles import Tile, batches
 from gensr.scenes import arrays, inputs
 from gensr.scenes.domain import Domain, Names, Scene
 from gensr.scenes.provenance import as_json, fingerprint
-from gensr.store import Store
-from gensr.tiling import Tile, batches
 from gensr.values.grid import Window
 from gensr.values.image import Image
 
@@ -184,7 +185,7 @@ def _store(folder: Path, scene: Scene, job: Job, side: int | None, options: Mapp
     fine, coarse = window.refine(job.factor), window
     shown = (1, len(scene.bands), fine.rows, fine.cols)
     single = np.dtype(np.float32)
-    layout = {} if job.across is None else across.layout(job.across, names, full)
+    layout = {} if job.across is None else through_plane.layout(job.across, names, full)
     final = full if job.across is None else layout["second"][0]
     layout |= {name: (final, single if name == "std" else scene.dtype) for name in names}
     layout |= {"preview_mean": (shown, single), "preview_std": (shown, single)}
@@ -201,10 +202,10 @@ def _run(scene: Scene, job: Job, store: Store, side: int | None, size: int, prog
     Returns:
         How many codes of the second pass were clipped; None without one.
     """
-    todo = engine.tiles(scene, job, side)
+    todo = reconstruct.tiles(scene, job, side)
     pixels = job.factor[0] * job.factor[1] * len(scene.bands)
     first = sum(t.core.rows * t.core.cols for t in todo) * pixels
-    total = first * (1 + across.passes(job) * (job.across.factor if job.across else 1))
+    total = first * (1 + through_plane.passes(job) * (job.across.factor if job.across else 1))
     done = sum(t.core.rows * t.core.cols for t in todo if t.index in store.done) * pixels
 
     def advance(count: int) -> None:
@@ -215,15 +216,15 @@ def _run(scene: Scene, job: Job, store: Store, side: int | None, size: int, prog
 
     advance(0)
     for group in batches([t for t in todo if t.index not in store.done], size):
-        for tile, result in zip(group, engine.in_place(scene, job, group), strict=True):
+        for tile, result in zip(group, reconstruct.in_place(scene, job, group), strict=True):
             store.finish(tile.index, _keep(scene, job, store, tile, result))
             advance(tile.core.rows * tile.core.cols * pixels)
     if job.across is None:
         return None
-    return across.refine(scene, job, store, lambda count: advance(count * len(scene.bands)))
+    return through_plane.refine(scene, job, store, lambda count: advance(count * len(scene.bands)))
 
 
-def _keep(scene: Scene, job: Job, store: Store, tile: Tile, result: engine.TileResult) -> dict[str, Any]:
+def _keep(scene: Scene, job: Job, store: Store, tile: Tile, result: reconstruct.TileResult) -> dict[str, Any]:
     area = tile.core.refine(job.factor)
     clipped = 0
     named = {"mean": result.mean, **{f"sample{k}": sample for k, sample in enumerate(result.samples)}}

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from gensr.errors import SearchError, UsageError
-from gensr.estimate import Calibration, calibrate, scaled
 from gensr.operators import Operator, parse_operator
 from gensr.operators.scaled import unit_gain
+from gensr.pipeline.estimate import Calibration, calibrate, scaled
 from gensr.priors import weights
 from gensr.priors.generator import Generator
 from gensr.scenes.domain import Across, Domain, Scene

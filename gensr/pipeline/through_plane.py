@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr import engine
 from gensr.errors import GensrError
 from gensr.operators import Area
-from gensr.plan import QUANTISATION, Job, closed_generator, conformal_factor
+from gensr.pipeline import reconstruct
+from gensr.pipeline.plan import QUANTISATION, Job, closed_generator, conformal_factor
+from gensr.pipeline.store import Raster, Store
+from gensr.pipeline.tiles import batches
 from gensr.scenes.domain import Across, Codes, Scene
-from gensr.store import Raster, Store
-from gensr.tiling import batches
 from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
 from gensr.values.noise import GaussianNoise
@@ -148,7 +148,7 @@ def _views(scene: Scene, job: Job, store: Store, name: str, axis: int, advance: 
     across = _across(job)
     own = _job(job, across, name)
     lines = Lines(scene, across, store.rasters[f"first_{name}"], axis)
-    tiles = engine.tiles(lines, own, None)
+    tiles = reconstruct.tiles(lines, own, None)
     per_line = len(tiles) // lines.planes
     height, extent = across.slices * across.factor, lines.grid.shape[1]
     for volume in range(lines.volumes):
@@ -159,7 +159,7 @@ def _views(scene: Scene, job: Job, store: Store, name: str, axis: int, advance: 
             mean, std = np.empty(shape, np.float32), np.empty(shape, np.float32)
             start = volume * lines.lines + first
             for group in batches(tiles[start * per_line : (start + count) * per_line], SLAB):
-                for tile, result in zip(group, engine.in_place(lines, own, group), strict=True):
+                for tile, result in zip(group, reconstruct.in_place(lines, own, group), strict=True):
                     top = tile.core.row * across.factor
                     where: list[Any] = [slice(None), slice(top, top + tile.core.rows * across.factor), 0, 0]
                     where[2 + axis] = tile.plane - start

@@ -6,12 +6,12 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from gensr.engine import closed_form, own_draws
 from gensr.operators import Area
-from gensr.plan import Job, closed_generator
+from gensr.pipeline.plan import Job, closed_generator
+from gensr.pipeline.reconstruct import closed_form, own_draws
+from gensr.pipeline.store import Store
 from gensr.scenes.domain import Scene
 from gensr.scenes.provenance import MARK, software
-from gensr.store import Store
 
 MISFIT = 2.0
 """Chi square per datum above which the report warns."""

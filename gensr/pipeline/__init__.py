@@ -1,0 +1,1 @@
+"""From a request to written files: settle, tiles, reconstruction, store, report."""
