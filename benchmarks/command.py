@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gensr.cli.progress import Progress
 from gensr.priors import weights
 from gensr.priors.weights import available
-from gensr.progress import Progress
 
 from . import page, runner, speed
 from .answers import Answer, How

@@ -4,13 +4,11 @@ It returns the posterior of the high-resolution images that explain a low-resolu
 samples, the residual in units of the noise, and metadata that is exactly right.
 
 >>> import gensr
->>> result = gensr.pipeline.run("nuclei.tif", factor=4)  # doctest: +SKIP
+>>> result = gensr.upsample("nuclei.tif", factor=4)  # doctest: +SKIP
 """
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,7 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["GensrError", "Result", "Scene", "open", "upsample"]
 
-_HOMES = {"GensrError": "errors", "Result": "result", "Scene": "domain", "open": "upsample", "upsample": "upsample"}
+_HOMES = {
+    "GensrError": "errors",
+    "Result": "pipeline.result",
+    "Scene": "scenes.domain",
+    "open": "pipeline.run",
+    "upsample": "pipeline.run",
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
@@ -31,15 +35,3 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
     if name not in _HOMES:
         raise AttributeError(f"module 'gensr' has no attribute {name!r}")
     return getattr(importlib.import_module(f"gensr.{_HOMES[name]}"), name)
-
-
-class _Package(ModuleType):
-    """Keeps `gensr.pipeline.run` the function: importing the submodule of that name would put the module in its place."""
-
-    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
-        if name == "upsample" and isinstance(value, ModuleType):
-            value = value.upsample
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

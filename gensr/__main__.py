@@ -2,7 +2,7 @@
 
 import sys
 
-from gensr.cli import main
+from gensr.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -45,7 +45,7 @@ class GensrAccessor:
         """Posterior mean, standard deviation and samples on the refined grid.
 
         Args:
-            factor: see `gensr.pipeline.run`, as all others.
+            factor: see `gensr.upsample`, as all others.
             domain: whose default generator is used.
             generator: see there.
             operator: see there.

@@ -34,7 +34,7 @@ FloatArray = npt.NDArray[np.float32]
 def run(kind: str, example: Example, folder: Path) -> list[tuple[str, Picture]]:
     """Super-resolve one example and return the pictures of its row with their titles."""
     started = time.monotonic()
-    result = gensr.pipeline.run(
+    result = gensr.upsample(
         example.path, factor=example.factor, domain=example.domain, output=folder, overwrite=True, samples=1
     )
     domain = registry.domain(example.domain)

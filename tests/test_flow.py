@@ -17,7 +17,7 @@ from PIL import Image
 
 import gensr
 from gensr.errors import GensrError, OutputError, SearchError, UsageError
-from gensr.pipeline import reconstruct
+from gensr.pipeline import reconstruct as engine
 from gensr.scenes.provenance import MARK
 
 
@@ -33,7 +33,7 @@ def nuclei(rows=40, cols=44, noise=3.0, seed=0):
 
 
 def run(source, **settings):
-    return gensr.pipeline.run(source, **{"factor": 2, "search": "fast", "samples": 1, **settings})
+    return gensr.upsample(source, **{"factor": 2, "search": "fast", "samples": 1, **settings})
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def test_progress_counts_every_output_pixel():
 
 
 def out_of_memory_above(count, monkeypatch):
-    real, sizes = reconstruct.reconstruct, []
+    real, sizes = engine.reconstruct, []
 
     def reconstruct(scene, job, batch):
         sizes.append(len(batch))
@@ -216,7 +216,7 @@ def out_of_memory_above(count, monkeypatch):
             raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")
         return real(scene, job, batch)
 
-    monkeypatch.setattr(reconstruct, "reconstruct", reconstruct)
+    monkeypatch.setattr(engine, "reconstruct", reconstruct)
     return sizes
 
 
@@ -239,7 +239,7 @@ def test_other_errors_of_the_engine_are_not_hidden(monkeypatch):
     def broken(scene, job, batch):
         raise RuntimeError("shape mismatch")
 
-    monkeypatch.setattr(reconstruct, "reconstruct", broken)
+    monkeypatch.setattr(engine, "reconstruct", broken)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         run(nuclei(16, 16), samples=0)
 
@@ -301,7 +301,7 @@ import gensr
 def slowly(done, total):
     print(done, flush=True)
     time.sleep(0.3)
-gensr.pipeline.run({path!r}, factor=2, search="fast", output={out!r}, tile=16, seed=3, progress=slowly)
+gensr.upsample({path!r}, factor=2, search="fast", output={out!r}, tile=16, seed=3, progress=slowly)
 """
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gensr.cli import main
+from gensr.cli.main import main
 
 sys.path.insert(0, str(Path(__file__).parent))
 from headers import body, micro, raster, sky

@@ -6,10 +6,10 @@ import sys
 import pytest
 
 SCRIPTS = [
-    "import gensr; gensr.pipeline.run; assert callable(gensr.pipeline.run)",
-    "import gensr, gensr.pipeline.run; assert callable(gensr.pipeline.run)",
-    "from gensr.pipeline.run import Progress; import gensr; assert callable(gensr.pipeline.run)",
-    "import gensr; gensr.open; assert callable(gensr.pipeline.run); from gensr import upsample; assert callable(upsample)",
+    "import gensr; gensr.upsample; assert callable(gensr.upsample)",
+    "import gensr, gensr.pipeline.run; assert callable(gensr.upsample)",
+    "from gensr.pipeline.run import Progress; import gensr; assert callable(gensr.upsample)",
+    "import gensr; gensr.open; assert callable(gensr.upsample); from gensr import upsample; assert callable(upsample)",
 ]
 
 

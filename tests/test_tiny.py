@@ -9,7 +9,7 @@ import gensr
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (4, 3), (7, 8), (40, 2)])
 def test_any_size_is_reconstructed(shape):
     image = np.random.default_rng(0).normal(100, 10, shape).astype(np.float32)
-    result = gensr.pipeline.run(image, factor=2, search="fast", samples=0)
+    result = gensr.upsample(image, factor=2, search="fast", samples=0)
     assert result.mean.shape == (2 * shape[0], 2 * shape[1])
     assert np.isfinite(result.mean).all()
     assert np.isfinite(result.std).all()
@@ -19,6 +19,6 @@ def test_any_size_is_reconstructed(shape):
 def test_a_tiny_image_says_nothing_about_its_noise():
     """Too few pixels: the assumed level, not one that copies of the border would suggest."""
     image = np.random.default_rng(0).normal(100, 10, (4, 3)).astype(np.float32)
-    calibration = gensr.pipeline.run(image, factor=2, search="fast", samples=0).report["calibration"]
+    calibration = gensr.upsample(image, factor=2, search="fast", samples=0).report["calibration"]
     assert calibration["gain"] == 1
     assert np.isnan(calibration["evidence"])

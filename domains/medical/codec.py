@@ -57,7 +57,7 @@ class Codec:
         return (real * self.slope + self.intercept).astype(np.float32), valid, usable
 
     def encode(self, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
-        """Physical values to codes: round half to even, clip, keep off the padding; see `gensr.scenes.domain.Scene.encode`."""
+        """Physical values to codes: round half to even, clip, keep off the padding; see `Scene.encode`."""
         real = (values.astype(np.float64) - self.intercept) / self.slope
         if self.dtype.kind == "f":
             return np.where(valid, real, np.nan).astype(self.dtype), 0

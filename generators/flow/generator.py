@@ -53,7 +53,7 @@ class Settings:
         companion: name of the generator that has the evidence and serves other operators; "" for none.
         side: of the training images, pixels.
         scaling: how physical values became generator units in training: "unit", or the percentiles "low" and "high".
-        flux: whether values are summed by instruments; images are then scaled by the factor (see `gensr.pipeline.plan.prepare`).
+        flux: whether values are summed by instruments; images are then scaled by the factor.
     """
 
     stretch: Stretch

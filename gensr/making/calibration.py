@@ -1,7 +1,7 @@
 """Is the stated deviation of a generator true? What its card must say, from images that were held out from training.
 
-They are degraded, reconstructed as `gensr.pipeline.reconstruct` does, and compared with the truth. On one half of them the factor on
-the deviation is fitted (split conformal prediction), on the other half everything is reported.
+They are degraded, reconstructed as `gensr.pipeline.reconstruct` does, and compared with the truth. On one half of them
+the factor on the deviation is fitted (split conformal prediction), on the other half everything is reported.
 
 All images are in generator units: (band, rows, cols) float32, of any size for fields, of one size for aligned content.
 """

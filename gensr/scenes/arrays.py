@@ -119,7 +119,7 @@ class ArrayDomain(Domain):
 
     def open(self, path: Path, options: Mapping[str, Any]) -> Scene:
         """See `Domain.open`; arrays are no files."""
-        raise DomainError(f"{path}: pass arrays to gensr.pipeline.run() directly")
+        raise DomainError(f"{path}: pass arrays to gensr.upsample() directly")
 
     def stem(self, path: Path) -> str:
         """See `Domain.stem`."""

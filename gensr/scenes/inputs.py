@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gensr import registry
+from gensr.cli.keys import MARKED
 from gensr.errors import DomainError, FormatError, GensrError, PluginError
-from gensr.keys import MARKED
 from gensr.scenes.domain import Domain
 
 _MAGIC = re.compile(r"[*?[]")

@@ -17,7 +17,7 @@ from scipy import ndimage
 from gensr.benchmarks import command, runner
 from gensr.benchmarks.journal import Journal, substance
 from gensr.benchmarks.sets import SETS
-from gensr.cli import main as gensr
+from gensr.cli.main import main as gensr
 from gensr.errors import UsageError
 from gensr.pipeline.plan import conformal_factor
 from gensr.priors.weights import available, load

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from gensr.cli import main
+from gensr.cli.main import main
 
 
 class Outcome(NamedTuple):

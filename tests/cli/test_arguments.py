@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gensr.commands.arguments import is_pair, parse
+from gensr.cli.arguments import is_pair, parse
 from gensr.errors import UsageError
 
 

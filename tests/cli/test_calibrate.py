@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from gensr.commands.calibrate_keys import KEYS
-from gensr.commands.completion import complete
+from gensr.cli.calibrate_keys import KEYS
+from gensr.cli.completion import complete
 from gensr.generators.gaussian.training import mixture_tensors
 from gensr.priors import weights
 from gensr.priors.generator import GeneratorCard

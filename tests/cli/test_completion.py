@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gensr.commands.completion import SCRIPTS, complete
-from gensr.commands.domains import option_names
-from gensr.keys import KEYS
+from gensr.cli.completion import SCRIPTS, complete
+from gensr.cli.domains import option_names
+from gensr.cli.keys import KEYS
 
 
 @pytest.fixture

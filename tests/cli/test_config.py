@@ -7,11 +7,11 @@ from dataclasses import asdict, replace
 import pytest
 
 from gensr import registry
-from gensr.commands.domains import option_names
-from gensr.commands.upsample import chosen_preset
-from gensr.config import InfoConfig, UpsampleConfig, compose, options, scalar
+from gensr.cli.config import InfoConfig, UpsampleConfig, compose, options, scalar
+from gensr.cli.domains import option_names
+from gensr.cli.keys import KEYS, OPERATORS
+from gensr.cli.upsample import chosen_preset
 from gensr.errors import UsageError
-from gensr.keys import KEYS, OPERATORS
 from gensr.operators.registry import OPERATORS as KNOWN_OPERATORS
 from gensr.search.presets import PRESETS
 

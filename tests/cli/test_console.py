@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from gensr.commands.console import Console, explain, located
+from gensr.cli.console import Console, explain, located
 from gensr.errors import FormatError, UsageError
 
 

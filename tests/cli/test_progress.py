@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from gensr.progress import Progress
+from gensr.cli.progress import Progress
 
 
 class Clock:

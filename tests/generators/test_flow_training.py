@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gensr.cli import main
+from gensr.cli.main import main
 from gensr.errors import FormatError, UsageError, WeightsError
 from gensr.generators.flow import FAMILY, loop
 from gensr.generators.flow.checkpoint import load

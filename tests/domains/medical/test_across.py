@@ -43,7 +43,7 @@ def runs(volume, tmp_path_factory):
 
 def fine(path, out, **more):
     options = {"through_plane": more.pop("through_plane", "auto")}
-    result = gensr.pipeline.run(path, factor=2, output=out, options=options, **{"samples": 0, "noise": 0, **more})
+    result = gensr.upsample(path, factor=2, output=out, options=options, **{"samples": 0, "noise": 0, **more})
     return result, np.asarray(nib.load(result.files[0]).dataobj, np.float64)
 
 
@@ -131,7 +131,7 @@ def test_a_run_killed_in_the_second_pass_goes_on(volume, runs, tmp_path):
 
 def test_a_dicom_series_gets_slices_between(make, tmp_path):
     _, origin, (_x, _y, normal) = make.series(tmp_path / "in", slices=4, volumes=2, step=2.0, thickness=2.0)
-    result = gensr.pipeline.run(tmp_path / "in", factor=2, samples=0, search="fast", output=tmp_path / "out")
+    result = gensr.upsample(tmp_path / "in", factor=2, samples=0, search="fast", output=tmp_path / "out")
     assert result.report["across"] == {"slices": 4, "factor": 2, "generator": "gaussian-brain-mr"}
     slices = [pydicom.dcmread(p) for p in (tmp_path / "out" / "in_x2_generated").iterdir()]
     assert len(slices) == 16

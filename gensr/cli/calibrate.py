@@ -9,11 +9,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gensr.commands.arguments import parse
-from gensr.commands.calibrate_keys import KEYS, Request, read, table
-from gensr.commands.console import DONE, Console
+from gensr.cli.arguments import parse
+from gensr.cli.calibrate_keys import KEYS, Request, read, table
+from gensr.cli.console import DONE, Console
+from gensr.cli.progress import Progress
 from gensr.errors import UsageError
-from gensr.progress import Progress
 
 if TYPE_CHECKING:
     from torch import Tensor

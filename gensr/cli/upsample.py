@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gensr.commands.arguments import Arguments, nearest, parse
-from gensr.commands.console import DONE, FAILED, USAGE, Console
-from gensr.commands.domains import domain_help, given_options, named_domain
+from gensr.cli.arguments import Arguments, nearest, parse
+from gensr.cli.console import DONE, FAILED, USAGE, Console
+from gensr.cli.domains import domain_help, given_options, named_domain
+from gensr.cli.keys import KEYS, MARKED, table
+from gensr.cli.progress import Progress
 from gensr.errors import OutputError, SearchError, UsageError
-from gensr.keys import KEYS, MARKED, table
-from gensr.progress import Progress
 
 if TYPE_CHECKING:
-    from gensr.config import UpsampleConfig
+    from gensr.cli.config import UpsampleConfig
     from gensr.pipeline.result import Result
     from gensr.scenes.inputs import Input
     from gensr.search.presets import Preset
@@ -80,7 +80,7 @@ def run(argv: Sequence[str], console: Console) -> int:
             HELP.format(keys=table("upsample"), domains=domain_help(), config=CONFIG_DIR, understood=UNDERSTOOD)
         )
         return DONE
-    from gensr.config import UpsampleConfig, compose
+    from gensr.cli.config import UpsampleConfig, compose
 
     config = compose("upsample", UpsampleConfig, arguments.pairs, arguments.valued.get(CONFIG_DIR))
     if not arguments.inputs:
@@ -95,8 +95,8 @@ def chosen_preset(node: Mapping[str, Any]) -> Preset:
     Raises:
         UsageError: unknown key, or a value of the wrong type or out of range.
     """
+    from gensr.cli.structure import build, changes
     from gensr.search.presets import PRESETS, Preset
-    from gensr.structure import build, changes
 
     try:
         preset = build(Preset, node, "search")

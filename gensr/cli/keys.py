@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gensr import registry
-from gensr.commands.arguments import nearest
+from gensr.cli.arguments import nearest
 from gensr.errors import UsageError
 
 LARGEST_FACTOR = 64

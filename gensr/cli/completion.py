@@ -12,11 +12,11 @@ from importlib.resources import files
 from pathlib import Path
 
 from gensr import registry
-from gensr.commands.arguments import nearest
-from gensr.commands.console import DONE, Console
-from gensr.commands.domains import option_names
+from gensr.cli.arguments import nearest
+from gensr.cli.console import DONE, Console
+from gensr.cli.domains import option_names
+from gensr.cli.keys import KEYS, Key
 from gensr.errors import UsageError
-from gensr.keys import KEYS, Key
 
 BASH = r"""
 _gensr() {
@@ -168,7 +168,7 @@ def complete(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _commands() -> list[str]:
-    from gensr.cli import COMMANDS
+    from gensr.cli.main import COMMANDS
 
     return [*COMMANDS, *registry.names("commands")]
 
@@ -182,13 +182,13 @@ def _train(words: Sequence[str]) -> tuple[str, list[str]]:
     named = [w.removeprefix("generator=") for w in words if w.startswith("generator=")]
     if not named or named[-1] not in families:
         return "none", ["generator="]
-    from gensr.commands.train import trainer
+    from gensr.cli.train import trainer
 
     return "none", [f"{key}=" for key in trainer(named[-1]).train_options]
 
 
 def _calibrate(word: str) -> tuple[str, list[str]]:
-    from gensr.commands.calibrate_keys import KEYS as known
+    from gensr.cli.calibrate_keys import KEYS as known
 
     name, sign, _ = word.partition("=")
     if not sign:

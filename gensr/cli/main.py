@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
 
-from gensr.commands.arguments import nearest
-from gensr.commands.console import INTERRUPTED, USAGE, Console
+from gensr.cli.arguments import nearest
+from gensr.cli.console import INTERRUPTED, USAGE, Console
 from gensr.errors import PluginError, UsageError
 
 Command = Callable[[Sequence[str], Console], int]
@@ -24,7 +24,7 @@ COMMANDS = {
     "train": "train a generator of your own",
     "completion": "print the completion script of bash, zsh or fish",
 }
-"""Built-in commands, each the function ``run`` of ``gensr.commands.<name>``."""
+"""Built-in commands, each the function ``run`` of ``gensr.cli.<name>``."""
 
 RESUME = "; run the same command with resume=true to go on"
 
@@ -100,11 +100,11 @@ def _dispatch(words: list[str], console: Console) -> int:
         console.say(f"gensr {version('gensr')}")
         return 0
     if name == "__complete":
-        from gensr.commands.completion import answer
+        from gensr.cli.completion import answer
 
         return answer(rest, console)
     if name in COMMANDS:
-        command: Command = import_module(f"gensr.commands.{name}").run
+        command: Command = import_module(f"gensr.cli.{name}").run
         return command(rest, console)
     return _plugin(name, rest)
 

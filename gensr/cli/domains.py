@@ -44,7 +44,7 @@ def named_domain(node: Mapping[str, Any]) -> Domain | None:
         PluginError: the domain cannot be loaded.
         UsageError: it has no such option.
     """
-    from gensr.config import options
+    from gensr.cli.config import options
 
     if node["name"] == "auto":
         return None
@@ -59,6 +59,6 @@ def given_options(node: Mapping[str, Any], domain: Domain) -> dict[str, Any]:
     Raises:
         UsageError: it has no such option.
     """
-    from gensr.config import options
+    from gensr.cli.config import options
 
     return options(node, domain.defaults)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from gensr.commands.arguments import nearest
+from gensr.cli.arguments import nearest
 from gensr.errors import UsageError
 
 Kind = TypeVar("Kind")

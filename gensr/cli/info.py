@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gensr.commands.arguments import parse
-from gensr.commands.console import DONE, FAILED, USAGE, Console
-from gensr.commands.domains import domain_help, given_options, named_domain
+from gensr.cli.arguments import parse
+from gensr.cli.console import DONE, FAILED, USAGE, Console
+from gensr.cli.domains import domain_help, given_options, named_domain
+from gensr.cli.keys import KEYS, table
 from gensr.errors import GensrError, UsageError
-from gensr.keys import KEYS, table
 
 if TYPE_CHECKING:
-    from gensr.config import InfoConfig
+    from gensr.cli.config import InfoConfig
     from gensr.scenes.domain import Scene
     from gensr.scenes.inputs import Input
 
@@ -51,7 +51,7 @@ def run(argv: Sequence[str], console: Console) -> int:
     if "--help" in arguments.switches:
         console.say(HELP.format(keys=table("info"), domains=domain_help()))
         return DONE
-    from gensr.config import InfoConfig, compose
+    from gensr.cli.config import InfoConfig, compose
     from gensr.scenes.inputs import expand
 
     config = compose("info", InfoConfig, arguments.pairs, arguments.valued.get("--config-dir"))

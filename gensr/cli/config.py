@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gensr import registry
-from gensr.commands.arguments import nearest
-from gensr.commands.domains import option_names
+from gensr.cli.arguments import nearest
+from gensr.cli.domains import option_names
+from gensr.cli.keys import KEYS, Key
 from gensr.errors import UsageError
-from gensr.keys import KEYS, Key
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gensr.commands.arguments import nearest
+from gensr.cli.arguments import nearest
+from gensr.cli.keys import KEYS as COMMON
+from gensr.cli.keys import Key
 from gensr.errors import UsageError
-from gensr.keys import KEYS as COMMON
-from gensr.keys import Key
 
 
 def _numbers(low: float, high: float, whole: bool = False) -> Callable[[str], bool]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from gensr import registry
-from gensr.commands.arguments import nearest, parse
-from gensr.commands.console import DONE, Console
+from gensr.cli.arguments import nearest, parse
+from gensr.cli.console import DONE, Console
+from gensr.cli.progress import Progress
 from gensr.errors import UsageError
-from gensr.progress import Progress
 
 HELP = """\
 usage: gensr train generator=FAMILY key=value...

@@ -1,1 +1,0 @@
-"""The sub-commands of the command line, one module each, imported when called."""
