@@ -1,4 +1,4 @@
-"""What gensr says to an observation: the flow of `gensr.pipeline.run` on one array, as one tile."""
+"""What gensr says to an observation: the pipeline on one array, as one tile."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gensr.pipeline import reconstruct
-from gensr.pipeline.plan import Job, Request, prepare
-from gensr.pipeline.tiles import Tile
-from gensr.search import consistency
+from gensr.pipeline.decisions import Decisions
+from gensr.pipeline.plan import Plan
+from gensr.pipeline.reconstruct import TileWork
+from gensr.pipeline.request import Request
+from gensr.pipeline.settle import settle_scene
+from gensr.pipeline.task import Task
+from gensr.pipeline.tiles import Tile, alignment_of, around, context_of, tileable
 from gensr.values.grid import Window
 
-from .sets import BenchmarkDomain, BenchmarkScene, BenchmarkSet, family_of
+from .sets import BenchmarkScene, BenchmarkSet, family_of
 
 Array = NDArray[np.float64]
 
@@ -90,57 +93,58 @@ def ask(
         window: part of the observation's grid that is answered, with the context that a tile has; None for all.
         name: of the picture, for messages.
     """
-    scene, job, seconds = settle(item, low, factor, noise, peak, how, samples, name)
+    settled, seconds = settled_for(item, low, factor, noise, peak, how, samples, name)
     started = time.perf_counter()
-    (result,) = reconstruct.reconstruct(scene, job, [tile_of(scene, job, window)])
+    (result,) = TileWork(settled.scene, settled.task)((tile_of(settled, window),))
     seconds += time.perf_counter() - started
     drawn = [sample.astype(np.float64) for sample in result.samples]
     seen = low if window is None else low[:, window.row :, window.col :][:, : window.rows, : window.cols]
-    unit = job.normaliser.describe()["gain"][0]
+    scale = np.asarray(settled.task.conformal).reshape(-1, 1, 1)
     return Answer(
         result.mean.astype(np.float64),
-        result.std.astype(np.float64) / job.conformal,
+        result.std.astype(np.float64) / scale,
         drawn,
         result.residual,
-        [_misfit(job, seen, sample) for sample in drawn],
+        [_misfit(settled.task, seen, sample) for sample in drawn],
         seconds,
-        float(unit),
+        float(settled.task.normaliser.describe()["gain"][0]),
     )
 
 
-def settle(
+def settled_for(
     item: BenchmarkSet, low: Array, factor: int, noise: float, peak: float, how: How, samples: int, name: str
-) -> tuple[BenchmarkScene, Job, float]:
-    """The scene and the job of an observation, and the seconds that took."""
+) -> tuple[Plan, float]:
+    """The plan of an observation, and the seconds that took."""
     started = time.perf_counter()
-    scene = BenchmarkScene(low, name)
-    word = item.noise_word(factor, noise, peak)
-    request = Request(factor, how.generator, None, word, how.search, samples, how.seed, how.device)
-    job = prepare(scene, BenchmarkDomain(item, peak, how.generator, factor), request)
-    return scene, job, time.perf_counter() - started
+    scene = BenchmarkScene(low, name, item, peak, how.generator, factor)
+    request = Request(
+        source=name,
+        factor=factor,
+        generator=how.generator,
+        noise=item.noise_word(factor, noise, peak),
+        search=how.search,
+        samples=samples,
+        seed=how.seed,
+        device=how.device,
+    )
+    return settle_scene(scene, item.plugin, name, request), time.perf_counter() - started
 
 
-def tile_of(scene: BenchmarkScene, job: Job, window: Window | None) -> Tile:
+def tile_of(settled: Decisions, window: Window | None) -> Tile:
     """One tile that answers a window, or the whole scene."""
-    rows, cols = scene.grid.shape
-    whole = Window(0, 0, rows, cols)
-    if window is None or job.generator.card.aligned:
+    shape, task = settled.scene.grid.shape, settled.task
+    whole = Window(0, 0, *shape)
+    if window is None or not tileable(task):
         return Tile(0, 0, window or whole, whole, (True, True))
-    context = job.generator.context(job.unit) + 2 * job.unit.reach + reconstruct.GUIDED_SPREAD // min(job.factor)
-    context += consistency.REACH if job.exact else 0
-    align = int(np.lcm.reduce([job.generator.alignment(job.unit), *reconstruct.strides(job)]))
-    top, left = (max(0, start - context) // align * align for start in (window.row, window.col))
-    bottom, right = min(rows, window.row + window.rows + context), min(cols, window.col + window.cols + context)
-    read = Window(top, left, bottom - top, right - left)
-    return Tile(0, 0, window, read, (bottom == rows, right == cols))
+    return around(0, 0, window, shape, context_of(task), alignment_of(task))
 
 
-def _misfit(job: Job, seen: Array, sample: Array) -> Mapping[str, float]:
+def _misfit(task: Task, seen: Array, sample: Array) -> Mapping[str, float]:
     """What is left of the data after a sample, both on the same part of the scene (area operators are local)."""
     observed = torch.from_numpy(np.ascontiguousarray(seen))
-    rest = observed - job.operator.forward(torch.from_numpy(sample))
+    rest = observed - task.operator.forward(torch.from_numpy(sample))
     return {
         "square": float(rest.square().sum()),
-        "chi2": float((rest / job.residual_unit(observed)).square().sum()),
+        "chi2": float((rest / task.deviation(observed)).square().sum()),
         "count": float(rest.numel()),
     }

@@ -11,11 +11,11 @@ from gensr.cli.progress import Progress
 from gensr.priors import weights
 from gensr.priors.weights import available
 
-from . import page, runner, speed
+from . import cells, page, speed
 from .answers import Answer, How
+from .cells import Cell
 from .journal import Journal, substance
-from .options import FACTORS, HELP, Plan, parse
-from .runner import Cell
+from .options import FACTORS, HELP, Schedule, parse
 from .sets import FAMILIES, SETS, BenchmarkSet
 from .tables import write
 
@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     return _missing(plan, asked)
 
 
-def _missing(plan: Plan, asked: Mapping[str, Sequence[str]]) -> int:
+def _missing(plan: Schedule, asked: Mapping[str, Sequence[str]]) -> int:
     """Say which generators are not installed, and where the tables are; the command's exit code."""
     for item in plan.sets:
         absent = [name for name in item.of(plan.families, item.generators) if name not in asked[item.name]]
@@ -90,7 +90,7 @@ class Counter:
         self._progress(self._done, self._total)
 
 
-def run_cell(plan: Plan, journal: Journal, cell: Cell, generators: Sequence[str], counter: Counter) -> None:
+def run_cell(plan: Schedule, journal: Journal, cell: Cell, generators: Sequence[str], counter: Counter) -> None:
     """Compute the parts of one cell that are missing: the competitors, and of every generator the mean and the draws.
 
     A part depends on nothing of the others, so new weights cost only what they change.
@@ -98,10 +98,10 @@ def run_cell(plan: Plan, journal: Journal, cell: Cell, generators: Sequence[str]
     item, factor, noise = cell.item, cell.factor, cell.noise
     name = f"{item.name} x{factor} noise {noise:g}"
     head = {"domain": item.name, "factor": factor, "noise": "camera" if item.flux and noise else noise}
-    fitted = runner.Fitted(plan.data, plan.cache)
+    fitted = cells.Fitted(plan.data, plan.cache)
     given: dict[str, Any] = {"cases": plan.cases, "draws": plan.draws}
     if not journal.has(f"{name} competitors", given):
-        rows = [{**head, **row} for row in runner.competitor_rows(fitted, cell)]
+        rows = [{**head, **row} for row in cells.competitor_rows(fitted, cell)]
         journal.add(f"{name} competitors", given, {"part": "competitors", "rows": rows})
     for generator in generators:
         own = {**given, "seed": plan.seed, "generator": generator, "weights": substance(weights.load(generator)[1])}
@@ -109,16 +109,16 @@ def run_cell(plan: Plan, journal: Journal, cell: Cell, generators: Sequence[str]
             how = How(generator, search, plan.seed, plan.device)
             key, wanted = f"{name} {generator} {search}", {**own, "validation": plan.validation}
             if not journal.has(key, wanted):
-                scale, level = runner.calibration(cell, how, plan.validation, counter.tick)
-                row = runner.mean_row(cell, how, scale, counter.tick)
+                scale, level = cells.calibration(cell, how, plan.validation, counter.tick)
+                row = cells.mean_row(cell, how, scale, counter.tick)
                 factors = {f"x{factor} noise {level:.3g}": scale}
                 entry = {"rows": [{**head, **row}], "conformal": factors, "generator": generator}
                 journal.add(key, wanted, {"part": "mean", **entry})
         how = How(generator, plan.searches[0], plan.seed, plan.device)
         key = f"{name} {generator} {how.search} draws"
         if not journal.has(key, own):
-            answers = runner.drawn(cell, how, counter.tick)
-            rows = [{**head, **row} for row in runner.draw_rows(cell, how, answers)]
+            answers = cells.drawn(cell, how, counter.tick)
+            rows = [{**head, **row} for row in cells.draw_rows(cell, how, answers)]
             pictures = dict(Pictures(cell, how, fitted)(answers)) if noise == plan.noises[0] else {}
             entry = {"rows": rows, "pictures": pictures, "generator": generator}
             journal.add(key, own, {"part": "draws", **entry})
@@ -130,7 +130,7 @@ class Pictures:
 
     cell: Cell
     how: How
-    fitted: runner.Fitted
+    fitted: cells.Fitted
 
     def __call__(self, answers: Sequence[Answer]) -> Iterator[tuple[str, str]]:
         """Name and base64 JPEG of evenly spread cases."""

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from gensr.metrics import sliced_wasserstein, spectrum_distance
 from gensr.operators import Area
-from gensr.pipeline.plan import QUANTISATION
-from gensr.priors.generator import Generator, Observation
+from gensr.pipeline.task import QUANTISATION
+from gensr.priors.generator import Generator
+from gensr.priors.observation import Observation
 from gensr.priors.weights import available, load
 from gensr.search.presets import PRESETS, preset
 from gensr.search.run import search

@@ -23,9 +23,9 @@ from gensr.priors.generator import Generator
 from gensr.values.random import Stream
 
 from .answers import Answer, How, ask
+from .cells import Cell, Fitted
 from .crops import SIDE, Crop
 from .pictures import LIMIT, Picture, drawn, heat, jpeg, sheet
-from .runner import Cell, Fitted
 from .sets import SETS, SKY, BenchmarkSet, family_of
 
 SHOWN = ("microscopy", "satellite-rgb", "astronomy", "faces", "chest-xray", "brain-mr")

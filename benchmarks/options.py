@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gensr.errors import UsageError
-from gensr.pipeline.plan import choose_device
+from gensr.priors.device import choose_device
 from gensr.search.presets import PRESETS
 
 from .sets import FAMILIES, SETS, BenchmarkSet
@@ -52,7 +52,7 @@ DEFAULTS = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """Parsed arguments."""
 
     data: Path
@@ -72,7 +72,7 @@ class Plan:
     speed: bool
 
 
-def parse(argv: Sequence[str]) -> Plan:
+def parse(argv: Sequence[str]) -> Schedule:
     """Arguments of the command.
 
     Raises:
@@ -88,7 +88,7 @@ def parse(argv: Sequence[str]) -> Plan:
     data, output = Path(given["data"]), Path(given["output"])
     if not data.is_dir():
         raise UsageError(f"data={data}: no such folder; give the folder that holds the data packs")
-    return Plan(
+    return Schedule(
         data,
         output,
         Path(given["cache"]) if given["cache"] else output / ".cache",

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from gensr.operators.resample import upsample
 
 from .answers import Answer
+from .cells import Cell
 from .crops import SIDE, Crop
 from .pictures import drawn, heat, jpeg, row_of
-from .runner import Cell
 from .scores import Row
 from .sets import FAMILIES
 

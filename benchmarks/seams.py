@@ -17,16 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gensr.errors import UsageError
-from gensr.pipeline import reconstruct
-from gensr.pipeline.plan import Job
+from gensr.pipeline.decisions import Decisions
+from gensr.pipeline.reconstruct import TileWork
+from gensr.pipeline.tiles import scene_tiles
 from gensr.priors.weights import available
 
-from .answers import Array, How, settle
+from .answers import Array, How, settled_for
 from .astronomy import stretch
 from .datasets import Case
 from .protocol import observe
 from .scores import Row
-from .sets import SETS, BenchmarkScene, BenchmarkSet
+from .sets import SETS, BenchmarkSet
 
 SUBJECTS = {"microscopy": 0.0, "astronomy": 0.01, "satellite": 0.01}
 """Noise of the scenes, as a share of the peak (astronomy: its camera's)."""
@@ -58,13 +59,14 @@ def scene(cases: Sequence[Case], side: int) -> Case:
     return Case(largest.name, np.ascontiguousarray(image), largest.peak, "", largest.code, largest.sources[:0])
 
 
-def refined(item: BenchmarkSet, seen: BenchmarkScene, job: Job, tile: int) -> dict[str, Array]:
+def refined(item: BenchmarkSet, settled: Decisions, tile: int) -> dict[str, Array]:
     """Mean, deviation and one sample (band, y, x) of a scene in tiles of ``tile`` observed pixels; flux stretched."""
-    bands, (rows, cols) = len(seen.bands), seen.grid.refine(job.factor).shape
+    seen, task = settled.scene, settled.task
+    bands, (rows, cols) = len(seen.bands), seen.grid.refine(task.factor).shape
     whole = {name: np.empty((bands, rows, cols)) for name in ("mean", "std", "sample")}
-    for part in reconstruct.tiles(seen, job, tile):
-        (result,) = reconstruct.reconstruct(seen, job, [part])
-        row, col, height, width = part.core.refine(job.factor)
+    for part in scene_tiles(seen.planes, seen.grid.shape, task, tile):
+        (result,) = TileWork(seen, task)((part,))
+        row, col, height, width = part.core.refine(task.factor)
         for name, values in (("mean", result.mean), ("std", result.std), ("sample", result.samples[0])):
             whole[name][:, row : row + height, col : col + width] = stretch(values) if item.flux else values
     return whole
@@ -119,8 +121,8 @@ def rows_of(item: BenchmarkSet, root: Path, noise: float, setup: Setup) -> list[
     """One row for mean, deviation and sample each."""
     one = scene(item.cases(root, "test", 256), setup.side)
     low = observe([one], FACTOR, noise, flux=item.flux)[0]
-    seen, job, _ = settle(item, low, FACTOR, noise, one.peak, How(item.generators[0]), 1, item.name)
-    first, second = (refined(item, seen, job, tile) for tile in setup.tiles)
+    settled, _ = settled_for(item, low, FACTOR, noise, one.peak, How(item.generators[0]), 1, item.name)
+    first, second = (refined(item, settled, tile) for tile in setup.tiles)
     return [
         {"domain": item.name, "noise": noise, "image": name, **compare(first[name], second[name], *setup.tiles)}
         for name in first

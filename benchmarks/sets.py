@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr import registry
 from gensr.operators import Area, Operator
-from gensr.scenes.arrays import ArrayDomain, ArrayScene
-from gensr.scenes.domain import Scene
+from gensr.scenes import installed
+from gensr.scenes.arrays import ArrayScene
 from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.grid import Factor
 from gensr.values.normalise import AffineNormaliser, Normaliser
@@ -101,41 +100,38 @@ SETS: Sequence[BenchmarkSet] = (
 
 
 class BenchmarkScene(ArrayScene):
-    """One observation (band, y, x), float; ``code`` is the size of a code value where the source has codes."""
-
-    def __init__(self, observation: npt.NDArray[Any], name: str) -> None:
-        super().__init__(np.asarray(observation, np.float32))
-        self.path = Path(name)
-
-
-class BenchmarkDomain(ArrayDomain):
-    """Presents observations of a set with the scale of its generators.
+    """One observation (band, y, x), float, on the scale of its set's generators.
 
     Args:
-        item: the set.
+        observation: (band, y, x).
+        name: of the picture, for messages.
+        item: its set.
         peak: data range.
         generator: who answers; fluxes come in its unit.
         factor: refinement.
     """
 
-    def __init__(self, item: BenchmarkSet, peak: float, generator: str, factor: int) -> None:
-        super().__init__(registry.domain(item.plugin))
+    def __init__(
+        self, observation: npt.NDArray[Any], name: str, item: BenchmarkSet, peak: float, generator: str, factor: int
+    ) -> None:
+        super().__init__(np.asarray(observation, np.float32), installed.domain(item.plugin))
+        self.path = Path(name)
         self._item, self._peak, self._generator, self._factor = item, peak, generator, factor
 
-    def operator(self, scene: Scene, factor: Factor) -> Operator:
+    def operator(self, factor: Factor) -> Operator:
         """Block means, or sums of flux."""
         return Area(factor, total=self._item.flux)
 
-    def generator(self, scene: Scene) -> str:
+    def generator(self) -> str:
         """The one that answers."""
         return self._generator
 
-    def normaliser(self, scene: Scene) -> Normaliser:
+    def normaliser(self) -> Normaliser:
         """Percentiles of the observation, or the fixed scale of the set."""
         if self._item.percentiles is not None:
-            return percentile_normaliser(scene, *self._item.percentiles)
+            return percentile_normaliser(self, *self._item.percentiles)
         unit = self._flux_unit if self._item.flux else self._peak
-        bands = len(scene.bands)
+        bands = len(self.bands)
         return AffineNormaliser((unit,) * bands, (0.0,) * bands)
 
     @property

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from gensr.pipeline import reconstruct
-from gensr.pipeline.plan import Job
-from gensr.pipeline.tiles import Tile
-from gensr.priors.generator import Observation
+from gensr.pipeline.plan import Plan
+from gensr.pipeline.reconstruct import TileResult, TileWork
+from gensr.pipeline.reconstruct import observe as observe_images
+from gensr.priors.observation import Observation
 from gensr.priors.weights import available
 from gensr.search.first_order import Adam
 from gensr.search.loop import Solver, solve
@@ -31,12 +31,12 @@ from gensr.search.problem import Problem
 from gensr.search.pulse import Pulse
 from gensr.values.random import Stream
 
-from .answers import Array, How, settle, tile_of
+from .answers import Array, How, settled_for, tile_of
+from .cells import Fitted
 from .crops import busiest
 from .protocol import observe
-from .runner import Fitted
 from .scores import Row
-from .sets import SETS, BenchmarkScene, BenchmarkSet, family_of
+from .sets import SETS, BenchmarkSet, family_of
 
 SUBJECTS = ("microscopy", "faces")
 FACTOR, NOISE = 4, 0.01
@@ -70,20 +70,15 @@ class Timed:
         """Refined pixels, bands not counted."""
         return int(self.low.shape[1] * self.low.shape[2]) * FACTOR**2
 
-    def job(self, generator: str, samples: int, search: str = "balanced") -> tuple[BenchmarkScene, Job]:
-        """Scene and job for a generator."""
+    def plan(self, generator: str, samples: int, search: str = "balanced") -> Plan:
+        """What is settled for a generator."""
         how = How(generator, search, device="cpu")
-        scene, job, _ = settle(self.item, self.low, FACTOR, NOISE, self.peak, how, samples, self.item.name)
-        return scene, job
+        return settled_for(self.item, self.low, FACTOR, NOISE, self.peak, how, samples, self.item.name)[0]
 
-    def data(self, job: Job) -> Observation:
-        """The observation in generator units."""
-        y = torch.from_numpy(self.low.astype(np.float32))[None]
-        u = job.normaliser.forward(y)
-        variance = job.noise.variance(y) / job.normaliser.derivative(u).square()
-        if job.generator.card.bands == 1:
-            u, variance = (t.flatten(0, 1)[:, None] for t in (u, variance))
-        return Observation(u, job.unit, variance, torch.ones_like(u, dtype=torch.bool))
+    def data(self, plan: Plan) -> Observation:
+        """The observation in generator units, told to be noisy."""
+        tile = tile_of(plan, None)
+        return replace(observe_images([plan.scene.read(0, tile.read)], plan.task, tile), exact=False)
 
 
 def subject(name: str, root: Path, side: int = TILE) -> Timed:
@@ -107,8 +102,8 @@ def timed(call: Callable[[], Any], least: float) -> float:
     return float(np.median(spent))
 
 
-def _answer(scene: BenchmarkScene, job: Job, tile: Tile, found: list[reconstruct.TileResult]) -> None:
-    found.append(reconstruct.reconstruct(scene, job, [tile])[0])
+def _answer(plan: Plan, found: list[TileResult]) -> None:
+    found.append(TileWork(plan.scene, plan.task)((tile_of(plan, None),))[0])
 
 
 def rows_of(
@@ -132,14 +127,11 @@ def rows_of(
     yield row("lmmse", timed(lambda: linear(one.low), least))
     for generator in generators:
         family = family_of(generator)
-        scene, job = one.job(generator, 0)
-        tile = tile_of(scene, job, None)
-        result: list[reconstruct.TileResult] = []
-        seconds = timed(partial(_answer, scene, job, tile, result), least)
+        result: list[TileResult] = []
+        seconds = timed(partial(_answer, one.plan(generator, 0), result), least)
         chi2 = result[0].residual["chi2"] / result[0].residual["count"]
         yield row(f"{family} mean and std", seconds, chi2=chi2)
-        scene, job = one.job(generator, DRAWS)
-        seconds = timed(partial(reconstruct.reconstruct, scene, job, [tile]), least)
+        seconds = timed(partial(_answer, one.plan(generator, DRAWS), []), least)
         yield row(f"{family} mean, std and {DRAWS} samples", seconds)
     flow = next((name for name in generators if family_of(name) == "flow"), None)
     if flow is not None:
@@ -148,19 +140,19 @@ def rows_of(
 
 def _searches(one: Timed, flow: str, row: Callable[..., Row], steps: int) -> Iterator[Row]:
     """Latent searches stopped at the residual of the flow's own samples."""
-    _, job = one.job(flow, 0)
-    data = one.data(job)
+    plan = one.plan(flow, 0)
+    data, generator = one.data(plan), plan.task.generator
     shape = (*data.y.shape[:2], *data.shape)
     with torch.no_grad():
-        sample = job.generator.draw(data, lambda k: Stream(0).child("speed", k).normal(shape))
-        target = float(Problem(job.generator, data, {}).chi2(sample).mean())
+        sample = generator.draw(data, lambda k: Stream(0).child("speed", k).normal(shape))
+        target = float(Problem(generator, data, {}).chi2(sample).mean())
     aim = replace(data, variance=data.variance * target)  # chi square 1 there is the flow's residual
     solvers: tuple[tuple[str, Solver[Any]], ...] = (
         ("adam", Adam(steps, RATE)),
         ("pulse", Pulse(min(steps, 100), eps=1e-9)),
     )
     for name, solver in solvers:
-        problem = Problem(job.generator, aim, {})
+        problem = Problem(generator, aim, {})
         keys = [Stream(0).child("start", k) for k in range(len(aim.y))]
         start = problem.spec.flatten(problem.spec.sample(keys))
         started = time.perf_counter()

@@ -20,7 +20,8 @@ from gensr.errors import UsageError
 from gensr.metrics import sliced_wasserstein, spectrum_distance
 from gensr.operators import Area
 from gensr.priors import weights
-from gensr.priors.generator import Generator, Observation
+from gensr.priors.generator import Generator
+from gensr.priors.observation import Observation
 from gensr.values.random import Stream
 
 from .scores import Row

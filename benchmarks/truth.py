@@ -17,10 +17,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gensr.generators.gaussian.mixture import Mixture, MixtureParameters
+from gensr.generators.gaussian.mixture import Mixture
+from gensr.generators.gaussian.parameters import MixtureParameters
 from gensr.metrics.calibration import LEVELS, coverage_gaussian, coverage_samples
 from gensr.operators import Area, GaussianPSF, Operator
-from gensr.priors.generator import GeneratorCard, Observation
+from gensr.priors.card import GeneratorCard
+from gensr.priors.observation import Observation
 from gensr.search.closed_form import ClosedForm
 from gensr.search.gauss_newton import GaussNewton
 from gensr.search.guided import Guided, guided_samples

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gensr.errors import GensrError
+    from gensr.pipeline.api import open, upsample
     from gensr.pipeline.result import Result
-    from gensr.pipeline.run import open, upsample
-    from gensr.scenes.domain import Scene
+    from gensr.scenes.scene import Scene
 
 __all__ = ["GensrError", "Result", "Scene", "open", "upsample"]
 
@@ -23,8 +23,8 @@ _HOMES = {
     "GensrError": "errors",
     "Result": "pipeline.result",
     "Scene": "scenes.domain",
-    "open": "pipeline.run",
-    "upsample": "pipeline.run",
+    "open": "pipeline.api",
+    "upsample": "pipeline.api",
 }
 
 

@@ -9,13 +9,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from gensr.pipeline.run import upsample
+from gensr.pipeline.api import upsample
+from gensr.pipeline.request import Runtime
 from gensr.scenes.arrays import ArrayScene
 from gensr.values.grid import PixelGrid
+
+if TYPE_CHECKING:
+    from gensr.search.presets import Preset
 
 
 @xr.register_dataarray_accessor("gensr")  # type: ignore[no-untyped-call]
@@ -33,14 +37,18 @@ class GensrAccessor:
     def upsample(
         self,
         factor: int = 4,
-        domain: str = "microscopy",
+        domain: str | None = None,
         generator: str | None = None,
         operator: str | None = None,
         noise: str | float | None = None,
-        search: str = "balanced",
+        search: str | Preset = "balanced",
         samples: int = 1,
         seed: int = 0,
+        device: str = "auto",
+        tile: int | None = None,
+        batch: int | None = None,
         options: Mapping[str, Any] | None = None,
+        runtime: Runtime | str = "local",
     ) -> xr.Dataset:
         """Posterior mean, standard deviation and samples on the refined grid.
 
@@ -53,7 +61,11 @@ class GensrAccessor:
             search: see there.
             samples: see there.
             seed: see there.
+            device: see there.
+            tile: see there.
+            batch: see there.
             options: see there.
+            runtime: see there.
 
         Returns:
             Dataset with ``mean``, ``std``, ``sample1``..., coordinates of the refined pixel centres.
@@ -68,6 +80,10 @@ class GensrAccessor:
             search=search,
             samples=samples,
             seed=seed,
+            device=device,
+            tile=tile,
+            batch=batch,
             options=options,
+            runtime=runtime,
         )
         return result.to_xarray()

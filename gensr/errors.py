@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class GensrError(Exception):
     """Base of every error that gensr raises on purpose; the command line prints it as one line."""
@@ -37,3 +40,13 @@ class UsageError(GensrError):
 
 class OutputError(GensrError):
     """An output exists already or cannot be written."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the best match, or nothing.
+
+    >>> nearest("serch", ["search", "seed"])
+    "; did you mean 'search'?"
+    """
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""

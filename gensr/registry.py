@@ -1,4 +1,4 @@
-"""Finding domains, generator families, weights and commands through entry points.
+"""Finding plug-ins of every kind through entry points.
 
 First-party plugins register exactly as a stranger's do. A broken plugin is named in a warning and skipped; a doubled
 name keeps the first and warns; an unknown name lists what is installed. Model: xarray's backend registry.
@@ -10,15 +10,11 @@ import warnings
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gensr.errors import PluginError
 
-if TYPE_CHECKING:
-    from gensr.priors.generator import Family
-    from gensr.scenes.domain import Domain
-
-GROUPS = ("domains", "generators", "weights", "commands", "conf")
+GROUPS = ("domains", "generators", "weights", "solvers", "operators", "commands", "conf")
 
 
 @cache
@@ -38,8 +34,6 @@ def _group(group: str) -> dict[str, EntryPoint]:
 def refresh() -> None:
     """Forget what was found; call it after installing a plugin in a running session."""
     _group.cache_clear()
-    domain.cache_clear()
-    family.cache_clear()
 
 
 def names(group: str) -> list[str]:
@@ -66,43 +60,6 @@ def load(group: str, name: str) -> Any:  # noqa: ANN401
         if package and package not in ("gensr", points[name].module.partition(".")[0]):
             raise PluginError(f"{name!r} needs the package {package!r}; pip install {package}") from error
         raise PluginError(f"plugin {name!r} ({points[name].value}) fails to import: {error}") from error
-
-
-@cache
-def domain(name: str) -> Domain:
-    """The domain of that name.
-
-    Raises:
-        PluginError: see `load`.
-    """
-    made = load("domains", name)
-    try:
-        instance: Domain = made()
-    except Exception as error:
-        raise PluginError(f"plugin {name!r} ({made}) cannot be used: {error}") from error
-    return instance
-
-
-def domains() -> list[Domain]:
-    """All domains that can be imported; a broken one is warned about and left out."""
-    found = []
-    for name in names("domains"):
-        try:
-            found.append(domain(name))
-        except PluginError as error:
-            warnings.warn(str(error), stacklevel=2)
-    return found
-
-
-@cache
-def family(name: str) -> Family:
-    """The generator family of that name.
-
-    Raises:
-        PluginError: see `load`.
-    """
-    found: Family = load("generators", name)
-    return found
 
 
 def weight_folders() -> list[Path]:

@@ -18,7 +18,6 @@ from examples import MAKERS, Example
 from PIL import Image, ImageDraw
 
 import gensr
-from gensr import registry
 from gensr.metrics import psnr
 from gensr.operators.resample import upsample as interpolate
 from gensr.priors import weights
@@ -37,7 +36,6 @@ def run(kind: str, example: Example, folder: Path) -> list[tuple[str, Picture]]:
     result = gensr.upsample(
         example.path, factor=example.factor, domain=example.domain, output=folder, overwrite=True, samples=1
     )
-    domain = registry.domain(example.domain)
     scene = gensr.open(example.path, domain=example.domain)
     drawn = next(path for path in result.files if "_sample1." in path.name)
     mean, sample = (_read(path, example.domain, scene.planes // 2) for path in (result.files[0], drawn))
@@ -51,7 +49,7 @@ def run(kind: str, example: Example, folder: Path) -> list[tuple[str, Picture]]:
     lanczos[~known] = np.nan
 
     def show(values: npt.NDArray[np.floating]) -> Picture:
-        return np.asarray(domain.render(scene, (values * gain).astype(np.float32), given), np.uint8)
+        return np.asarray(scene.render((values * gain).astype(np.float32), given), np.uint8)
 
     deviation = np.asarray(result.std, np.float32).reshape(-1, *mean.shape)[scene.planes // 2]
     row = [
@@ -128,7 +126,7 @@ def main(folder: Path) -> int:
     for kind, make in MAKERS.items():
         example = make(inputs)
         scene = gensr.open(example.path, domain=example.domain)
-        wanted = registry.domain(example.domain).generator(scene)
+        wanted = scene.generator()
         scene.close()
         if wanted not in weights.available():
             print(f"{kind:9} skipped: the generator {wanted} is not part of this checkout", flush=True)

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gensr import registry
 from gensr.errors import DomainError, UsageError
+from gensr.scenes import installed
 from gensr.scenes.arrays import ArrayDomain, ArrayScene, kept_dims
-from gensr.scenes.domain import Names
+from gensr.scenes.product import Names
 from gensr.scenes.testing import NearestProduct
 from gensr.values.grid import Affine, PixelGrid, Window
 
@@ -99,9 +99,9 @@ def test_coordinates_that_are_no_raster_are_not_believed(x):
 
 
 def test_the_domain_borrows_generator_and_refuses_files(tmp_path):
-    microscopy = registry.domain("microscopy")
+    microscopy = installed.domain("microscopy")
     domain = ArrayDomain(microscopy)
-    assert domain.generator(ArrayScene(np.zeros((4, 4)))) == "flow-microscopy"
+    assert ArrayScene(np.zeros((4, 4))).generator() == "flow-microscopy"
     assert domain.sniff(tmp_path) == 0
     with pytest.raises(DomainError, match="pass arrays"):
         domain.open(tmp_path, {})
@@ -110,8 +110,8 @@ def test_the_domain_borrows_generator_and_refuses_files(tmp_path):
 def test_written_arrays_have_every_plane(tmp_path):
     data = np.arange(24, dtype=np.int16).reshape(2, 1, 3, 4)
     scene = ArrayScene(data)
-    domain = ArrayDomain(registry.domain("microscopy"))
-    (path,) = domain.write(scene, NearestProduct(scene, 2, samples=2), tmp_path, Names("array", 2))
+    domain = ArrayDomain(installed.domain("microscopy"))
+    (path,) = scene.write(NearestProduct(scene, 2, samples=2), tmp_path, Names("array", 2))
     with np.load(path) as stored:
         assert set(stored) == {"mean", "std", "sample1", "sample2"}
         np.testing.assert_array_equal(stored["mean"], data.repeat(2, 2).repeat(2, 3))
@@ -120,7 +120,7 @@ def test_written_arrays_have_every_plane(tmp_path):
 def test_rendering_marks_the_unknown():
     scene = ArrayScene(np.zeros((2, 2)))
     values = np.array([[[0.0, 1.0], [np.nan, 0.5]]], np.float32)
-    picture = ArrayDomain(registry.domain("microscopy")).render(scene, values, values)
+    picture = scene.render(values, values)
     assert picture.shape == (2, 2, 3)
     assert picture.dtype == np.uint8
     assert picture[..., 0].tolist()[0] == [0, 255]

@@ -10,11 +10,13 @@ from gensr.errors import SearchError, UsageError
 from gensr.making import cards
 from gensr.making.audit import Audit, audit, audit_words, draws, nearest, nearest_anywhere, seen, windows_of
 from gensr.making.calibration import Camera, Trial, measure, moments, observe
-from gensr.making.heldout import Scaled, Scaling, prepare
+from gensr.making.heldout import Scaled, UnitScaling, prepare
 from gensr.operators import Area
 from gensr.pipeline import reconstruct
 from gensr.pipeline.plan import Job, Request, conformal_factor
-from gensr.priors.generator import Generator, GeneratorCard, Moments
+from gensr.priors.card import GeneratorCard
+from gensr.priors.generator import Generator
+from gensr.priors.observation import Moments
 from gensr.scenes.arrays import ArrayScene
 from gensr.search.presets import PRESETS
 from gensr.values.latent import LatentSpec, LatentTensor
@@ -238,12 +240,12 @@ class TestPreparing:
     IMAGES = tuple(np.arange(i, i + 64, dtype=np.float32).reshape(1, 8, 8) for i in range(10))
 
     def test_percentiles_and_units(self):
-        (first, *_) = prepare(self.IMAGES, CARD, Scaling(0.0, 100.0), 10)
+        (first, *_) = prepare(self.IMAGES, CARD, UnitScaling(0.0, 100.0), 10)
         assert (float(first.min()), float(first.max())) == (0.0, 1.0)
-        assert float(prepare(self.IMAGES, CARD, Scaling(unit=63.0), 10)[0].max()) == 1.0
+        assert float(prepare(self.IMAGES, CARD, UnitScaling(unit=63.0), 10)[0].max()) == 1.0
 
     def test_a_choice_keeps_the_order(self):
-        found = [int(x[0, 0, 0]) for x in prepare(self.IMAGES, CARD, Scaling(unit=1.0), 4, seed=3)]
+        found = [int(x[0, 0, 0]) for x in prepare(self.IMAGES, CARD, UnitScaling(unit=1.0), 4, seed=3)]
         assert len(found) == 4
         assert found == sorted(found)
 
@@ -251,7 +253,7 @@ class TestPreparing:
         spot = np.zeros((1, 64, 64), np.float32)
         spot[0, 0, :2] = 0.5, 100.0
         flat = np.ones((1, 8, 8), np.float32)
-        assert len(prepare([flat, spot, *self.IMAGES], CARD, Scaling(1.0, 99.97), 12)) == 10
+        assert len(prepare([flat, spot, *self.IMAGES], CARD, UnitScaling(1.0, 99.97), 12)) == 10
 
     @pytest.mark.parametrize(
         ("image", "bands", "aligned", "words"),
@@ -264,7 +266,7 @@ class TestPreparing:
     def test_unsuitable_images_are_refused(self, image, bands, aligned, words):
         card = replace(CARD, bands=bands, aligned=aligned)
         with pytest.raises(UsageError, match=words):
-            prepare([image.astype(np.float32), *self.IMAGES], card, Scaling(unit=1.0), 20)
+            prepare([image.astype(np.float32), *self.IMAGES], card, UnitScaling(unit=1.0), 20)
 
     def test_who_says_how_values_were_scaled(self):
         told = White()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gensr.operators import Area, Bicubic, GaussianPSF
-from gensr.priors.generator import Observation
+from gensr.priors.observation import Observation
 from gensr.search.consistency import REACH, project, update
 
 OPERATORS = [Area(4), Area((2, 3)), Bicubic(2), GaussianPSF(4, 0.4)]

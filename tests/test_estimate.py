@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from gensr import registry
 from gensr.operators import Area
 from gensr.pipeline.estimate import LEVELS, calibrate, scaled
 from gensr.priors import weights
-from gensr.scenes.arrays import ArrayDomain, ArrayScene
+from gensr.scenes.arrays import ArrayScene
 from gensr.values.normalise import AffineNormaliser
 
 GENERATOR = weights.load("gaussian-microscopy")[0]
@@ -27,7 +26,7 @@ def nuclei(side=96, noise=0.0):
 
 def estimate(image, **settings):
     scene = ArrayScene(image)
-    normaliser = ArrayDomain(registry.domain("microscopy")).normaliser(scene)
+    normaliser = scene.normaliser()
     return calibrate(scene, GENERATOR, Area(2), normaliser, settings.pop("sigma", None), **settings), normaliser
 
 

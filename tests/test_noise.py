@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from gensr.values.noise import GaussianNoise, PoissonGaussianNoise, UnknownVariance
+from gensr.values.noise import GaussianNoise, PoissonGaussianNoise
 
-MODELS = [GaussianNoise(2.5), PoissonGaussianNoise(gain=0.7, sigma=1.5), UnknownVariance(3.0)]
+MODELS = [GaussianNoise(2.5), PoissonGaussianNoise(gain=0.7, sigma=1.5)]
 EXPECTED = torch.linspace(0, 100, 7, dtype=torch.float64)
 
 
@@ -31,16 +31,6 @@ def test_photon_noise_grows_with_the_signal_and_never_below_read_noise():
     assert model.variance(torch.tensor([-50.0, 0.0, 10.0])).tolist() == [9.0, 9.0, 29.0]
 
 
-def test_marginal_is_the_profile_of_the_gaussian_likelihood():
-    """Up to a constant, m/2 log |r|^2 is the Gaussian likelihood at its best variance."""
-    r = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    best = r.flatten(1).square().mean(1)  # (n,)
-    profile = 0.5 * (12 + 12 * best.log())
-    difference = UnknownVariance.marginal(r) - profile
-    torch.testing.assert_close(difference[0], difference[1])
-    assert UnknownVariance.marginal(2 * r)[0] - UnknownVariance.marginal(r)[0] == pytest.approx(12 * math.log(2))
-
-
 @pytest.mark.parametrize(
     "make",
     [
@@ -60,4 +50,3 @@ def test_impossible_levels_are_refused(make):
 def test_descriptions_name_the_model_and_its_numbers():
     assert GaussianNoise(2).describe() == {"model": "gaussian", "sigma": 2}
     assert PoissonGaussianNoise(1, 2).describe() == {"model": "poisson-gaussian", "gain": 1, "sigma": 2}
-    assert UnknownVariance().describe() == {"model": "unknown variance"}

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from gensr import registry
 from gensr.errors import SearchError, UsageError
 from gensr.pipeline.plan import Request, choose_device, conformal_factor, parse_noise, prepare
+from gensr.scenes import installed
 from gensr.scenes.arrays import ArrayDomain, ArrayScene
 from gensr.search.presets import PRESETS
 from gensr.values.noise import GaussianNoise, PoissonGaussianNoise
 
 SCENE = ArrayScene(np.linspace(0, 200, 10_000).reshape(100, 100))
-DOMAIN = ArrayDomain(registry.domain("microscopy"))
+DOMAIN = ArrayDomain(installed.domain("microscopy"))
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gensr import registry
 from gensr.pipeline import preview
+from gensr.scenes import installed
 from gensr.scenes.arrays import ArrayDomain, ArrayScene
 from gensr.values.grid import Window
 
-DOMAIN = ArrayDomain(registry.domain("microscopy"))
+DOMAIN = ArrayDomain(installed.domain("microscopy"))
 
 
 def picture(data):

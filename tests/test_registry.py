@@ -8,6 +8,8 @@ import pytest
 
 from gensr import registry
 from gensr.errors import PluginError
+from gensr.priors import families
+from gensr.scenes import installed
 from gensr.scenes.domain import Domain
 
 
@@ -41,50 +43,50 @@ def test_first_party_plugins_are_found_like_any_other():
     assert {"faces", "satellite", "microscopy", "astronomy", "medical"} <= set(registry.names("domains"))
     assert "gaussian" in registry.names("generators")
     for name in ("faces", "satellite", "microscopy", "astronomy", "medical"):
-        domain = registry.domain(name)
+        domain = installed.domain(name)
         assert isinstance(domain, Domain)
         assert domain.name == name
-        assert domain is registry.domain(name)
+        assert domain is installed.domain(name)
 
 
 def test_unknown_names_list_what_is_installed():
     with pytest.raises(PluginError, match=r"domain 'radar' is not installed; installed: .*astronomy.*satellite"):
-        registry.domain("radar")
+        installed.domain("radar")
     with pytest.raises(PluginError, match=r"generator 'gan' is not installed; installed: .*gaussian"):
-        registry.family("gan")
+        families.family("gan")
 
 
 def test_a_broken_plugin_is_named_and_the_others_are_there(plugged):
     plugged("domains", "broken", "broken_pack:Broken", "raise RuntimeError('no licence')")
     with pytest.warns(UserWarning, match=r"plugin 'broken' \(broken_pack:Broken\) fails to import: no licence"):
-        found = {domain.name for domain in registry.domains()}
+        found = {domain.name for domain in installed.domains()}
     assert {"faces", "medical"} <= found
     with pytest.raises(PluginError, match="no licence"):
-        registry.domain("broken")
+        installed.domain("broken")
 
 
 def test_a_plugin_without_its_object_is_named(plugged):
     plugged("domains", "hollow", "hollow_pack:Nothing", "")
     with pytest.raises(PluginError, match=r"plugin 'hollow'.*Nothing"):
-        registry.domain("hollow")
+        installed.domain("hollow")
 
 
 def test_a_missing_dependency_is_named(plugged):
     plugged("domains", "needy", "needy_pack:Needy", "import no_such_library.part")
     with pytest.raises(PluginError, match=r"'needy' needs the package 'no_such_library'; pip install no_such_library$"):
-        registry.domain("needy")
+        installed.domain("needy")
 
 
 def test_a_missing_part_of_the_plugin_itself_is_no_dependency(plugged):
     plugged("domains", "torn", "torn_pack:Torn", "from gensr.no_such_part import x")
     with pytest.raises(PluginError, match=r"plugin 'torn' .*fails to import.*gensr\.no_such_part"):
-        registry.domain("torn")
+        installed.domain("torn")
 
 
 def test_a_plugin_that_fails_when_made_is_named(plugged):
     plugged("domains", "moody", "moody_pack:Moody", "class Moody:\n    def __init__(self): raise OSError('not today')")
     with pytest.raises(PluginError, match=r"plugin 'moody'.*not today"):
-        registry.domain("moody")
+        installed.domain("moody")
 
 
 def test_a_doubled_name_keeps_the_first_and_warns(plugged):
@@ -93,14 +95,14 @@ def test_a_doubled_name_keeps_the_first_and_warns(plugged):
         UserWarning, match=r"'faces' is registered twice \(gensr\.domains\.faces:Faces and other_pack:Faces\)"
     ):
         registry.names("domains")
-    assert type(registry.domain("faces")).__module__.startswith("gensr.domains.faces")
+    assert type(installed.domain("faces")).__module__.startswith("gensr.domains.faces")
 
 
 def test_a_plugin_of_somebody_else_is_used(plugged):
     source = "from gensr.domains.faces import Faces\nclass Radar(Faces):\n    name = 'radar'\n"
     plugged("domains", "radar", "radar_pack:Radar", source)
-    assert registry.domain("radar").name == "radar"
-    assert "radar" in {domain.name for domain in registry.domains()}
+    assert installed.domain("radar").name == "radar"
+    assert "radar" in {domain.name for domain in installed.domains()}
 
 
 def test_weight_folders_of_plugins_come_after_our_own(plugged, tmp_path):

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from gensr import registry
 from gensr.errors import PluginError, WeightsError
 from gensr.priors import weights
-from gensr.priors.generator import GeneratorCard
+from gensr.priors.card import GeneratorCard
 
 CARD = GeneratorCard(
     "toy", "nobody", "microscopy", 1, False, "counts", (0.0, 1.0), "1 um", "CC0", "none", "train", "by hand",

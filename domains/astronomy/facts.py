@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from .levels import find_noise, measure
-from .scene import FitsScene
+from .levels import Sky, find_noise
+from .opened import OpenedFits
 from .units import Values
 
 PRIOR = "flow-astronomy"
 """Generator of the domain."""
 
 
-def scene_facts(scene: FitsScene) -> dict[str, Any]:
+def scene_facts(scene: OpenedFits, sky: Sky) -> dict[str, Any]:
     """JSON-able facts; no observer, owner or path."""
     layer, scaling, frame = scene.layer, scene.pixels.scaling, scene.frame
-    sky = measure(scene)
-    noise, origin = find_noise(scene)
+    noise, origin = find_noise(scene, sky)
     rows, cols = scene.grid.shape
     flags = scene.companions.flags
     return {

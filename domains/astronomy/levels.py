@@ -15,7 +15,7 @@ from gensr.values.noise import GaussianNoise, Noise, PoissonGaussianNoise
 
 from .hdus import INVERSE_VARIANCE, VARIANCE
 from .headers import number
-from .scene import FitsScene
+from .opened import OpenedFits
 from .units import Values, words
 
 MAD = 1.4826
@@ -48,36 +48,37 @@ class Sky:
         return max(self.sigma, self.error) or self.reach / 100 or 1.0
 
 
-def measure(scene: FitsScene) -> Sky:
-    """Measure the levels once on a bounded sample of windows.
+def measure(scene: OpenedFits) -> Sky:
+    """Measure the levels on a bounded sample of windows.
 
     Differences of neighbours see the noise and little of the scene. The noise of drizzled images is correlated, so it
     is underestimated there (Fruchter & Hook 2002).
     """
-    if scene.sky is None:
-        values, steps, errors = [], [], []
-        for plane, window in _windows(scene):
-            image = scene.read(plane, window)
-            v, ok = image.values[0], image.usable[0]
-            values.append(v[ok])
-            pairs = ok[:, 1:] & ok[:, :-1]
-            steps.append((v[:, 1:].astype(np.float64) - v[:, :-1])[pairs])
-            errors.append(_errors(scene, plane, window, ok))
-        v, d, e = np.concatenate(values), np.concatenate(steps), np.concatenate(errors)
-        level = float(np.median(v)) if v.size else 0.0
-        sigma = float(MAD * np.median(np.abs(d - np.median(d))) / np.sqrt(2)) if d.size else 0.0
-        reach = float(np.percentile(np.abs(v - level), 99.5)) if v.size else 0.0
-        scene.sky = Sky(level, sigma, float(np.median(e)) if e.size else 0.0, reach, int(v.size))
-    return scene.sky
+    values, steps, errors = [], [], []
+    for plane, window in _windows(scene):
+        image = scene.read(plane, window)
+        v, ok = image.values[0], image.usable[0]
+        values.append(v[ok])
+        pairs = ok[:, 1:] & ok[:, :-1]
+        steps.append((v[:, 1:].astype(np.float64) - v[:, :-1])[pairs])
+        errors.append(_errors(scene, plane, window, ok))
+    v, d, e = np.concatenate(values), np.concatenate(steps), np.concatenate(errors)
+    level = float(np.median(v)) if v.size else 0.0
+    sigma = float(MAD * np.median(np.abs(d - np.median(d))) / np.sqrt(2)) if d.size else 0.0
+    reach = float(np.percentile(np.abs(v - level), 99.5)) if v.size else 0.0
+    return Sky(level, sigma, float(np.median(e)) if e.size else 0.0, reach, int(v.size))
 
 
-def find_noise(scene: FitsScene) -> tuple[Noise | None, str]:
+def find_noise(scene: OpenedFits, sky: Sky) -> tuple[Noise | None, str]:
     """Noise model in physical units, and where it comes from.
+
+    Args:
+        scene: the opened file.
+        sky: its levels, see `measure`.
 
     Returns:
         None with the reason, if the file says nothing credible about its noise.
     """
-    sky = measure(scene)
     if sky.error > 0:
         name = scene.companions.noise.name if scene.companions.noise else "?"
         return GaussianNoise(sky.error), f"median of {name} over usable pixels"
@@ -91,7 +92,7 @@ def find_noise(scene: FitsScene) -> tuple[Noise | None, str]:
     return PoissonGaussianNoise(photon, float(np.sqrt(floor))), "gain of the header and the noise of the sky"
 
 
-def _errors(scene: FitsScene, plane: int, window: Window, usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def _errors(scene: OpenedFits, plane: int, window: Window, usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Standard deviations of usable pixels from the noise map, whatever it stores; useless entries dropped."""
     layer = scene.companions.noise
     if layer is None:
@@ -103,7 +104,7 @@ def _errors(scene: FitsScene, plane: int, window: Window, usable: npt.NDArray[np
     return 1 / np.sqrt(values) if layer.name in INVERSE_VARIANCE else values
 
 
-def _units_per_electron(scene: FitsScene) -> float | None:
+def _units_per_electron(scene: OpenedFits) -> float | None:
     """Image units per photo-electron, None if the header does not tell."""
     if scene.values is not Values.FLUX:
         return None
@@ -145,7 +146,7 @@ def _is_number(header: Any, key: str) -> bool:  # noqa: ANN401
     return isinstance(header.get(key), int | float) and not isinstance(header.get(key), bool)
 
 
-def _windows(scene: FitsScene) -> Iterator[tuple[int, Window]]:
+def _windows(scene: OpenedFits) -> Iterator[tuple[int, Window]]:
     """Windows spread evenly over planes, rows and columns, always the same ones."""
     rows, cols = scene.grid.shape
     h, w = min(SIDE, rows), min(SIDE, cols)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,9 @@ from scipy.special import erf
 from gensr.errors import DomainError
 from gensr.values.grid import Factor
 
-if TYPE_CHECKING:
-    from .scene import FitsScene
+from .container import Container, Layer
+from .frame import Frame
+from .hdus import is_image
 
 FWHM = 2 * math.sqrt(2 * math.log(2))
 """Full width at half maximum of a Gaussian per standard deviation."""
@@ -54,8 +55,14 @@ class Psf:
         return np.asarray(kernel / kernel.sum(), np.float32)
 
 
-def find_psf(scene: FitsScene, options: Mapping[str, Any]) -> Psf | None:
+def find_psf(container: Container, layer: Layer | None, frame: Frame, options: Mapping[str, Any]) -> Psf | None:
     """PSF from the options, or from a PSF extension of the file.
+
+    Args:
+        container: the file of the image.
+        layer: its PSF extension, if it has one.
+        frame: of the image.
+        options: every option of the domain.
 
     Raises:
         DomainError: for a width below one pixel's own, or an unusable PSF file.
@@ -68,18 +75,14 @@ def find_psf(scene: FitsScene, options: Mapping[str, Any]) -> Psf | None:
     if options["psf"] is not None:
         return _from_file(Path(str(options["psf"])), over)
     if options["psf_fwhm"] is not None:
-        return _from_width(scene, options["psf_fwhm"])
-    layer = scene.companions.psf
+        return _from_width(frame, options["psf_fwhm"])
     if layer is None or max(layer.shape) > SIDE_LIMIT:
         return None
-    values, valid = scene.container.pixels(layer).physical(np.s_[:, :])
+    values, valid = container.pixels(layer).physical(np.s_[:, :])
     return Psf(f"{layer.name} of the source", None, _clean(np.where(valid, values, 0), layer.label), over)
 
 
 def _from_file(path: Path, over: int) -> Psf:
-    from .container import Container
-    from .hdus import is_image
-
     container = Container(path)
     try:
         layer = next((x for x in container.layers if is_image(x) and len(x.shape) == 2), None)
@@ -102,7 +105,7 @@ def _clean(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
     return np.asarray(wide / wide.sum(), np.float64)
 
 
-def _from_width(scene: FitsScene, option: Any) -> Psf:  # noqa: ANN401
+def _from_width(frame: Frame, option: Any) -> Psf:  # noqa: ANN401
     text = str(option).strip().lower()
     angular = text.endswith("arcsec")
     try:
@@ -111,9 +114,9 @@ def _from_width(scene: FitsScene, option: Any) -> Psf:  # noqa: ANN401
         width = math.nan
     if not (math.isfinite(width) and width > 0):
         raise DomainError(f"psf_fwhm={option!r} is no width; give source pixels (2.1) or an angle (0.8arcsec)")
-    if angular and scene.frame.pixel_size is None:
-        raise DomainError(f"psf_fwhm={option!r} is an angle, but {scene.path.name} has no sky coordinates; give pixels")
-    size = scene.frame.pixel_size if angular and scene.frame.pixel_size else (1.0, 1.0)
+    if angular and frame.pixel_size is None:
+        raise DomainError(f"psf_fwhm={option!r} is an angle, but the image has no sky coordinates; give pixels")
+    size = frame.pixel_size if angular and frame.pixel_size else (1.0, 1.0)
     fwhm = (width / size[0], width / size[1])
     if min(fwhm) <= FWHM * math.sqrt(1 / 12):
         raise DomainError(f"psf_fwhm={option!r} is {min(fwhm):.3g} pixels, below the width of a pixel itself (0.68)")

@@ -18,15 +18,15 @@ import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
 
-from gensr.scenes.domain import Names, Product
+from gensr.scenes.product import Names, Product
 from gensr.scenes.provenance import MARK, as_json, sentence
 from gensr.values.grid import Window
 
 from .container import Layer
 from .headers import cut_comments, printable
 from .lookup import refine_tables
+from .opened import OpenedFits
 from .pixel_cards import refine_header
-from .scene import FitsScene
 from .stream import FitsStream
 from .units import Values, canonical
 from .wcs_cards import is_wcs_card
@@ -36,7 +36,7 @@ _PIXEL_COLUMN = re.compile(r"(?i)^[xy](pix|cen|centroid|centre|center|(win|peak|
 _LOOKUP_CARD = re.compile(r"^(CPDIS|D2IMDIS|CPERR|D2IMERR|DP|D2IM)\d$")
 
 
-def write_product(scene: FitsScene, product: Product, folder: Path, names: Names) -> list[Path]:
+def write_product(scene: OpenedFits, product: Product, folder: Path, names: Names) -> list[Path]:
     """Write mean (with mask, uncertainty and companions) and samples.
 
     Args:
@@ -65,7 +65,7 @@ def _finish(path: Path, write: Callable[[Path], None]) -> Path:
 
 
 class _Writer:
-    def __init__(self, scene: FitsScene, product: Product) -> None:
+    def __init__(self, scene: OpenedFits, product: Product) -> None:
         self.scene, self.product = scene, product
         fy, fx = product.factor
         self.scale = {scene.frame.columns: fx, scene.frame.rows: fy}

@@ -6,24 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
+from gensr.errors import UsageError
+from gensr.scenes.domain import Domain
+from gensr.scenes.scene import Scene
 
-from gensr.errors import DomainError, UsageError
-from gensr.operators import Area, Operator
-from gensr.scenes.domain import Codes, Domain, Names, Product, Scene
-from gensr.values.grid import Factor
-from gensr.values.noise import Noise
-from gensr.values.normalise import AffineNormaliser, Normaliser
-
-from . import looks
 from .photo import format_of, read_photo, size_of
 from .scene import FaceScene
-from .writer import SIDE_LIMITS, SUFFIXES, write_product
 
 TYPICAL_SIDE = 1024
 _FLAGS = {"true": True, "false": False, "auto": "auto"}
-_ENDINGS = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "WEBP": (".webp",), "TIFF": (".tif", ".tiff")}
 
 
 class Faces(Domain):
@@ -38,6 +29,7 @@ class Faces(Domain):
     name: ClassVar[str] = "faces"
     description: ClassVar[str] = "aligned portraits in PNG, JPEG, WebP and TIFF"
     suffixes: ClassVar[tuple[str, ...]] = (".jpeg", ".jpg", ".png", ".webp", ".tiff", ".tif")
+    prior: ClassVar[str] = "flow-faces"
     defaults: ClassVar[Mapping[str, Any]] = {"aligned": "auto", "lossless": False}
 
     def sniff(self, path: Path) -> int:
@@ -57,46 +49,6 @@ class Faces(Domain):
         """See `Domain.stem`."""
         return path.stem if path.suffix.lower() in self.suffixes else path.name
 
-    def operator(self, scene: Scene, factor: Factor) -> Operator:
-        """See `Domain.operator`: pixel integration. A size that the output format cannot hold is refused here."""
-        ours = _ours(scene)
-        side = max(n * f for n, f in zip(ours.grid.shape, factor, strict=True))
-        limit = SIDE_LIMITS.get(ours.output_format)
-        if limit is not None and side > limit:
-            raise DomainError(
-                f"{ours.path}: {side} pixels a side exceed the {limit} of a {ours.output_format}; convert it to PNG"
-            )
-        return Area(factor)
-
-    def noise(self, scene: Scene) -> Noise | None:
-        """See `Domain.noise`: unknown, so it is estimated."""
-        return None
-
-    def generator(self, scene: Scene) -> str:
-        """See `Domain.generator`."""
-        return "flow-faces"
-
-    def normaliser(self, scene: Scene) -> Normaliser:
-        """See `Domain.normaliser`: fixed, because codes are display-referred."""
-        count = len(scene.bands)
-        return AffineNormaliser((float(_ours(scene).peak),) * count, (0.0,) * count)
-
-    def write(self, scene: Scene, product: Product, folder: Path, names: Names) -> list[Path]:
-        """See `Domain.write`; the standard deviation is a float32 TIFF with one page per band."""
-        ours = _ours(scene)
-        own = ours.path.suffix
-        kind = ours.output_format
-        suffix = own if own.lower() in _ENDINGS[kind] else SUFFIXES[kind]
-        return write_product(ours, product, folder, names, suffix)
-
-    def render(self, scene: Scene, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
-        """See `Domain.render`; the stretch is fixed, so ``reference`` has no say."""
-        return looks.preview(values, _ours(scene).peak)
-
-    def metrics(self, truth: npt.NDArray[np.float32], estimate: npt.NDArray[np.float32]) -> dict[str, float]:
-        """See `Domain.metrics` and `looks.scores`."""
-        return looks.scores(truth, estimate)
-
     def _checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
         unknown = sorted(set(options) - set(self.defaults))
         if unknown:
@@ -108,9 +60,3 @@ class Faces(Domain):
                 raise UsageError(f"{name}={chosen[name]!r} is not one of {', '.join(allowed)}")
             chosen[name] = _FLAGS[text]
         return chosen
-
-
-def _ours(scene: Scene) -> FaceScene:
-    if not isinstance(scene, FaceScene):
-        raise DomainError(f"{type(scene).__name__} was not opened by the faces domain; open the file with it")
-    return scene

@@ -11,7 +11,7 @@ from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 from xml.sax.saxutils import escape, quoteattr
 
-from gensr.scenes.domain import Product
+from gensr.scenes.product import Product
 from gensr.scenes.provenance import sentence, software
 from gensr.values.grid import Factor
 

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import OutputError
-from gensr.scenes.domain import Names, Product
+from gensr.scenes.product import Names, Product
 from gensr.scenes.provenance import software
 from gensr.values.grid import Window
 
 from . import marks
+from .opened import OpenedPhoto
 from .photo import Codes, import_pillow
-from .scene import FaceScene
 
 if TYPE_CHECKING:
     from PIL.Image import Exif
@@ -54,7 +54,7 @@ class Dress:
         return {"icc_profile": self.icc, **dpi}
 
 
-def write_product(scene: FaceScene, product: Product, folder: Path, names: Names, suffix: str) -> list[Path]:
+def write_product(scene: OpenedPhoto, product: Product, folder: Path, names: Names, suffix: str) -> list[Path]:
     """Write mean, samples and the standard deviation (float32 TIFF, one page per band).
 
     Raises:
@@ -77,7 +77,7 @@ def write_product(scene: FaceScene, product: Product, folder: Path, names: Names
     return written
 
 
-def _write(scene: FaceScene, product: Product, codes: Codes, path: Path, title: str) -> Path:
+def _write(scene: OpenedPhoto, product: Product, codes: Codes, path: Path, title: str) -> Path:
     photo, text = scene.photo, marks.note(product, title)
     image = import_pillow().fromarray(_interleaved(scene, product, codes))
     size = (int(codes.shape[1]), int(codes.shape[2]))
@@ -93,7 +93,7 @@ def _write(scene: FaceScene, product: Product, codes: Codes, path: Path, title: 
     return path
 
 
-def _interleaved(scene: FaceScene, product: Product, codes: Codes) -> Codes:
+def _interleaved(scene: OpenedPhoto, product: Product, codes: Codes) -> Codes:
     """(band, y, x) to what Pillow takes, alpha repeated onto the refined grid."""
     planes = list(codes)
     if scene.photo.alpha is not None:
@@ -102,7 +102,7 @@ def _interleaved(scene: FaceScene, product: Product, codes: Codes) -> Codes:
     return np.ascontiguousarray(np.stack(planes, -1) if len(planes) > 1 else planes[0])
 
 
-def _save_png(scene: FaceScene, image: Picture, path: Path, dress: Dress) -> None:
+def _save_png(scene: OpenedPhoto, image: Picture, path: Path, dress: Dress) -> None:
     from PIL.PngImagePlugin import PngInfo
 
     info, photo = PngInfo(), scene.photo
@@ -130,7 +130,7 @@ def _colour_chunks(info: dict[str, Any]) -> list[tuple[bytes, bytes]]:
     return chunks
 
 
-def _save_jpeg(scene: FaceScene, image: Picture, path: Path, dress: Dress) -> None:
+def _save_jpeg(scene: OpenedPhoto, image: Picture, path: Path, dress: Dress) -> None:
     old = scene.photo.info.get("comment", b"")
     old = old.encode("utf-8") if isinstance(old, str) else old
     comment = (old.rstrip(b"\0") + b"\n" if old else b"") + dress.text.encode("ascii")
@@ -146,11 +146,11 @@ def _save_jpeg(scene: FaceScene, image: Picture, path: Path, dress: Dress) -> No
     )
 
 
-def _save_webp(scene: FaceScene, image: Picture, path: Path, dress: Dress) -> None:
+def _save_webp(scene: OpenedPhoto, image: Picture, path: Path, dress: Dress) -> None:
     image.save(path, "WEBP", lossless=True, exact=True, exif=dress.exif, xmp=dress.packet, icc_profile=dress.icc)
 
 
-def _save_tiff(scene: FaceScene, image: Picture, path: Path, dress: Dress) -> None:
+def _save_tiff(scene: OpenedPhoto, image: Picture, path: Path, dress: Dress) -> None:
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     tags = ImageFileDirectory_v2()
@@ -166,7 +166,7 @@ def _save_tiff(scene: FaceScene, image: Picture, path: Path, dress: Dress) -> No
     image.save(path, "TIFF", tiffinfo=tags, compression=compression, **dress.options)
 
 
-def _write_std(scene: FaceScene, product: Product, std: npt.NDArray[np.float32], path: Path) -> Path:
+def _write_std(scene: OpenedPhoto, product: Product, std: npt.NDArray[np.float32], path: Path) -> Path:
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     pillow = import_pillow()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.scenes.domain import Codes
+from gensr.scenes.product import Codes
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from gensr.errors import DomainError, FormatError
-from gensr.scenes.domain import Codes
+from gensr.scenes.product import Codes
 
 from .codec import Codec
 from .dicom_files import guarded, quiet, transfer_syntax

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 
 from gensr.errors import DomainError, OutputError
-from gensr.scenes.domain import Across, Codes, Names, Product
+from gensr.scenes.product import Codes, Names, Product, ThroughPlane
 
 from .dicom_files import guarded, quiet
 from .dicom_geometry import Place, frame_groups, number, refine_groups, refine_header
@@ -25,14 +25,14 @@ from .scene import Source, outputs, row_blocks
 from .through_plane import refine_extent, refine_positions
 
 if TYPE_CHECKING:
-    from .dicom_scene import DicomScene
+    from .dicom_opened import OpenedDicom
 
 LARGEST_SIDE = 65535
 LARGEST_PIXELS = 0xFFFFFFFE
 
 
 @quiet()
-def write(scene: DicomScene, product: Product, folder: Path, names: Names) -> list[Path]:
+def write(scene: OpenedDicom, product: Product, folder: Path, names: Names) -> list[Path]:
     """Write every output of a DICOM scene into ``folder``; see `gensr.scenes.domain.Domain.write`."""
     slices = product.slices
     check_factor(product.factor, scene.options, slices)
@@ -57,7 +57,7 @@ def write(scene: DicomScene, product: Product, folder: Path, names: Names) -> li
     return written
 
 
-def _check_size(scene: DicomScene, product: Product, slices: int) -> None:
+def _check_size(scene: OpenedDicom, product: Product, slices: int) -> None:
     rows, cols = scene.grid.shape[0] * product.factor[0], scene.grid.shape[1] * product.factor[1]
     if max(rows, cols) > LARGEST_SIDE:
         raise DomainError(
@@ -76,7 +76,7 @@ def _check_size(scene: DicomScene, product: Product, slices: int) -> None:
 class _Job:
     """One output series in the making."""
 
-    scene: DicomScene
+    scene: OpenedDicom
     product: Product
     source: Source
     identity: Identity
@@ -99,7 +99,7 @@ class _Job:
 def _write_single(job: _Job, plane: int, target: Path) -> None:
     """One single-frame object."""
     scene = job.scene
-    coarse = Across(scene.stack.slices, job.slices).coarse(plane)
+    coarse = ThroughPlane(scene.stack.slices, job.slices).coarse(plane)
     frame = scene.series.frames[coarse]
     pixels = job.plane(plane)
     top = std_top(pixels) if job.is_std else 0.0
@@ -125,7 +125,7 @@ def _write_single(job: _Job, plane: int, target: Path) -> None:
     _save(header, target)
 
 
-def _between(scene: DicomScene, header: Dataset, place: Place, factor: int, part: int) -> Place:
+def _between(scene: OpenedDicom, header: Dataset, place: Place, factor: int, part: int) -> Place:
     """Place of refined slice ``part`` of a coarse slice; thickness and spacing of the header are updated."""
     step = scene.series.step
     if step is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gensr.scenes.domain import Names, Product
+from gensr.scenes.product import Names, Product
 from gensr.scenes.provenance import sentence, software
 
 from .nifti_header import RawHeader, comment_extension, refined_header
@@ -20,12 +20,12 @@ from .options import NOTICE, check_factor
 from .scene import Source, outputs, row_blocks
 
 if TYPE_CHECKING:
-    from .nifti import NiftiScene
+    from .nifti_opened import OpenedNifti
 
 _MEANING = {"mean": "posterior mean", "std": "posterior standard deviation (same unit as the image)"}
 
 
-def write(scene: NiftiScene, product: Product, folder: Path, names: Names) -> list[Path]:
+def write(scene: OpenedNifti, product: Product, folder: Path, names: Names) -> list[Path]:
     """Write every output of a NIfTI scene into ``folder``; see `gensr.scenes.domain.Domain.write`."""
     slices = product.slices
     check_factor(product.factor, scene.options, slices)
@@ -61,7 +61,7 @@ def _descrip(old: bytes, factor: int, kind: str) -> bytes:
 
 
 def _write_voxels(
-    scene: NiftiScene,
+    scene: OpenedNifti,
     header: RawHeader,
     product: Product,
     source: Source,
@@ -98,7 +98,7 @@ def _compress(plain: Path, target: Path) -> None:
     os.remove(plain)
 
 
-def _sidecar(scene: NiftiScene, product: Product, kind: str, header: RawHeader) -> str:
+def _sidecar(scene: OpenedNifti, product: Product, kind: str, header: RawHeader) -> str:
     unit = scene.header.unit or "unit unknown"
     zooms = " x ".join(f"{float(z):.6g}" for z in header["pixdim"][1:4])
     content = {

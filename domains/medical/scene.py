@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import DomainError
-from gensr.scenes.domain import Codes, Names, Product, Scene
+from gensr.operators import Area, Operator
+from gensr.scenes.product import Codes, Names, Product, ThroughPlane
+from gensr.scenes.scene import Scene
+from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.grid import Factor, Window
+from gensr.values.noise import Noise
+from gensr.values.normalise import AffineNormaliser, Normaliser
 
-from .options import LARGEST_FACTOR
+from . import looks
+from .options import LARGEST_FACTOR, check_factor
 from .through_plane import Stack
 
 BLOCK = 1 << 20
+RADIOGRAPHS = frozenset({"CR", "DX"})
+CT_LOWEST, CT_RANGE = -1000.0, 2000.0
 Source = Callable[[int, Window], Codes | npt.NDArray[np.float32]]
 """Reads a window of a plane of the mean, of a sample or of the standard deviation."""
 
@@ -64,9 +70,58 @@ class MedicalScene(Scene):
             )
         return int(wanted)
 
-    @abstractmethod
-    def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
-        """Write mean, std and samples in the format of the input."""
+    def operator(self, factor: Factor) -> Operator:
+        """See `Scene.operator`: pixel integration.
+
+        Raises:
+            DomainError: a factor above 4 without ``understood=true``.
+        """
+        check_factor(factor, self.options)
+        return Area(factor)
+
+    def through_plane(self, factor: Factor) -> ThroughPlane | None:
+        """See `Scene.through_plane`: the option ``through_plane``.
+
+        Raises:
+            DomainError: slices without an even step, or a factor above 4 without ``understood=true``.
+        """
+        slices = self.slices_factor()
+        check_factor(factor, self.options, slices)
+        return ThroughPlane(self.stack.slices, slices) if slices > 1 else None
+
+    def noise(self) -> Noise | None:
+        """None: medical files do not state their noise, so it is estimated from the data."""
+        return None
+
+    def generator(self) -> str:
+        """See `Scene.generator`.
+
+        Raises:
+            DomainError: ``aligned=true`` on anything but a square radiograph.
+        """
+        if not self.options["aligned"]:
+            # The network was trained on magnetic resonance only; windows of a mixture presume less of other images.
+            return "flow-brain-mr" if self.modality == "MR" else "gaussian-brain-mr"
+        rows, cols = self.grid.shape
+        if self.modality not in RADIOGRAPHS or rows != cols or self.planes != 1:
+            raise DomainError(
+                f"aligned=true on {self.modality} of {rows} x {cols} pixels and {self.planes} planes: the chest prior "
+                "needs one square CR or DX picture of a whole chest; crop it, or leave the option out"
+            )
+        return "flow-chest-xray"
+
+    def normaliser(self) -> Normaliser:
+        """See `Scene.normaliser`: a fixed window for CT, the code range of 8-bit radiographs, percentiles else."""
+        if self.modality == "CT" and self.unit == "HU":
+            return AffineNormaliser((CT_RANGE,), (CT_LOWEST,))
+        if self.full_range is not None:
+            low, high = self.full_range
+            return AffineNormaliser((high - low,), (low,))
+        return percentile_normaliser(self, 0.5, 99.9)
+
+    def render(self, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
+        """See `Scene.render`."""
+        return looks.grey(values[0], *looks.limits(self.modality, self.display, reference))
 
 
 def outputs(product: Product, names: Names, suffix: str) -> list[tuple[str, str, Source]]:

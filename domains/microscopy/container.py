@@ -12,6 +12,7 @@ from gensr.errors import FormatError, PluginError, UsageError
 
 Kind = Literal["ome", "imagej", "plain"]
 
+SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.btf", ".ome.tf8", ".tiff", ".tif", ".btf", ".tf8")
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 GEO_TAGS = {33550: "ModelPixelScale", 33922: "ModelTiepoint", 34264: "ModelTransformation", 34735: "GeoKeyDirectory"}
 NODATA_TAG = 42113
@@ -45,6 +46,13 @@ class Container:
     count: int
     key: Any
     ome: str
+
+
+def suffix_of(path: Path) -> str:
+    """Ending of a name as it is written, also of two parts; "" for any other."""
+    name = path.name.lower()
+    found = next((s for s in SUFFIXES if name.endswith(s) and len(name) > len(s)), "")
+    return path.name[len(path.name) - len(found) :] if found else ""
 
 
 def is_tiff(path: Path) -> bool:

@@ -6,21 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
+from gensr.errors import FormatError, GensrError, PluginError, UsageError
+from gensr.scenes.domain import Domain
+from gensr.scenes.scene import Scene
 
-from gensr.errors import DomainError, FormatError, GensrError, PluginError, UsageError
-from gensr.operators import Area, Operator
-from gensr.scenes.domain import Codes, Domain, Names, Product, Scene
-from gensr.scenes.statistics import percentile_normaliser
-from gensr.values.grid import Factor
-from gensr.values.noise import Noise
-from gensr.values.normalise import Normaliser
-
-from . import imagej, scores
-from .container import GEO_TAGS, NODATA_TAG, import_tifffile, is_tiff, open_container
+from .container import GEO_TAGS, NODATA_TAG, SUFFIXES, import_tifffile, is_tiff, open_container, suffix_of
 from .scene import MicroscopyScene
-from .writer import output_kind, write_product
 
 _CHOICES = {
     "labels": ("refuse", "nearest", "image"),
@@ -41,16 +32,9 @@ class Microscopy(Domain):
 
     name: ClassVar[str] = "microscopy"
     description: ClassVar[str] = "OME-TIFF, ImageJ hyperstacks and TIFF, plane by plane"
-    suffixes: ClassVar[tuple[str, ...]] = (
-        ".ome.tiff",
-        ".ome.tif",
-        ".ome.btf",
-        ".ome.tf8",
-        ".tiff",
-        ".tif",
-        ".btf",
-        ".tf8",
-    )
+    suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
+    prior: ClassVar[str] = "flow-microscopy"
+    takes_arrays: ClassVar[bool] = True
     defaults: ClassVar[Mapping[str, Any]] = {
         "series": None,
         "labels": "refuse",
@@ -88,49 +72,8 @@ class Microscopy(Domain):
 
     def stem(self, path: Path) -> str:
         """See `Domain.stem`."""
-        suffix = self._suffix(path)
+        suffix = suffix_of(path)
         return path.name[: -len(suffix)] if suffix else path.stem
-
-    def operator(self, scene: Scene, factor: Factor) -> Operator:
-        """See `Domain.operator`: pixel integration. A stack that will not fit an ImageJ file is refused here."""
-        ours = _ours(scene)
-        if output_kind(ours) == "imagej":
-            imagej.check_size(ours, factor)
-            imagej.output_shape(ours, factor, ours.dtype.name)
-        return Area(factor)
-
-    def noise(self, scene: Scene) -> Noise | None:
-        """See `Domain.noise`: no file says it, so it is estimated."""
-        return None
-
-    def generator(self, scene: Scene) -> str:
-        """See `Domain.generator`."""
-        return "flow-microscopy"
-
-    def normaliser(self, scene: Scene) -> Normaliser:
-        """See `Domain.normaliser`: percentiles 1 and 99.9 of the whole scene."""
-        return percentile_normaliser(scene, 1.0, 99.9)
-
-    def write(self, scene: Scene, product: Product, folder: Path, names: Names) -> list[Path]:
-        """See `Domain.write`; the standard deviation is a float32 file of the same kind."""
-        ours = _ours(scene)
-        suffix = self._suffix(ours.path) or ".tif"
-        if output_kind(ours) == "ome" and not suffix.lower().startswith(".ome"):
-            suffix = ".ome.tif" if ours.container.kind != "ome" else suffix
-        return write_product(ours, product, folder, names, suffix)
-
-    def render(self, scene: Scene, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
-        """See `Domain.render`."""
-        return scores.grey(values, reference)
-
-    def metrics(self, truth: npt.NDArray[np.float32], estimate: npt.NDArray[np.float32]) -> dict[str, float]:
-        """See `Domain.metrics` and `scores.scores`."""
-        return scores.scores(truth, estimate)
-
-    def _suffix(self, path: Path) -> str:
-        name = path.name.lower()
-        found = next((s for s in self.suffixes if name.endswith(s) and len(name) > len(s)), "")
-        return path.name[len(path.name) - len(found) :] if found else ""
 
     def _checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
         unknown = sorted(set(options) - set(self.defaults))
@@ -146,9 +89,3 @@ class Microscopy(Domain):
                 raise UsageError(f"series={chosen['series']!r} is not a number from 0")
             chosen["series"] = int(text)
         return chosen
-
-
-def _ours(scene: Scene) -> MicroscopyScene:
-    if not isinstance(scene, MicroscopyScene):
-        raise DomainError(f"{type(scene).__name__} was not opened by the microscopy domain; open the file with it")
-    return scene

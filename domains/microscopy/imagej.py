@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from gensr.errors import DomainError
-from gensr.scenes.domain import Codes
+from gensr.scenes.product import Codes
 from gensr.values.grid import Factor, refine_centre
 
-from .scene import MicroscopyScene
+from .opened import OpenedMicrograph
 from .units import escape
 
 LIMIT = (1 << 32) - (1 << 22)
@@ -19,7 +19,7 @@ _STALE = ("ROI", "Overlays", "Plot")
 _DISPLAY = ("Ranges", "min", "max", "c0", "c1", "cf", "vunit")
 
 
-def output_shape(scene: MicroscopyScene, factor: Factor, dtype_name: str) -> tuple[int, int, int, int, int, int]:
+def output_shape(scene: OpenedMicrograph, factor: Factor, dtype_name: str) -> tuple[int, int, int, int, int, int]:
     """Shape (T, Z, C, Y, X, S) of the output; unnamed axes become time, samples stay colour only for 8-bit RGB.
 
     Raises:
@@ -37,7 +37,7 @@ def output_shape(scene: MicroscopyScene, factor: Factor, dtype_name: str) -> tup
     return frames, sizes.get("Z", 1), channels, rows * factor[0], cols * factor[1], samples
 
 
-def place(scene: MicroscopyScene, plane: int, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+def place(scene: OpenedMicrograph, plane: int, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """Index (t, z, c, s) of a plane in the output."""
     at = scene.coordinates(plane)
     time = at.get("T", 0) + sum(i for axis, i in at.items() if axis in "IQ")
@@ -46,7 +46,7 @@ def place(scene: MicroscopyScene, plane: int, shape: tuple[int, ...]) -> tuple[i
     return time, at.get("Z", 0), scene.channel(plane), 0
 
 
-def check_size(scene: MicroscopyScene, factor: Factor) -> None:
+def check_size(scene: OpenedMicrograph, factor: Factor) -> None:
     """Refuse an output that ImageJ's format cannot hold, before anything is computed.
 
     Raises:
@@ -61,7 +61,7 @@ def check_size(scene: MicroscopyScene, factor: Factor) -> None:
 
 
 def metadata(
-    scene: MicroscopyScene, factor: Factor, shape: tuple[int, ...], note: str, uncertainty: bool
+    scene: OpenedMicrograph, factor: Factor, shape: tuple[int, ...], note: str, uncertainty: bool
 ) -> dict[str, Any]:
     """``metadata`` of ``tifffile`` for the output.
 
@@ -87,7 +87,7 @@ def metadata(
     return kept
 
 
-def _ordered(scene: MicroscopyScene, labels: list[str], shape: tuple[int, ...]) -> list[str]:
+def _ordered(scene: OpenedMicrograph, labels: list[str], shape: tuple[int, ...]) -> list[str]:
     """Labels in the order T, Z, C of the output; they belong to pages, which hold all samples of a plane."""
     if len(labels) != scene.reader.pages or shape[0] * shape[1] * shape[2] != len(labels):
         return labels
@@ -98,7 +98,7 @@ def _ordered(scene: MicroscopyScene, labels: list[str], shape: tuple[int, ...]) 
     return ordered
 
 
-def colormap(scene: MicroscopyScene) -> Codes | None:
+def colormap(scene: OpenedMicrograph) -> Codes | None:
     """Colour table of an 8-bit image with a look-up table."""
     tag = scene.container.key.tags.get(320)
     return tag.value if tag is not None and int(scene.container.key.photometric) == 3 else None

@@ -20,7 +20,7 @@ from gensr.scenes.provenance import software
 from gensr.values.grid import Factor, first_centre
 
 from .calibration import positive
-from .scene import MicroscopyScene
+from .opened import OpenedMicrograph
 from .units import micrometres
 
 NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
@@ -86,7 +86,7 @@ def refined_xml(xml: str, index: int, out: Refined, positions: str) -> bytes:
     return bytes(document.toxml(encoding="UTF-8"))
 
 
-def new_xml(scene: MicroscopyScene) -> str:
+def new_xml(scene: OpenedMicrograph) -> str:
     """OME-XML of an ImageJ or plain TIFF as it is, for files that leave as OME-TIFF."""
     sizes = dict(zip(scene.axes, scene.loops, strict=True))
     samples = sizes.get("S", 1)

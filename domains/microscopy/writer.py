@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import OutputError
-from gensr.scenes.domain import Names, Product
+from gensr.scenes.product import Names, Product
 from gensr.scenes.provenance import MARK, sentence, software
 from gensr.values.grid import Factor, Window
 
@@ -21,7 +21,7 @@ from . import imagej
 from .calibration import Rational, resolution, resolution_unit
 from .container import import_tifffile
 from .ome import Refined, new_xml, refined_xml
-from .scene import CARRIED_TAGS, MicroscopyScene
+from .opened import CARRIED_TAGS, OpenedMicrograph
 
 Codes = npt.NDArray[Any]
 Fetch = Callable[[int, Window], Codes]
@@ -53,7 +53,7 @@ class Layer:
     uncertainty: bool = False
 
 
-def write_product(scene: MicroscopyScene, product: Product, folder: Path, names: Names, suffix: str) -> list[Path]:
+def write_product(scene: OpenedMicrograph, product: Product, folder: Path, names: Names, suffix: str) -> list[Path]:
     """Write mean, standard deviation and samples; returns the files.
 
     Raises:
@@ -74,13 +74,13 @@ def write_product(scene: MicroscopyScene, product: Product, folder: Path, names:
     return written
 
 
-def output_kind(scene: MicroscopyScene) -> str:
+def output_kind(scene: OpenedMicrograph) -> str:
     """Kind of the output: that of the input unless ``container=ome``."""
     return "ome" if scene.options["container"] == "ome" else scene.container.kind
 
 
 def _layers(
-    scene: MicroscopyScene, product: Product, folder: Path, names: Names, suffix: str, note: str
+    scene: OpenedMicrograph, product: Product, folder: Path, names: Names, suffix: str, note: str
 ) -> Iterator[Layer]:
     def mean(plane: int, window: Window) -> Codes:
         return _only(product.mean(plane, window))
@@ -108,7 +108,7 @@ def _only(codes: Codes) -> Codes:
     return plane
 
 
-def _with_labels(scene: MicroscopyScene, factor: Factor, fetch: Fetch) -> Fetch:
+def _with_labels(scene: OpenedMicrograph, factor: Factor, fetch: Fetch) -> Fetch:
     """Repeat the stored codes of label planes instead of reading the product."""
 
     def nearest(plane: int, window: Window) -> Codes:
@@ -125,7 +125,7 @@ def _with_labels(scene: MicroscopyScene, factor: Factor, fetch: Fetch) -> Fetch:
     return nearest
 
 
-def scaled_resolution(scene: MicroscopyScene, factor: Factor) -> tuple[Rational, Rational] | None:
+def scaled_resolution(scene: OpenedMicrograph, factor: Factor) -> tuple[Rational, Rational] | None:
     """Resolution rationals multiplied by the factor, exact while they fit 32 bits."""
     found = resolution(scene.container)
     if found is None:
@@ -143,7 +143,7 @@ def _times(rational: Rational, f: int) -> Rational:
     return value.numerator, value.denominator
 
 
-def _write_imagej(scene: MicroscopyScene, factor: Factor, layer: Layer, note: str) -> None:
+def _write_imagej(scene: OpenedMicrograph, factor: Factor, layer: Layer, note: str) -> None:
     shape = imagej.output_shape(scene, factor, layer.dtype.name)
     if int(np.prod(shape, dtype=np.int64)) * layer.dtype.itemsize > imagej.LIMIT:
         raise OutputError(f"{layer.path.name}: exceeds the 4 GB of an ImageJ TIFF; use container=ome")
@@ -171,7 +171,7 @@ def _write_imagej(scene: MicroscopyScene, factor: Factor, layer: Layer, note: st
     target.flush()
 
 
-def _write_pages(scene: MicroscopyScene, product: Product, layer: Layer, note: str, kind: str) -> None:
+def _write_pages(scene: OpenedMicrograph, product: Product, layer: Layer, note: str, kind: str) -> None:
     reader, tif, factor = scene.reader, scene.container.tif, product.factor
     rows, cols = scene.grid.shape[0] * factor[0], scene.grid.shape[1] * factor[1]
     nbytes = scene.planes * rows * cols * layer.dtype.itemsize
@@ -199,7 +199,7 @@ def _write_pages(scene: MicroscopyScene, product: Product, layer: Layer, note: s
             writer.write(_blocks(scene, layer, (rows, cols), tile, level), shape=shape, subfiletype=1, **common)
 
 
-def _common(scene: MicroscopyScene, layer: Layer, tile: tuple[int, int] | None) -> dict[str, Any]:
+def _common(scene: OpenedMicrograph, layer: Layer, tile: tuple[int, int] | None) -> dict[str, Any]:
     key = scene.container.key
     compression = _LOSSLESS.get(int(key.compression), "zlib")
     predictor = compression is not None and layer.dtype.kind in "iu" and int(key.predictor) == 2
@@ -223,7 +223,7 @@ def _common(scene: MicroscopyScene, layer: Layer, tile: tuple[int, int] | None) 
     return common
 
 
-def _tile(scene: MicroscopyScene, rows: int, cols: int) -> tuple[int, int] | None:
+def _tile(scene: OpenedMicrograph, rows: int, cols: int) -> tuple[int, int] | None:
     if max(rows, cols) > PYRAMID_SIDE:
         return (512, 512)
     return (256, 256) if max(rows, cols) > TILED_SIDE or scene.container.key.is_tiled else None
@@ -240,14 +240,14 @@ def _levels(rows: int, cols: int) -> list[int]:
     return levels
 
 
-def _page_shape(scene: MicroscopyScene, rows: int, cols: int) -> tuple[int, ...]:
+def _page_shape(scene: OpenedMicrograph, rows: int, cols: int) -> tuple[int, ...]:
     if scene.reader.samples == 1:
         return (rows, cols)
     return (scene.reader.samples, rows, cols) if scene.reader.separate else (rows, cols, scene.reader.samples)
 
 
 def _blocks(
-    scene: MicroscopyScene, layer: Layer, size: tuple[int, int], tile: tuple[int, int] | None, step: int
+    scene: OpenedMicrograph, layer: Layer, size: tuple[int, int], tile: tuple[int, int] | None, step: int
 ) -> Iterator[Codes]:
     """Tiles (or whole pages) in the order of the file, every ``step`` x ``step`` pixels averaged."""
     rows, cols = size
@@ -284,7 +284,7 @@ def _padded(block: Codes, tile: tuple[int, int] | None, colour: bool) -> Codes:
     return np.pad(block, pad)
 
 
-def _extratags(scene: MicroscopyScene) -> list[Any]:
+def _extratags(scene: OpenedMicrograph) -> list[Any]:
     """Descriptive tags of the first page, carried as they are."""
     found = []
     for code in CARRIED_TAGS:
@@ -296,7 +296,7 @@ def _extratags(scene: MicroscopyScene) -> list[Any]:
 
 
 def _description(
-    scene: MicroscopyScene, product: Product, layer: Layer, note: str, kind: str, shape: tuple[int, ...]
+    scene: OpenedMicrograph, product: Product, layer: Layer, note: str, kind: str, shape: tuple[int, ...]
 ) -> bytes:
     if kind == "ome":
         c = scene.container
@@ -310,7 +310,7 @@ def _description(
     return f"{text}\n{layer.title}".strip().encode("utf-8")
 
 
-def _shaped(scene: MicroscopyScene, shape: tuple[int, ...]) -> list[int]:
+def _shaped(scene: OpenedMicrograph, shape: tuple[int, ...]) -> list[int]:
     sizes = [int(n) for n in scene.container.series.get_shape(squeeze=False)]
     axes = scene.container.series.get_axes(squeeze=False)
     rows, cols = (

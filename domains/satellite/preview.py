@@ -7,7 +7,7 @@ import re
 import numpy as np
 import numpy.typing as npt
 
-from gensr.scenes.domain import Codes
+from gensr.scenes.product import Codes
 
 GREY = 128
 LOW, HIGH = 2.0, 98.0

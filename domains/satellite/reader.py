@@ -13,8 +13,9 @@ from gensr.values.grid import Window
 from . import gdal, georeference, tags
 from .checks import check_file, check_structure
 from .codes import EXACT, Coding, holds
+from .opened import Layout, Metadata
 from .options import Options
-from .scene import Layout, Metadata, SatelliteScene
+from .scene import SatelliteScene
 from .signature import driver_of
 
 

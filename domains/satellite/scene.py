@@ -1,206 +1,47 @@
-"""An opened satellite image: windows in physical units with masks, and the way back to stored codes."""
+"""A raster with its physics, and the way back to a Cloud Optimized GeoTIFF."""
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gensr.errors import GridError
-from gensr.scenes.domain import Codes, Scene
-from gensr.values.grid import Window
-from gensr.values.image import Image
+from gensr.operators import Area, Operator
+from gensr.scenes.product import Codes, Names, Product
+from gensr.scenes.statistics import percentile_normaliser
+from gensr.values.grid import Factor
+from gensr.values.noise import GaussianNoise, Noise
+from gensr.values.normalise import Normaliser
 
-from . import gdal
-from .codes import Coding
-from .georeference import Georeference
-from .tags import Namespaces
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The bands of a file.
-
-    Attributes:
-        data: 1-based indices of the bands that are reconstructed.
-        alpha: 1-based index of the transparency band, or None.
-        mask: ``"none"``, ``"dataset"`` (one mask, internal or ``.msk``) or ``"band"`` (one per band).
-        count: bands in the file.
-    """
-
-    data: tuple[int, ...]
-    alpha: int | None
-    mask: str
-    count: int
+from . import preview
+from .opened import OpenedRaster
+from .writer import write_product
 
 
-@dataclass(frozen=True)
-class Metadata:
-    """What travels from source to output, already free of statements that become false.
+class SatelliteScene(OpenedRaster):
+    """See `OpenedRaster`."""
 
-    Attributes:
-        colors: rasterio colour interpretation per file band.
-        descriptions: description per file band, None where absent.
-        units: unit per file band, None where absent.
-        scales: scale per file band as written to the output.
-        offsets: offset per file band as written to the output.
-        nodata: the dataset's nodata as written to the output, None if there is none.
-        tags: dataset tags per namespace.
-        band_tags: tags per file band, per namespace.
-        dropped: names of tags that were left out.
-        photometric: GDAL's name, "" if unknown.
-    """
+    def operator(self, factor: Factor) -> Operator:
+        """Pixel integration; the optics of the sensor are unknown to the file."""
+        return Area(factor)
 
-    colors: tuple[Any, ...]
-    descriptions: tuple[str | None, ...]
-    units: tuple[str | None, ...]
-    scales: tuple[float, ...]
-    offsets: tuple[float, ...]
-    nodata: float | None
-    tags: Namespaces
-    band_tags: tuple[Namespaces, ...]
-    dropped: tuple[str, ...]
-    photometric: str
+    def noise(self) -> Noise | None:
+        """White noise of ``noise_floor`` where given; files carry none, so the pipeline estimates it otherwise."""
+        return None if self.noise_floor is None else GaussianNoise(self.noise_floor)
 
+    def generator(self) -> str:
+        """See `Scene.generator`."""
+        return "flow-satellite"
 
-class SatelliteScene(Scene):
-    """One raster file.
+    def normaliser(self) -> Normaliser:
+        """The 2nd percentile becomes 0 and the 98th 1, per band."""
+        return percentile_normaliser(self, preview.LOW, preview.HIGH)
 
-    A GDAL handle serves one thread at a time, so a lock guards it; workers in other processes open the path again.
+    def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
+        """Cloud Optimized GeoTIFFs of mean, standard deviation (float32, physical units, NaN nodata) and samples."""
+        return write_product(self, product, folder, names)
 
-    Attributes:
-        georeference: affine, GCPs or RPC.
-        layout: data bands, alpha and mask.
-        coding: codes to physical values.
-        metadata: what is carried into the outputs.
-        driver: GDAL driver that opened the file.
-        noise_floor: standard deviation of the noise that the user gave, or None.
-        notes: what a user should know.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        dataset: Any,  # noqa: ANN401
-        bands: tuple[str, ...],
-        georeference: Georeference,
-        layout: Layout,
-        coding: Coding,
-        metadata: Metadata,
-        noise_floor: float | None,
-        notes: tuple[str, ...],
-    ) -> None:
-        self.path, self.planes, self.bands = path, 1, bands
-        self.georeference, self.layout, self.coding, self.metadata = georeference, layout, coding, metadata
-        self.noise_floor, self.notes = noise_floor, notes
-        self.grid = georeference.grid
-        self.dtype = coding.dtype
-        units = {metadata.units[i - 1] or "" for i in layout.data}
-        self.unit = units.pop() if len(units) == 1 else ""
-        self.quantum = coding.quantum
-        self.driver = str(dataset.driver)
-        self._dataset = dataset
-        self._lock = threading.Lock()
-
-    def read(self, plane: int, window: Window) -> Image:
-        """See `gensr.scenes.domain.Scene.read`."""
-        codes, valid = self.codes(plane, window)
-        return Image(
-            values=self.coding.decode(codes),
-            grid=self.grid.crop(window),
-            valid=valid,
-            usable=valid & self.coding.unsaturated(codes),
-            bands=self.bands,
-            unit=self.unit,
-        )
-
-    def codes(self, plane: int, window: Window) -> tuple[Codes, npt.NDArray[np.bool_]]:
-        """Stored codes of the data bands (band, y, x) and where they are valid: mask AND not nodata AND finite.
-
-        GDAL reports the mask alone where a file has a mask and nodata, and counts NaN as valid beside a numeric nodata.
-
-        Raises:
-            GridError: the window leaves the image or there is no such plane.
-            FormatError: the pixels cannot be decoded.
-        """
-        self._check(plane, window)
-        place = _slices(window)
-        with self._lock, gdal.reading(self.path):
-            # boundless=True would return wrong pixels of rotated rasters, so windows never leave the image.
-            codes = self._dataset.read(list(self.layout.data), window=place)
-            mask = self._mask(place)
-        return codes, self.coding.declared_valid(codes) & mask
-
-    def _mask(self, place: tuple[tuple[int, int], tuple[int, int]]) -> npt.NDArray[np.bool_]:
-        """Mask or alpha of a window, (1 or band, y, x)."""
-        if self.layout.alpha is not None:
-            return np.asarray(self._dataset.read([self.layout.alpha], window=place) != 0)
-        if self.layout.mask == "dataset":
-            return np.asarray(self._dataset.read_masks([self.layout.data[0]], window=place) != 0)
-        if self.layout.mask == "band":
-            return np.asarray(self._dataset.read_masks(list(self.layout.data), window=place) != 0)
-        return np.ones((1, 1, 1), np.bool_)
-
-    def alpha(self, window: Window) -> Codes:
-        """Stored codes (y, x) of the transparency band.
-
-        Raises:
-            GridError: there is none, or the window leaves the image.
-        """
-        self._check(0, window)
-        if self.layout.alpha is None:
-            raise GridError(f"{self.path}: has no alpha band")
-        with self._lock, gdal.reading(self.path):
-            alpha: Codes = self._dataset.read(self.layout.alpha, window=_slices(window))
-        return alpha
-
-    def _check(self, plane: int, window: Window) -> None:
-        if plane != 0:
-            raise GridError(f"{self.path}: has no plane {plane}; a raster is one plane with bands")
-        self.grid.crop(window)
-
-    def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
-        """See `gensr.scenes.domain.Scene.encode`."""
-        return self.coding.encode(values, valid)
-
-    def facts(self) -> dict[str, Any]:
-        """See `gensr.scenes.domain.Scene.facts`."""
-        geo, meta, coding = self.georeference, self.metadata, self.coding
-        epsg = geo.crs.to_epsg() if geo.crs is not None else None
-        return {
-            "format": self.driver,
-            "shape": list(self.grid.shape),
-            "bands": list(self.bands),
-            "dtype": str(self.dtype),
-            "unit": self.unit,
-            "georeference": geo.kind,
-            "crs": f"EPSG:{epsg}" if epsg else (geo.crs.to_wkt() if geo.crs is not None else None),
-            "transform": list(self.grid.transform) if geo.affine else None,
-            "pixel_size": list(self.grid.pixel_size) if geo.affine else None,
-            "corners": self.grid.corners().tolist() if geo.affine else None,
-            "gcps": len(geo.gcps),
-            "area_or_point": geo.word or None,
-            "nodata": None if meta.nodata is None else str(meta.nodata),
-            "mask": "alpha" if self.layout.alpha else self.layout.mask,
-            "scales": list(coding.scales),
-            "offsets": list(coding.offsets),
-            "saturated_code": coding.saturated,
-            "color_interpretation": [c.name for c in meta.colors],
-            "tags_dropped": list(meta.dropped),
-            "noise": "given" if self.noise_floor is not None else "estimated from the data",
-            "operator": "area",
-            "notes": list(self.notes),
-        }
-
-    def close(self) -> None:
-        """See `gensr.scenes.domain.Scene.close`."""
-        with self._lock:
-            self._dataset.close()
-
-
-def _slices(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
-    return (window.row, window.row + window.rows), (window.col, window.col + window.cols)
+    def render(self, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
+        """See `Scene.render`."""
+        return preview.render(self.bands, values, reference)

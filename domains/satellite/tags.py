@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gensr.scenes.domain import Product
+from gensr.scenes.product import Product
 from gensr.scenes.provenance import MARK, as_json, sentence, software
 from gensr.values.grid import Factor
 

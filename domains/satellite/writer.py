@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import OutputError
-from gensr.scenes.domain import Codes, Names, Product
+from gensr.scenes.product import Codes, Names, Product
 from gensr.values.grid import Factor, Window
 
 from . import gdal, tags
 from .georeference import Georeference
-from .scene import SatelliteScene
+from .opened import OpenedRaster
 from .tags import Namespaces
 
 BLOCK = 512
@@ -67,7 +67,7 @@ class Output:
     mask: Callable[[Window], npt.NDArray[np.bool_]] | None
 
 
-def write_product(scene: SatelliteScene, product: Product, folder: Path, names: Names) -> list[Path]:
+def write_product(scene: OpenedRaster, product: Product, folder: Path, names: Names) -> list[Path]:
     """Write mean, standard deviation and samples.
 
     Raises:
@@ -88,7 +88,7 @@ def write_product(scene: SatelliteScene, product: Product, folder: Path, names: 
 
 
 def _image(
-    scene: SatelliteScene, product: Product, path: Path, content: str, read: Callable[[int, Window], Codes]
+    scene: OpenedRaster, product: Product, path: Path, content: str, read: Callable[[int, Window], Codes]
 ) -> Output:
     meta, layout = scene.metadata, scene.layout
     data = [i - 1 for i in layout.data]
@@ -124,7 +124,7 @@ def _image(
     )
 
 
-def _deviation(scene: SatelliteScene, product: Product, path: Path) -> Output:
+def _deviation(scene: OpenedRaster, product: Product, path: Path) -> Output:
     """The standard deviation: float32 in physical units (scale 1, offset 0), NaN where invalid."""
     meta, count = scene.metadata, len(scene.bands)
     source = meta.tags.get("", {})

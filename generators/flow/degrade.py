@@ -26,7 +26,7 @@ class Recipe:
         smooth: share made by an anti-aliased cubic instead of the mean.
         blind: share at the noise level where the image says nothing.
         free: share without data.
-        flux: whether images are fluxes, scaled by the factor (see `gensr.pipeline.plan.prepare`) and with photon noise.
+        flux: whether images are fluxes, scaled by the factor (see `Generator.normaliser`) and with photon noise.
     """
 
     factors: tuple[tuple[int, float], ...]

@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from gensr.errors import WeightsError
-from gensr.priors.generator import Generator, GeneratorCard
+from gensr.priors.card import GeneratorCard
+from gensr.priors.generator import Generator, Options
 
 from .generator import Flow, Settings
 from .model import Model, Scales
@@ -20,6 +21,7 @@ class FlowFamily:
     """See `gensr.priors.generator.Family`."""
 
     name = "flow"
+    options: Options = Flow.options
     train_options: Mapping[str, str] = {
         "domain": "field of science whose files and defaults are used; several with commas share one network",
         "data": "folder, .zip, .npz or image to train on; several with commas; for several domains their groups with ;",
@@ -69,15 +71,6 @@ class FlowFamily:
         if (shape.bands, shape.aligned) != (card.bands, card.aligned):
             raise WeightsError(f"{card.name}: configuration and card disagree; fetch the file again")
         return Flow(Model(restored(shape, tensors), scales), card, settings)
-
-
-def config_of(model: Model, settings: Settings) -> dict[str, Any]:
-    """What `FlowFamily.build` needs beside tensors and card."""
-    return {
-        "shape": model.network.shape.to_config(),
-        "scales": model.scales.to_config(),
-        **settings.to_config(),
-    }
 
 
 FAMILY = FlowFamily()

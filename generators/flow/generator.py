@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,10 +18,12 @@ from torch import Tensor
 from gensr.errors import SearchError
 from gensr.operators import Area, Operator
 from gensr.operators.scaled import Scaled
-from gensr.priors.generator import Capability, Generator, GeneratorCard, Moments, Observation
-from gensr.search.guided import RHO, integrate
-from gensr.values.grid import Factor
+from gensr.priors.card import GeneratorCard
+from gensr.priors.diffusion import integrate, karras
+from gensr.priors.generator import NO_OPTIONS, Capability, Generator, Options, Stage
+from gensr.priors.observation import Moments, Observation
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
+from gensr.values.normalise import AffineNormaliser
 
 from .hint import CENTRE, Hint, hint
 from .model import BLIND, NOISE_IN_BASE, Model, fast_half
@@ -50,14 +52,14 @@ class Settings:
 
     Attributes:
         stretch: between generator units and those of the network.
-        companion: name of the generator that has the evidence and serves other operators; "" for none.
+        fallback: name of the generator that has the evidence and serves other operators; "" for none.
         side: of the training images, pixels.
         scaling: how physical values became generator units in training: "unit", or the percentiles "low" and "high".
         flux: whether values are summed by instruments; images are then scaled by the factor.
     """
 
     stretch: Stretch
-    companion: str = ""
+    fallback: str = ""
     side: int = 64
     scaling: Mapping[str, float] = field(default_factory=dict)
     flux: bool = False
@@ -69,19 +71,19 @@ class Settings:
         Raises:
             KeyError, ValueError, TypeError, AttributeError: no such settings.
         """
-        companion, side, flux = config.get("companion", ""), config["side"], config.get("flux", False)
+        fallback, side, flux = config.get("companion", ""), config["side"], config.get("flux", False)
         scaling = {str(k): float(v) for k, v in config.get("scaling", {}).items()}
-        if type(companion) is not str or type(flux) is not bool or type(side) is not int or not 1 <= side <= 1 << 20:
-            raise ValueError(f"companion {companion!r}, side {side!r} and flux {flux!r} are no settings")
+        if type(fallback) is not str or type(flux) is not bool or type(side) is not int or not 1 <= side <= 1 << 20:
+            raise ValueError(f"companion {fallback!r}, side {side!r} and flux {flux!r} are no settings")
         if not all(math.isfinite(v) for v in scaling.values()):
             raise ValueError(f"scaling {scaling} is not finite")
-        return Settings(Stretch.from_config(config["stretch"]), companion, side, scaling, flux)
+        return Settings(Stretch.from_config(config["stretch"]), fallback, side, scaling, flux)
 
     def to_config(self) -> dict[str, Any]:
         """As JSON-able dictionary."""
         return {
             "stretch": self.stretch.to_config(),
-            "companion": self.companion,
+            "companion": self.fallback,
             "side": self.side,
             "scaling": dict(self.scaling),
             "flux": self.flux,
@@ -98,14 +100,16 @@ class Flow(Generator):
         device: where the network lives.
     """
 
+    options: ClassVar[Options] = {"network_steps": 8}
+    """Evaluations of the network for each sample."""
+
     def __init__(self, model: Model, card: GeneratorCard, settings: Settings, device: str = "cpu") -> None:
         network = place(model.network, device).eval().requires_grad_(False)
         self.model = replace(model, network=network, half=model.half and fast_half(device))
         self.exact = replace(self.model, half=False)
         self.card, self.settings, self.device = card, settings, device
-        self.stretch, self.companion = settings.stretch, settings.companion
+        self.stretch, self.fallback = settings.stretch, settings.fallback
         self.scaling, self.flux = settings.scaling, settings.flux
-        self.noise_unit = NOISE_UNIT if settings.flux else None
         able: set[Capability] = {"posterior", "draw"}
         if self.stretch.linear:
             able.add("denoise")
@@ -143,7 +147,7 @@ class Flow(Generator):
             raise SearchError(f"{self.card.name} cannot make an image of {shape[1]} x {shape[0]} pixels, but {sizes}")
         return LatentSpec((LatentTensor("noise", (self.card.bands, *shape)),))
 
-    def synthesize(self, latents: Latents, shape: tuple[int, int]) -> Tensor:
+    def synthesize(self, latents: Latents, shape: tuple[int, int], stage: Stage | None = None) -> Tensor:
         """See `Generator.synthesize`: the deterministic flow in a few steps, in single precision."""
         return self._generate(self.exact, latents["noise"], MAP_STEPS)
 
@@ -160,7 +164,7 @@ class Flow(Generator):
         n, _, *shape = noise.shape
         free = Hint.none(n, self.card.bands, (shape[0], shape[1]), noise.device)
         scale = model.scales.by_factor[1]
-        sigmas = [BLIND * scale, *_falling(FIRST * scale, MAP_LAST * scale, steps - 1)]
+        sigmas = [BLIND * scale, *karras(FIRST * scale, MAP_LAST * scale, steps - 1)]
 
         def denoise(x: Tensor, sigma: float) -> Tensor:
             return model(x, x.new_full((n,), sigma), free).mean
@@ -176,11 +180,17 @@ class Flow(Generator):
         model = self.exact if torch.is_grad_enabled() else self.model
         return model(x.float(), sigma.float(), free).mean.to(x)
 
+    def normaliser(self, normaliser: AffineNormaliser, pixels: float) -> AffineNormaliser:
+        """See `Generator.normaliser`; fluxes are in units of the noise of a datum."""
+        if not self.settings.flux:
+            return super().normaliser(normaliser, pixels)
+        return AffineNormaliser(tuple(g * NOISE_UNIT for g in normaliser.gain), normaliser.offset)
+
     def context(self, operator: Operator) -> int:
         """See `Generator.context`."""
         return 0 if self.card.aligned else math.ceil(REACH / min(operator.factor))
 
-    def alignment(self, operator: Operator) -> int:
+    def alignment(self, operator: Operator, options: Options = NO_OPTIONS) -> int:
         """See `Generator.alignment`: tiles start on the network's coarsest grid."""
         multiple = self.model.network.shape.multiple
         return max(multiple // math.gcd(multiple, f) for f in operator.factor)
@@ -193,8 +203,8 @@ class Flow(Generator):
         deviation = variance.sqrt() / self.stretch.slope(u)
         return hint(u, deviation, data.usable, data.operator.factor)
 
-    def posterior(self, data: Observation, stride: int | Factor = 1) -> Moments:
-        """See `Generator.posterior`: one evaluation of the network. ``stride`` has no effect.
+    def posterior(self, data: Observation, options: Options = NO_OPTIONS) -> Moments:
+        """See `Generator.posterior`: one evaluation of the network.
 
         Raises:
             SearchError: an operator that the network was not trained for, see `closed`.
@@ -207,9 +217,10 @@ class Flow(Generator):
         slope = self.stretch.slope(self.stretch.forward(mean))
         return Moments(mean.to(data.y), (found.variance * slope * slope).to(data.y))
 
-    def draw(self, data: Observation, noise: Callable[[int], Tensor], steps: int = 8) -> Tensor:
-        """See `Generator.draw`: ``steps`` evaluations of the network."""
+    def draw(self, data: Observation, noise: Callable[[int], Tensor], options: Options = NO_OPTIONS) -> Tensor:
+        """See `Generator.draw`: ``network_steps`` evaluations of the network."""
         self._check(data.operator)
+        steps = int(self.option(options, "network_steps"))
         single = _single(data)
         told = self._hint(single)
         # In units of each image's own spread: what else is in the batch does not matter.
@@ -222,7 +233,7 @@ class Flow(Generator):
             return self.stretch.forward(self._explaining(found.mean, found.variance, single)) / wide
 
         start = told.base / wide + BLIND * noise(0).to(told.base)
-        sigmas = [BLIND, *_falling(FIRST, LAST, steps - 1)]
+        sigmas = [BLIND, *karras(FIRST, LAST, steps - 1)]
         drawn = wide * integrate(denoise, start, sigmas, noise, 0.0)
         if not bool(torch.isfinite(drawn).all()):
             raise SearchError(f"{self.card.name}: a sample is not finite; check the noise level of the data")
@@ -252,10 +263,14 @@ class Flow(Generator):
         return x + weight * share.repeat_interleave(operator.factor[1], -1)
 
 
-def _falling(first: float, last: float, count: int) -> list[float]:
-    high, low = first ** (1 / RHO), last ** (1 / RHO)
-    return [float((high + i / max(1, count - 1) * (low - high)) ** RHO) for i in range(count)]
-
-
 def _single(data: Observation) -> Observation:
     return replace(data, y=data.y.float(), variance=data.variance.float())
+
+
+def config_of(model: Model, settings: Settings) -> dict[str, Any]:
+    """What the family's ``build`` needs beside tensors and card."""
+    return {
+        "shape": model.network.shape.to_config(),
+        "scales": model.scales.to_config(),
+        **settings.to_config(),
+    }

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from gensr.errors import UsageError, WeightsError
+from gensr.making import checkpoint
 
-from . import checkpoint
 from .degrade import Recipe, observe
 from .hint import CENTRE, Hint
 from .model import BLIND, Model, Scales, fast_half
@@ -125,6 +125,7 @@ class Run:
         )
         self.step, self.seconds = 0, 0.0
         self.path = self.folder / "checkpoint.safetensors"
+        self._learners = {"network": (self.network, self.optimiser)}
 
     def resume(self) -> bool:
         """Go on from the last checkpoint, if there is one.
@@ -134,7 +135,7 @@ class Run:
         """
         if not self.path.is_file():
             return False
-        facts = checkpoint.load(self.path, self.network, self.average, self.optimiser)
+        facts = checkpoint.load(self.path, self._learners, self.average)
         before = facts.get("settings") or self.settings
         changed = sorted(k for k in {**before, **self.settings} if before.get(k) != self.settings.get(k))
         if changed:
@@ -148,7 +149,7 @@ class Run:
     def save(self) -> None:
         """Write the checkpoint."""
         facts = {"step": self.step, "seconds": self.seconds, "settings": self.settings}
-        checkpoint.save(self.path, self.network, self.average, self.optimiser, facts)
+        checkpoint.save(self.path, self._learners, self.average, facts)
 
     @property
     def share(self) -> float:

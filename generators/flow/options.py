@@ -41,7 +41,7 @@ class Options:
     flux: bool | None
     softening: float | None
     top: float | None
-    companion: str
+    fallback: str
     sheet: float
     device: str
     licence: str
@@ -105,7 +105,7 @@ def parse(options: Mapping[str, str]) -> Options:
         flux=read.switch("flux"),
         softening=read.number("softening", 1e-12, 1e12),
         top=read.number("top", 1e-12, 1e12),
-        companion=read.text("companion"),
+        fallback=read.text("companion"),
         sheet=10.0 if read.text("sheet") == "" else float(read.number("sheet", 0, 1e5) or 0.0),
         device=read.text("device", "auto"),
         licence=read.text("licence", "not stated"),

@@ -21,7 +21,7 @@ WILDEST = 6.0
 
 
 @dataclass(frozen=True)
-class Scaling:
+class Contrast:
     """Physical values to generator units while training.
 
     Attributes:
@@ -57,7 +57,7 @@ class Fields:
         seed: of all choices.
     """
 
-    def __init__(self, images: Iterable[FloatArray], scaling: Scaling, side: int, seed: int) -> None:
+    def __init__(self, images: Iterable[FloatArray], scaling: Contrast, side: int, seed: int) -> None:
         scaled = (scaling(band) for image in images for band in image if min(band.shape) >= side)
         most = np.inf if scaling.unit is not None else WILDEST
         self.planes = [torch.from_numpy(plane).half() for plane in scaled if np.abs(plane).max() <= most]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from gensr.operators import Area
-from gensr.priors.generator import Observation
+from gensr.priors.observation import Observation
 from gensr.values.random import Stream
 
 from .generator import Flow

@@ -14,19 +14,18 @@ from torch import Tensor
 
 from gensr.errors import UsageError
 from gensr.making import corpus
-from gensr.pipeline.plan import choose_device
 from gensr.priors import weights
-from gensr.priors.generator import GeneratorCard
+from gensr.priors.card import GeneratorCard
+from gensr.priors.device import choose_device
 
 from . import sheet
 from .degrade import Recipe
-from .family import config_of
-from .generator import Flow, Settings
+from .generator import Flow, Settings, config_of
 from .loop import Budget, Corpus, Run, measure
 from .model import Model
 from .network import Network, Shape, count
 from .options import FLUX_DOMAINS, PERCENTILES, Options, lasting, parse
-from .pictures import Aligned, Fields, Scaling, Sized
+from .pictures import Aligned, Contrast, Fields, Sized
 from .stretch import Stretch
 
 FloatArray = npt.NDArray[np.float32]
@@ -58,7 +57,7 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
     first = _initial(chosen)
     if first:
         chosen = _following(chosen, first)
-    _check_companion(chosen.companion)
+    _check_fallback(chosen.fallback)
     images = [_read(chosen, i) for i in range(len(chosen.domains))]
     shape = first.model.network.shape if first else _shape(chosen, images[0])
     network = Network(shape)
@@ -74,7 +73,7 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
         for each in corpora:
             each.source.restart(run.step)
     settings = Settings(
-        corpora[0].stretch, chosen.companion, corpora[0].side, corpora[0].source.scaling, corpora[0].recipe.flux
+        corpora[0].stretch, chosen.fallback, corpora[0].side, corpora[0].source.scaling, corpora[0].recipe.flux
     )
     card = _card(chosen, shape, f"{len(images[0])} images, {len(corpora[0].source)} planes used,", settings)
 
@@ -119,8 +118,8 @@ def _initial(chosen: Options) -> Flow | None:
 
 
 def _following(chosen: Options, first: Flow) -> Options:
-    """Options with what the generator to start from settles: its companion, and the scaling if domains are one."""
-    chosen = replace(chosen, companion=chosen.companion or first.companion)
+    """Options with what the generator to start from settles: its fallback, and the scaling if domains are one."""
+    chosen = replace(chosen, fallback=chosen.fallback or first.fallback)
     if len(chosen.domains) > 1:
         return chosen
     scaling = first.scaling
@@ -134,7 +133,7 @@ def _following(chosen: Options, first: Flow) -> Options:
     )
 
 
-def _check_companion(name: str) -> None:
+def _check_fallback(name: str) -> None:
     if name and name not in weights.available():
         raise UsageError(f"companion={name} is not installed; installed: {', '.join(sorted(weights.available()))}")
 
@@ -182,7 +181,7 @@ def _corpora(chosen: Options, index: int, images: list[FloatArray], shape: Shape
     unit = chosen.unit if flux or len(chosen.domains) == 1 else None
     if unit is not None and max(float(np.abs(image).max()) for image in images) > BRIGHTEST * unit:
         raise UsageError(f"unit={unit:g}: values of data={where} reach more than {BRIGHTEST:g} times that; give more")
-    scaling = Scaling(low, high, unit, jitter)
+    scaling = Contrast(low, high, unit, jitter)
     stretch = _stretch(chosen, first) if flux else Stretch()
     side = (chosen.side or 64) // shape.multiple * shape.multiple
     if side < SMALLEST:

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from gensr.errors import WeightsError
-from gensr.priors.generator import Generator, GeneratorCard
+from gensr.priors.card import GeneratorCard
+from gensr.priors.generator import Generator, Options
 
-from .mixture import LEVEL_DEVIATION, Mixture, MixtureParameters
+from .mixture import Mixture
+from .parameters import LEVEL_DEVIATION, MixtureParameters
 from .pca import Pca, PcaParameters
 
 
@@ -20,6 +22,7 @@ class Gaussian:
     """See `gensr.priors.generator.Family`."""
 
     name = "gaussian"
+    options: Options = Mixture.options
     train_options: Mapping[str, str] = {
         "domain": "field of science whose files and defaults are used",
         "data": "folder, .zip, .npz or image to train on; several with commas between",

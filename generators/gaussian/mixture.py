@@ -11,15 +11,16 @@ from __future__ import annotations
 import json
 import math
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from gensr.errors import SearchError
 from gensr.operators import Operator
-from gensr.priors.generator import Capability, Generator, GeneratorCard, Moments, Observation
+from gensr.priors.card import GeneratorCard
+from gensr.priors.generator import NO_OPTIONS, Capability, Generator, Options, Stage
+from gensr.priors.observation import Moments, Observation
 from gensr.values.grid import Factor
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
@@ -27,51 +28,18 @@ from .basis import cosine_matrix, inside
 from .closed import Seen, WindowMoments, WindowPosterior, window_matrix
 from .denoiser import Denoiser
 from .fill import fill
+from .parameters import FLOOR, MixtureParameters, noise_levels, reflect
 from .windows import coverage, cut, paste, starts
 
-LEVEL_DEVIATION = 2.0
-"""Prior standard deviation of the level of a window, generator units: about flat over the value range."""
-LEVEL_MEAN = 0.5
 TOP = 3
 MOST_DATA = 64
 """Windows shrink until they hold at most this many data, which bounds the cost at small factors."""
-FLOOR = 1e-4
-"""Smallest noise deviation assumed in a window, generator units: below it single precision decides, not data."""
 FILL_PASSES = 2
 LINE_WINDOWS = 8192
 CACHED = 24
 MATRICES = 3
-
-
-@dataclass(frozen=True)
-class MixtureParameters:
-    """Weights (k,), means (k, d), directions (k, d, r), remainders (k, d), float32, cosine coefficients with level."""
-
-    side: int
-    weight: Tensor
-    mean: Tensor
-    directions: Tensor
-    remainder: Tensor
-
-    @staticmethod
-    def with_level(
-        side: int, weight: Tensor, mean: Tensor, directions: Tensor, remainder: Tensor, level: float = LEVEL_DEVIATION
-    ) -> MixtureParameters:
-        """Add the nearly free level coefficient to parameters of the other ``side^2 - 1`` coefficients."""
-        k, _, r = directions.shape
-        first = torch.full((k, 1), LEVEL_MEAN * side)
-        return MixtureParameters(
-            side,
-            weight.float() / weight.float().sum(),
-            torch.cat([first, mean.float()], 1),
-            torch.cat([torch.zeros(k, 1, r), directions.float()], 1),
-            torch.cat([torch.full((k, 1), (level * side) ** 2), remainder.float()], 1),
-        )
-
-    def to(self, device: str) -> MixtureParameters:
-        """A copy on a device."""
-        tensors = (t.to(device) for t in (self.weight, self.mean, self.directions, self.remainder))
-        return MixtureParameters(self.side, *tensors)
+COARSE_FROM = 4
+"""Factor from which windows hold so few data that they may lie closer."""
 
 
 class Mixture(Generator):
@@ -84,6 +52,8 @@ class Mixture(Generator):
     """
 
     capabilities: frozenset[Capability] = frozenset({"denoise", "posterior", "evidence", "encode"})
+    options: ClassVar[Options] = {"spacing": 1, "coarse_spacing": 1}
+    """Low-resolution pixels between windows, at factors below `COARSE_FROM` and from there on."""
 
     def __init__(self, parameters: MixtureParameters, card: GeneratorCard, device: str = "cpu") -> None:
         self.parameters, self.card, self.device = parameters.to(device), card, device
@@ -93,7 +63,7 @@ class Mixture(Generator):
             self.capabilities = self.capabilities | {"linear"}
         # Pure caches: matrices that depend on the arguments alone.
         self._posteriors: OrderedDict[str, WindowPosterior] = OrderedDict()
-        self._denoisers: OrderedDict[float, Denoiser] = OrderedDict()
+        self._denoisers: OrderedDict[tuple[float, torch.dtype], Denoiser] = OrderedDict()
         self._priors: OrderedDict[int, WindowMoments] = OrderedDict()
         self._seen: OrderedDict[str, tuple[Seen, Tensor]] = OrderedDict()
 
@@ -140,7 +110,7 @@ class Mixture(Generator):
         edges = self.parameters.weight.double().cumsum(0)
         return torch.searchsorted(edges, uniform.contiguous()).clamp(max=len(edges) - 1)
 
-    def synthesize(self, latents: Latents, shape: tuple[int, int]) -> Tensor:
+    def synthesize(self, latents: Latents, shape: tuple[int, int], stage: Stage | None = None) -> Tensor:
         """See `Generator.synthesize`. One window is an exact draw; larger fields blend overlapping windows."""
         p = self.parameters
         rows, cols = self._raster(shape)
@@ -190,9 +160,16 @@ class Mixture(Generator):
         """See `Generator.context`."""
         return self.window(operator) // min(operator.factor) + 4
 
-    def alignment(self, operator: Operator) -> int:
+    def alignment(self, operator: Operator, options: Options = NO_OPTIONS) -> int:
         """See `Generator.alignment`."""
-        return math.lcm(*(self.hop // math.gcd(self.hop, f) for f in operator.factor))
+        hops = (self.hop // math.gcd(self.hop, f) for f in operator.factor)
+        return math.lcm(*hops, *self.stride(operator, options))
+
+    def stride(self, operator: Operator, options: Options) -> Factor:
+        """Low-resolution pixels (of rows, of columns) between windows, evenly spaced on the refined grid."""
+        largest = max(operator.factor)
+        spacing = int(self.option(options, "spacing" if largest < COARSE_FROM else "coarse_spacing")) * largest
+        return max(1, spacing // operator.factor[0]), max(1, spacing // operator.factor[1])
 
     def _solver(self, operator: Operator, window: int, variance: float) -> WindowPosterior:
         key = json.dumps([operator.describe(), window, variance], sort_keys=True)
@@ -227,26 +204,26 @@ class Mixture(Generator):
             self._seen.popitem(last=False)
         return self._seen[key]
 
-    def _windows(self, data: Observation, stride: int | Factor) -> tuple[Tensor, Tensor, int, tuple[int, int]]:
+    def _windows(self, data: Observation, stride: Factor) -> tuple[Tensor, Tensor, int, tuple[int, int]]:
         if not data.operator.local:
             raise SearchError(f"{self.card.name} has no closed form for operators that are not local; use guided draws")
         fy, fx = data.operator.factor
         window = self.window(data.operator)
         ny, nx = window // fy, window // fx
         h, w = data.y.shape[-2:]
-        down, right = (stride, stride) if isinstance(stride, int) else stride
-        return starts(h, ny, down, data.at_end[0]), starts(w, nx, right, data.at_end[1]), window, (ny, nx)
+        return starts(h, ny, stride[0], data.at_end[0]), starts(w, nx, stride[1], data.at_end[1]), window, (ny, nx)
 
-    def posterior(self, data: Observation, stride: int | Factor = 1) -> Moments:
+    def posterior(self, data: Observation, options: Options = NO_OPTIONS) -> Moments:
         """See `Generator.posterior`: exact per window, blended by precision over all windows that hold a pixel.
 
         Data that are not usable are filled from the posterior itself and solved for again.
         """
         small = self._pad(data)
         if small is not None:
-            moments = self.posterior(small, stride)
+            moments = self.posterior(small, options)
             h, w = data.shape
             return Moments(moments.mean[..., :h, :w], moments.variance[..., :h, :w])
+        stride = self.stride(data.operator, options)
         if bool(data.usable.all()):
             return self._moments(data, data.y, stride)
         y = fill(data.y, data.usable)
@@ -269,7 +246,7 @@ class Mixture(Generator):
 
         return Observation(grow(data.y), data.operator, grow(data.variance), grow(data.usable), data.at_end)
 
-    def _moments(self, data: Observation, y: Tensor, stride: int | Factor) -> Moments:
+    def _moments(self, data: Observation, y: Tensor, stride: Factor) -> Moments:
         rows, cols, window, (ny, nx) = self._windows(data, stride)
         fy, fx = data.operator.factor
         flat = y.reshape(-1, *y.shape[-2:])  # (n*band, h, w)
@@ -310,7 +287,7 @@ class Mixture(Generator):
     def evidence(self, data: Observation) -> Tensor:
         """See `Generator.evidence`; windows side by side, so that data are counted once (if they fill a window)."""
         data = self._pad(data) or data
-        _, _, window, (ny, nx) = self._windows(data, 1)
+        _, _, window, (ny, nx) = self._windows(data, (1, 1))
         h, w = data.y.shape[-2:]
         rows, cols = torch.arange(0, h - ny + 1, ny), torch.arange(0, w - nx + 1, nx)
         scores = []
@@ -327,7 +304,7 @@ class Mixture(Generator):
         latents = {t.name: data.y.new_zeros(n, *t.shape) for t in spec.tensors}
         padded = self._pad(data) or data
         fy, fx = data.operator.factor
-        _, _, window, (ny, nx) = self._windows(padded, 1)
+        _, _, window, (ny, nx) = self._windows(padded, (1, 1))
         rows, cols = self._raster(data.shape)
         h, w = padded.y.shape[-2:]
         solver = self._solver(data.operator, window, float(data.variance.mean()))
@@ -368,7 +345,7 @@ class Mixture(Generator):
         return torch.where(weight > 0, blend / weight.clamp(min=1e-6), wide)[:, :h, :w].reshape(x.shape)
 
     def _denoiser(self, sigma: float, dtype: torch.dtype) -> Denoiser:
-        key = sigma if dtype == torch.float32 else -sigma
+        key = sigma, dtype
         if key not in self._denoisers:
             p = self.parameters
             self._denoisers[key] = Denoiser(
@@ -382,25 +359,3 @@ class Mixture(Generator):
     def config(self) -> dict[str, Any]:
         """What `build` needs beside the tensors."""
         return {"form": "mixture", "side": self.side}
-
-
-def noise_levels(variance: Tensor) -> tuple[list[float], Tensor]:
-    """Group variances into few levels: their exact value if all agree, else steps of a factor of the square root of 2.
-
-    Returns:
-        The levels, and for every element the index of its level.
-    """
-    low, high = float(variance.min()), float(variance.max())
-    if high <= low * (1 + 1e-6) + 1e-30:
-        return [low], torch.zeros_like(variance, dtype=torch.long)
-    step = (2 * variance.clamp(min=FLOOR**2).log2()).round()
-    values, which = step.unique(return_inverse=True)
-    return [2.0 ** (v / 2) for v in values.tolist()], which
-
-
-def reflect(x: Tensor, down: int, right: int) -> Tensor:
-    """Continue an image by reflection beyond its end, as often as needed."""
-    h, w = x.shape[-2:]
-    r, c = torch.arange(h + down) % (2 * h), torch.arange(w + right) % (2 * w)
-    r, c = torch.where(r >= h, 2 * h - 1 - r, r), torch.where(c >= w, 2 * w - 1 - c, c)
-    return x[..., r, :][..., c]

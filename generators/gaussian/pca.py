@@ -20,8 +20,9 @@ from gensr.errors import SearchError
 from gensr.operators import Operator
 from gensr.operators.scaled import Scaled
 from gensr.operators.separable import SeparableOperator
-from gensr.priors.generator import Capability, Generator, GeneratorCard, Moments, Observation
-from gensr.values.grid import Factor
+from gensr.priors.card import GeneratorCard
+from gensr.priors.generator import NO_OPTIONS, Capability, Generator, Options, Stage
+from gensr.priors.observation import Moments, Observation
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
 from .basis import cosine_line
@@ -91,7 +92,7 @@ def spectrum(power: Tensor, side: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Solution:
+class Solved:
     """What depends on operator, side and noise alone.
 
     Attributes:
@@ -125,7 +126,7 @@ class Pca(Generator):
     def __init__(self, parameters: PcaParameters, card: GeneratorCard, device: str = "cpu") -> None:
         self.parameters, self.card, self.device = parameters.to(device), card, device
         self.colours = opponent(card.bands).float().to(device)
-        self._solutions: OrderedDict[str, Solution] = OrderedDict()
+        self._solutions: OrderedDict[str, Solved] = OrderedDict()
 
     def to(self, device: str) -> Pca:
         """See `Generator.to`."""
@@ -160,7 +161,7 @@ class Pca(Generator):
         count = self.parameters.components.shape[0]
         return LatentSpec((LatentTensor("components", (count,)), LatentTensor("remainder", (bands, side, side))))
 
-    def synthesize(self, latents: Latents, shape: tuple[int, int]) -> Tensor:
+    def synthesize(self, latents: Latents, shape: tuple[int, int], stage: Stage | None = None) -> Tensor:
         """See `Generator.synthesize`."""
         side = self._side(shape)
         z, e = latents["components"], latents["remainder"]
@@ -189,7 +190,7 @@ class Pca(Generator):
         matrix = inner.matrices(size, size, torch.zeros(1, dtype=torch.float64))[axis]
         return cosine_line(size) @ matrix @ cosine_line(size * operator.factor[axis]).T
 
-    def _solution(self, operator: Operator, side: int, variance: float) -> Solution:
+    def _solution(self, operator: Operator, side: int, variance: float) -> Solved:
         key = json.dumps([operator.describe(), side, variance], sort_keys=True)
         if key not in self._solutions:
             self._solutions[key] = self._solve(operator, side, variance)
@@ -198,7 +199,7 @@ class Pca(Generator):
             self._solutions.popitem(last=False)
         return self._solutions[key]
 
-    def _solve(self, operator: Operator, side: int, variance: float) -> Solution:
+    def _solve(self, operator: Operator, side: int, variance: float) -> Solved:
         fy, fx = operator.factor
         power = self._remainder(side).double()
         ty, tx = self._transfer(operator, side // fy, 0), self._transfer(operator, side // fx, 1)
@@ -219,7 +220,7 @@ class Pca(Generator):
         total = self._phases(operator, diagonal, side)
         for part in inner.T.split(CHUNK):
             total = total + torch.einsum("kr,rbhw->kbhw", part, spread).square().sum(0)
-        return Solution(mean[0], spread, inner, coarse, diagonal, total)
+        return Solved(mean[0], spread, inner, coarse, diagonal, total)
 
     def _back(self, operator: Operator, weights: Tensor, side: int) -> Tensor:
         """``S A^T`` of data given in the diagonal basis."""
@@ -245,8 +246,8 @@ class Pca(Generator):
                     block[b, i, j] = after[j * bands + b, b, top + i, left + j]
         return block.clamp(min=1e-12).repeat(1, side // fy, side // fx)
 
-    def posterior(self, data: Observation, stride: int | Factor = 1) -> Moments:
-        """See `Generator.posterior`; noise is taken as uniform, at its mean. ``stride`` has no effect."""
+    def posterior(self, data: Observation, options: Options = NO_OPTIONS) -> Moments:
+        """See `Generator.posterior`; noise is taken as uniform, at its mean."""
         solution = self._solution(data.operator, self._side(data.shape), float(data.variance.mean()))
         mean = self._filled(data, lambda y: self._mean(solution, data.operator, y))
         return Moments(mean, solution.variance.expand_as(mean))
@@ -259,13 +260,13 @@ class Pca(Generator):
             y = torch.where(data.usable, data.y, data.operator.forward(estimate(y)))
         return estimate(y)
 
-    def _mean(self, s: Solution, operator: Operator, y: Tensor) -> Tensor:
+    def _mean(self, s: Solved, operator: Operator, y: Tensor) -> Tensor:
         centred = self._cosine(y - operator.forward(s.mean[None]))
         z = torch.einsum("rbhw,nbhw->nr", s.coarse, centred) @ s.inner @ s.inner.T
         linear = self._back(operator, centred / s.diagonal, s.mean.shape[-1])
         return s.mean + linear + torch.einsum("nr,rbhw->nbhw", z, s.spread)
 
-    def draw(self, data: Observation, noise: Callable[[int], Tensor], steps: int = 8) -> Tensor:
+    def draw(self, data: Observation, noise: Callable[[int], Tensor], options: Options = NO_OPTIONS) -> Tensor:
         """See `Generator.draw`: the conditional mean plus a draw of what the data leave open."""
         side = self._side(data.shape)
         s = self._solution(data.operator, side, float(data.variance.mean()))

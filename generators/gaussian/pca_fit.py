@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from gensr.operators import Area
-from gensr.priors.generator import GeneratorCard, Observation
+from gensr.priors.card import GeneratorCard
+from gensr.priors.observation import Observation
 
 from .basis import cosine_line
 from .pca import Pca, PcaParameters, opponent, resize

@@ -17,11 +17,11 @@ from gensr.errors import UsageError
 from gensr.making import corpus
 from gensr.making.options import Reader
 from gensr.priors import weights
-from gensr.priors.generator import GeneratorCard
+from gensr.priors.card import GeneratorCard
 
 from . import em, pca_fit
 from .basis import cosine_matrix
-from .mixture import LEVEL_DEVIATION
+from .parameters import LEVEL_DEVIATION
 from .pca import PcaParameters
 
 FloatArray = npt.NDArray[np.float32]

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from gensr.operators import Area
-from gensr.priors.generator import Generator, Observation
+from gensr.priors.generator import Generator
+from gensr.priors.observation import Observation
 from gensr.search.first_order import Adam
 from gensr.search.loop import solve
 from gensr.search.problem import Problem

@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from gensr.errors import WeightsError
-from gensr.priors.generator import Generator, GeneratorCard
+from gensr.priors.card import GeneratorCard
+from gensr.priors.generator import Generator, Options
 
 from .generator import Parts, Style
 from .network import Network, Shape
@@ -20,6 +21,7 @@ class StyleFamily:
     """See `gensr.priors.generator.Family`."""
 
     name = "style"
+    options: Options = Style.options
     train_options: Mapping[str, str] = {
         "domain": "field of science whose files and defaults are used",
         "data": "folder, .zip or .npz of aligned square pictures to train on; several with commas between",

@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from gensr.errors import SearchError
-from gensr.operators import Operator
-from gensr.priors.generator import Capability, Generator, GeneratorCard, Observation
+from gensr.operators.base import Operator
+from gensr.priors.card import GeneratorCard
+from gensr.priors.generator import Capability, Generator, Stage
+from gensr.priors.observation import Observation
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
 from .network import COARSEST, Network, style_of
@@ -33,14 +35,14 @@ class Parts:
         whitening: of the mapping's pre-activation.
         bank: starts for a search.
         spread: t of the module text, 0..1.
-        companion: generator of the same units whose evidence tells the noise; "" for none.
+        fallback: generator of the same units whose evidence tells the noise; "" for none.
     """
 
     network: Network
     whitening: Whitening
     bank: Bank
     spread: float
-    companion: str = ""
+    fallback: str = ""
 
 
 class Style(Generator):
@@ -52,11 +54,11 @@ class Style(Generator):
         device: where tensors live.
     """
 
-    capabilities: frozenset[Capability] = frozenset({"encode", "stages"})
+    capabilities: frozenset[Capability] = frozenset({"encode", "starts", "stages"})
 
     def __init__(self, parts: Parts, card: GeneratorCard, device: str = "cpu") -> None:
         self.parts, self.card, self.device = parts, card, device
-        self.companion = parts.companion
+        self.fallback = parts.fallback
         self.shape = parts.network.shape
 
     def to(self, device: str) -> Style:
@@ -68,10 +70,6 @@ class Style(Generator):
         network.eval().requires_grad_(False).to(device)
         whitening, bank = self.parts.whitening.to(device), self.parts.bank.to(device)
         return Style(replace(self.parts, network=network, whitening=whitening, bank=bank), self.card, device)
-
-    def serves(self, operator: Operator, shape: tuple[int, int]) -> bool:
-        """See `Generator.serves`: any operator, by latent search, at the side that it makes."""
-        return tuple(shape) == (self.shape.side, self.shape.side)
 
     def latents(self, shape: tuple[int, int]) -> LatentSpec:
         """See `Generator.latents`: ``style``, ``layers``, and ``noise4``, ``noise8``, ... by side."""
@@ -87,34 +85,48 @@ class Style(Generator):
             (LatentTensor("style", (style,)), LatentTensor("layers", (self.shape.layers, style), layered=True), *maps)
         )
 
-    def synthesize(self, latents: Latents, shape: tuple[int, int]) -> Tensor:
-        """See `Generator.synthesize`."""
-        self.latents(shape)
-        image: Tensor = self.parts.network.synthesis(self._styles(latents), self._noise(latents))
-        return (image + 1) / 2
-
-    def coarse(self, latents: Latents, side: int) -> Tensor:
-        """The skip picture (n, band, side, side) of an early level: cheap, to rank candidates.
-
-        At half the output's side it is the area mean of the output; at smaller sides about that.
+    def synthesize(self, latents: Latents, shape: tuple[int, int], stage: Stage | None = None) -> Tensor:
+        """See `Generator.synthesize`; at half the output's side a stage is its area mean, at smaller sides about that.
 
         Raises:
-            SearchError: no level has that side; the message names those that do.
+            SearchError: no such size, or no level has the side of the stage; the message names those that do.
         """
-        sides = [COARSEST << level for level in range(len(self.shape.widths))]
-        if side not in sides:
-            raise SearchError(f"{self.card.name} has early pictures of {', '.join(map(str, sides))} pixels, not {side}")
-        image: Tensor = self.parts.network.synthesis(self._styles(latents), self._noise(latents), sides.index(side))
+        self.latents(shape)
+        level = None if stage is None else self._level(stage)
+        image: Tensor = self.parts.network.synthesis(self._styles(latents), self._noise(latents), level)
         return (image + 1) / 2
 
-    def encode(self, data: Observation) -> dict[str, Tensor]:
-        """See `Generator.encode`: the style from the bank whose picture is closest to the data, zeros for the rest."""
+    def stages(self, shape: tuple[int, int]) -> tuple[Stage, ...]:
+        """See `Generator.stages`: the skip pictures of the early levels."""
+        self.latents(shape)
+        work = [s * s * w * w for s, w in zip(self._sides(), self.shape.widths, strict=True)]
+        total = sum(work)
+        return tuple(Stage((s, s), sum(work[: i + 1]) / total) for i, s in enumerate(self._sides()[:-1]))
+
+    def _sides(self) -> list[int]:
+        return [COARSEST << level for level in range(len(self.shape.widths))]
+
+    def _level(self, stage: Stage) -> int:
+        sides = self._sides()
+        if stage.shape[0] != stage.shape[1] or stage.shape[0] not in sides:
+            raise SearchError(
+                f"{self.card.name} has early pictures of {', '.join(map(str, sides))} pixels, not "
+                f"{stage.shape[1]} x {stage.shape[0]}"
+            )
+        return sides.index(stage.shape[0])
+
+    def starts(self, data: Observation, count: int) -> dict[str, Tensor]:
+        """See `Generator.starts`: the styles of the bank whose pictures are closest to the data, zeros for the rest."""
         spec = self.latents(data.shape)
-        start = {t.name: data.y.new_zeros(len(data.y), *t.shape) for t in spec.tensors}
-        nearest = self.parts.bank.nearest(data.y, data.usable)
+        start = {t.name: data.y.new_zeros(count * len(data.y), *t.shape) for t in spec.tensors}
+        nearest = self.parts.bank.nearest(data.y, data.usable, count)
         # data closest to this style leave no reason to deviate: the shared part alone makes it
         start["style"] = (nearest / (1 - self.parts.spread**2) ** 0.5).to(data.y)
         return start
+
+    def encode(self, data: Observation) -> dict[str, Tensor]:
+        """See `Generator.encode`: the best start."""
+        return self.starts(data, 1)
 
     def context(self, operator: Operator) -> int:
         """See `Generator.context`; aligned pictures are never tiled."""

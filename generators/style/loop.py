@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from gensr.errors import UsageError
+from gensr.making import checkpoint
 
-from . import checkpoint
 from .augment import augment, probability
 from .discriminator import Discriminator
 from .network import Network

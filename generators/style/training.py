@@ -12,7 +12,8 @@ from torch import Tensor
 from gensr.errors import UsageError
 from gensr.making.options import Reader
 from gensr.priors import weights
-from gensr.priors.generator import GeneratorCard
+from gensr.priors.card import GeneratorCard
+from gensr.priors.device import AUTO, choose_device
 
 from . import calibrate, whiten
 from .discriminator import Discriminator, widths
@@ -44,7 +45,7 @@ class Settings:
     budget: Budget
     spread: float
     device: str
-    companion: str
+    fallback: str
     licence: str
     source: str
     pixel: str
@@ -91,23 +92,14 @@ def parse(options: Mapping[str, str]) -> Settings:
         side=int(side),
         budget=budget,
         spread=number("spread", SPREAD, 0, 0.99),
-        device=_device(options.get("device", "")),
-        companion=companion,
+        device=choose_device(options.get("device") or AUTO),
+        fallback=companion,
         licence=options.get("licence") or "not stated",
         source=options.get("source") or "images of the user",
         pixel=options.get("pixel") or "not stated",
         bias=options.get("bias") or BIAS,
         seed=int(number("seed", 0, 0, 2**31)),
     )
-
-
-def _device(text: str) -> str:
-    there = torch.cuda.is_available()
-    if text not in ("", "cpu", "cuda"):
-        raise UsageError(f"device={text}: expected cpu or cuda")
-    if text == "cuda" and not there:
-        raise UsageError("device=cuda: this PyTorch sees no such device; leave the option out")
-    return text or ("cuda" if there else "cpu")
 
 
 def train(options: Mapping[str, str], progress: Callable[[int, int], None] | None) -> Path:
@@ -193,7 +185,7 @@ def finished(
     tensors = {f"network.{k}": v.half() for k, v in network.state_dict().items()}
     tensors |= {"whitening.mean": whitening.mean, "whitening.factor": whitening.factor}
     tensors |= {"bank.style": bank.style.half(), "bank.picture": (255 * bank.picture).round().to(torch.uint8)}
-    config = network.shape.to_config() | {"spread": settings.spread, "companion": settings.companion}
+    config = network.shape.to_config() | {"spread": settings.spread, "companion": settings.fallback}
     return tensors, config, card
 
 
@@ -211,7 +203,7 @@ def _command(settings: Settings, run: Run) -> str:
         "validation": settings.validation.name if settings.validation else "",
         "side": str(settings.side),
         "minutes": f"{max(1.0, run.seconds / 60):.0f}",
-        "companion": settings.companion,
+        "companion": settings.fallback,
         "seed": str(settings.seed),
     }
     return "gensr train generator=style " + " ".join(f"{k}={v}" for k, v in words.items() if v)

@@ -57,12 +57,13 @@ class Bank:
         """A copy on a device."""
         return Bank(self.style.to(device), self.picture.to(device))
 
-    def nearest(self, y: Tensor, usable: Tensor) -> Tensor:
-        """The entry whose picture is closest to each of the data, (n, style).
+    def nearest(self, y: Tensor, usable: Tensor, count: int = 1) -> Tensor:
+        """The entries whose pictures are closest to each of the data, best first, (n * count, style).
 
         Args:
             y: (n, bands, h, w), 0..1; data and pictures are compared at the coarser of both samplings.
             usable: bool, shape of y; other pixels are not compared.
+            count: entries for each of the data; more than there are begin again with the best.
         """
         size = (min(y.shape[-2], self.picture.shape[-2]), min(y.shape[-1], self.picture.shape[-1]))
         share = adaptive_avg_pool2d(usable.to(y), size)
@@ -71,7 +72,8 @@ class Bank:
         weight, seen = share.flatten(1), mean.flatten(1)
         # sum of w (s - p)^2 over pixels, written out; the first term does not depend on p
         distance = weight @ pool.square().T - 2 * (weight * seen) @ pool.T
-        return self.style[distance.argmin(1)]
+        order = distance.argsort(stable=True, dim=1)
+        return self.style[order[:, torch.arange(count, device=order.device) % len(self.style)].flatten()]
 
 
 @torch.no_grad()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gensr.errors import UsageError
+from gensr.errors import UsageError, nearest
 
 SWITCHES = {
     "--traceback": "show the trace of every error (also GENSR_TRACEBACK=1)",
@@ -34,14 +33,9 @@ class Arguments:
     valued: dict[str, str] = field(default_factory=dict)
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` for the best match, or nothing.
-
-    >>> nearest("serch", ["search", "seed"])
-    "; did you mean 'search'?"
-    """
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+def said(pairs: Mapping[str, str]) -> list[str]:
+    """Numbers of a search that were given on the command line, without their group."""
+    return [name.removeprefix("search.") for name in pairs if name.startswith("search.")]
 
 
 def is_pair(text: str) -> bool:

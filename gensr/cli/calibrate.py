@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gensr.cli.arguments import parse
-from gensr.cli.calibrate_keys import KEYS, Request, read, table
+from gensr.cli.calibrate_keys import KEYS, CalibrateRequest, read, table
 from gensr.cli.console import DONE, Console
 from gensr.cli.progress import Progress
 from gensr.errors import UsageError
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gensr.making.calibration import Trial
-    from gensr.making.heldout import Scaling
-    from gensr.priors.generator import Generator, GeneratorCard
+    from gensr.making.heldout import UnitScaling
+    from gensr.priors.card import GeneratorCard
+    from gensr.priors.generator import Generator
     from gensr.priors.weights import Weights
 
 HELP = """\
@@ -78,8 +79,8 @@ def run(argv: Sequence[str], console: Console) -> int:
         raise UsageError(f"{arguments.inputs[0]!r} is no key=value; write for example data={arguments.inputs[0]}")
     asked = read(arguments.pairs)
     from gensr.making import cards
-    from gensr.pipeline.plan import choose_device
     from gensr.priors import weights
+    from gensr.priors.device import choose_device
 
     generator, stored = weights.load(asked.generator)
     path = _target(asked, stored)
@@ -96,7 +97,7 @@ def run(argv: Sequence[str], console: Console) -> int:
     return DONE
 
 
-def _target(asked: Request, stored: Weights) -> Path:
+def _target(asked: CalibrateRequest, stored: Weights) -> Path:
     """The file to write, checked before anything is computed."""
     from gensr.priors.weights import SUFFIX
 
@@ -108,7 +109,9 @@ def _target(asked: Request, stored: Weights) -> Path:
     return path
 
 
-def _filled(asked: Request, generator: Generator, card: GeneratorCard, device: str, console: Console) -> GeneratorCard:
+def _filled(
+    asked: CalibrateRequest, generator: Generator, card: GeneratorCard, device: str, console: Console
+) -> GeneratorCard:
     """The card with everything that was measured."""
     from gensr.making import audit, calibration
 
@@ -141,16 +144,16 @@ def _known(generator: Generator) -> tuple[Mapping[str, float], bool]:
     return (told.scaling, told.flux) if isinstance(told, Scaled) else ({}, False)
 
 
-def _scaling(asked: Request, known: Mapping[str, float], card: GeneratorCard) -> Scaling:
+def _scaling(asked: CalibrateRequest, known: Mapping[str, float], card: GeneratorCard) -> UnitScaling:
     """From the keys if there are any, else as the generator was trained."""
-    from gensr.making.heldout import Scaling
+    from gensr.making.heldout import UnitScaling
 
     given = {k: v for k, v in (("unit", asked.unit), ("low", asked.low), ("high", asked.high)) if v is not None}
     chosen = given or known
     if set(chosen) == {"unit"}:
-        return Scaling(unit=chosen["unit"])
+        return UnitScaling(unit=chosen["unit"])
     if set(chosen) == {"low", "high"} and chosen["low"] < chosen["high"]:
-        return Scaling(chosen["low"], chosen["high"])
+        return UnitScaling(chosen["low"], chosen["high"])
     if given:
         raise UsageError(f"{', '.join(f'{k}={v:g}' for k, v in given.items())}: give unit=, or low= and a larger high=")
     raise UsageError(
@@ -159,7 +162,7 @@ def _scaling(asked: Request, known: Mapping[str, float], card: GeneratorCard) ->
     )
 
 
-def _trial(asked: Request, flux: bool, scaling: Scaling, device: str) -> Trial:
+def _trial(asked: CalibrateRequest, flux: bool, scaling: UnitScaling, device: str) -> Trial:
     from gensr.making.calibration import CAMERA, Camera, Trial
 
     noises = asked.noises or ((0.0, CAMERA) if flux else (0.0, 0.01, 0.03))
@@ -180,7 +183,7 @@ def _trial(asked: Request, flux: bool, scaling: Scaling, device: str) -> Trial:
 
 
 def _images(
-    key: str, paths: tuple[Path, ...], card: GeneratorCard, scaling: Scaling, count: int, seed: int
+    key: str, paths: tuple[Path, ...], card: GeneratorCard, scaling: UnitScaling, count: int, seed: int
 ) -> list[Tensor]:
     from gensr.making import corpus, heldout
     from gensr.making.calibration import FEWEST_IMAGES

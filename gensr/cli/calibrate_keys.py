@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gensr.cli.arguments import nearest
 from gensr.cli.keys import KEYS as COMMON
 from gensr.cli.keys import Key
-from gensr.errors import UsageError
+from gensr.errors import UsageError, nearest
 
 
 def _numbers(low: float, high: float, whole: bool = False) -> Callable[[str], bool]:
@@ -117,7 +116,7 @@ KEYS: Mapping[str, Key] = {key.name: key for key in _TABLE}
 
 
 @dataclass(frozen=True)
-class Request:
+class CalibrateRequest:
     """Parsed keys; None means "as the generator was trained"."""
 
     generator: str
@@ -147,7 +146,7 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def read(pairs: Mapping[str, str]) -> Request:
+def read(pairs: Mapping[str, str]) -> CalibrateRequest:
     """Check and convert keys.
 
     Raises:
@@ -167,7 +166,7 @@ def read(pairs: Mapping[str, str]) -> Request:
     def number(name: str) -> float | None:
         return float(pairs[name]) if name in pairs else None
 
-    return Request(
+    return CalibrateRequest(
         generator=pairs["generator"],
         data=paths("data"),
         train=paths("train"),

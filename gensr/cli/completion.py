@@ -12,11 +12,11 @@ from importlib.resources import files
 from pathlib import Path
 
 from gensr import registry
-from gensr.cli.arguments import nearest
+from gensr.cli.commands import COMMANDS
 from gensr.cli.console import DONE, Console
 from gensr.cli.domains import option_names
 from gensr.cli.keys import KEYS, Key
-from gensr.errors import UsageError
+from gensr.errors import UsageError, nearest
 
 BASH = r"""
 _gensr() {
@@ -168,8 +168,6 @@ def complete(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _commands() -> list[str]:
-    from gensr.cli.main import COMMANDS
-
     return [*COMMANDS, *registry.names("commands")]
 
 
@@ -209,7 +207,10 @@ def _keys(command: str, words: Sequence[str]) -> tuple[str, list[str]]:
         return ("files", []) if sign else ("none", ["--help", "--traceback", *SWITCHES.get(command, ())])
     if words[-2] == "--config-dir":
         return "dirs", []
-    return "files", [*(f"{key}=" for key in keys), "domain."]
+    return "files", [
+        *(f"{key}=" for key in keys),
+        *(f"{key}." for key in ("domain", "search", "runtime") if key in keys),
+    ]
 
 
 def _values(key: Key) -> list[str]:

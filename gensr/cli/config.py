@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gensr import registry
-from gensr.cli.arguments import nearest
 from gensr.cli.domains import option_names
 from gensr.cli.keys import KEYS, Key
-from gensr.errors import UsageError
+from gensr.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -28,10 +27,11 @@ NULLS = ("", "null", "none", "None", "~")
 
 @dataclass
 class UpsampleConfig:
-    """What ``gensr upsample`` does; `gensr.pipeline.run.upsample` explains the fields."""
+    """What ``gensr upsample`` does; `gensr.pipeline.request.Request` explains the fields."""
 
     domain: dict[str, Any] = field(default_factory=dict)
     search: dict[str, Any] = field(default_factory=dict)
+    runtime: dict[str, Any] = field(default_factory=dict)
     factor: int = 4
     samples: int = 1
     generator: str | None = None
@@ -48,15 +48,26 @@ class UpsampleConfig:
 
 @dataclass
 class InfoConfig:
-    """What ``gensr info`` does."""
+    """What ``gensr info`` does: it settles what ``gensr upsample`` would do with the same keys."""
 
     domain: dict[str, Any] = field(default_factory=dict)
+    search: dict[str, Any] = field(default_factory=dict)
+    runtime: dict[str, Any] = field(default_factory=dict)
+    factor: int = 4
+    samples: int = 1
+    generator: str | None = None
+    operator: str | None = None
+    noise: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    tile: int | None = None
+    batch: int | None = None
     format: str = "text"
 
 
 Config = TypeVar("Config", UpsampleConfig, InfoConfig)
 SCHEMAS: Mapping[str, type[UpsampleConfig] | type[InfoConfig]] = {"upsample": UpsampleConfig, "info": InfoConfig}
-GROUPS = ("domain", "search")
+GROUPS = ("domain", "search", "runtime")
 """Keys that choose a file of a group and hold its content; the choice is kept as ``name``."""
 
 
@@ -79,27 +90,9 @@ def compose(command: str, kind: type[Config], pairs: Mapping[str, str], folder: 
     overrides: list[str] = [_override(name, text, keys, folder) for name, text in pairs.items()]
     config = kind(**_hydra(command, kind, [*_search_path(folder), *overrides], keys))
     for name, key in keys.items():
-        if name not in GROUPS and name != "runtime":
+        if name not in GROUPS:
             key.check(getattr(config, name))
     return config
-
-
-def options(node: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a domain that the user changed, checked by name.
-
-    Args:
-        node: the configuration node ``domain``.
-        defaults: options of the domain that reads the file.
-
-    Raises:
-        UsageError: an option that this domain does not have.
-    """
-    given = {name: value for name, value in node.items() if name != "name"}
-    for name in given:
-        if name not in defaults:
-            known = ", ".join(f"domain.{n}" for n in defaults) or "none"
-            raise UsageError(f"unknown key 'domain.{name}'{nearest(name, defaults)} options of this domain: {known}")
-    return {name: value for name, value in given.items() if value != defaults[name]}
 
 
 def scalar(text: str) -> Any:  # noqa: ANN401

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from gensr import registry
+from gensr.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from gensr.scenes.domain import Domain
@@ -44,11 +45,11 @@ def named_domain(node: Mapping[str, Any]) -> Domain | None:
         PluginError: the domain cannot be loaded.
         UsageError: it has no such option.
     """
-    from gensr.cli.config import options
-
     if node["name"] == "auto":
         return None
-    domain = registry.domain(str(node["name"]))
+    from gensr.scenes import installed
+
+    domain = installed.domain(str(node["name"]))
     options(node, domain.defaults)
     return domain
 
@@ -59,6 +60,22 @@ def given_options(node: Mapping[str, Any], domain: Domain) -> dict[str, Any]:
     Raises:
         UsageError: it has no such option.
     """
-    from gensr.cli.config import options
-
     return options(node, domain.defaults)
+
+
+def options(node: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a domain that the user changed, checked by name.
+
+    Args:
+        node: the configuration node ``domain``.
+        defaults: options of the domain that reads the file.
+
+    Raises:
+        UsageError: an option that this domain does not have.
+    """
+    given = {name: value for name, value in node.items() if name != "name"}
+    for name in given:
+        if name not in defaults:
+            known = ", ".join(f"domain.{n}" for n in defaults) or "none"
+            raise UsageError(f"unknown key 'domain.{name}'{nearest(name, defaults)} options of this domain: {known}")
+    return {name: value for name, value in given.items() if value != defaults[name]}

@@ -1,4 +1,4 @@
-"""``gensr info``: what was understood of a file, before anything is computed."""
+"""``gensr info``: what was understood of a file and what a run would do, before anything is computed."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gensr.cli.arguments import parse
+from gensr.cli.arguments import parse, said
 from gensr.cli.console import DONE, FAILED, USAGE, Console
-from gensr.cli.domains import domain_help, given_options, named_domain
+from gensr.cli.domains import domain_help, named_domain
 from gensr.cli.keys import KEYS, table
 from gensr.errors import GensrError, UsageError
 
 if TYPE_CHECKING:
     from gensr.cli.config import InfoConfig
-    from gensr.scenes.domain import Scene
     from gensr.scenes.inputs import Input
-
-FACTOR = (4, 4)
-"""Refinement for which the default operator is described."""
+    from gensr.search.presets import Preset
 
 HELP = """\
 usage: gensr info INPUT... [key=value...]
 
 Prints what gensr understands of files, folders or globs: format, grid, bands,
-units, invalid values, noise, and the operator and generator of upsample.
+units, invalid values; and exactly what upsample would do with them: prior,
+operator, noise and where it comes from, tiles, memory and time.
 
 keys [default]:
 {keys}
@@ -34,6 +32,7 @@ options of domains, as domain.KEY=VALUE:
 
 examples:
   gensr info scene.tif
+  gensr info scene.tif factor=2 noise=2.5 samples=8
   gensr info 'night/*.fits' format=json"""
 
 
@@ -51,12 +50,16 @@ def run(argv: Sequence[str], console: Console) -> int:
     if "--help" in arguments.switches:
         console.say(HELP.format(keys=table("info"), domains=domain_help()))
         return DONE
+    from gensr.cli.asked import check_once
     from gensr.cli.config import InfoConfig, compose
+    from gensr.cli.presets import chosen_preset
     from gensr.scenes.inputs import expand
 
     config = compose("info", InfoConfig, arguments.pairs, arguments.valued.get("--config-dir"))
     if not arguments.inputs:
         raise UsageError("no input given; write gensr info INPUT... [key=value...]")
+    check_once(config)
+    search = chosen_preset(config.search, said(arguments.pairs))
     found = expand(arguments.inputs, named_domain(config.domain))
     for note in found.notes:
         console.note(note)
@@ -65,7 +68,7 @@ def run(argv: Sequence[str], console: Console) -> int:
     for item in found.inputs:
         with console.warnings(item.path):
             try:
-                pages.append(_understand(item, config))
+                pages.append(_understand(item, config, search))
             except Exception as error:  # one failed input never stops the others
                 codes.append(console.fail(error, item.path))
                 continue
@@ -80,29 +83,25 @@ def run(argv: Sequence[str], console: Console) -> int:
     return USAGE if not pages and set(codes) == {USAGE} else FAILED
 
 
-def _understand(item: Input, config: InfoConfig) -> dict[str, Any]:
-    scene = item.domain.open(item.path, given_options(config.domain, item.domain))
+def _understand(item: Input, config: InfoConfig, search: Preset) -> dict[str, Any]:
+    """What a file holds, and what a run would do with it; a refusal of the run is a fact as well."""
+    from gensr.cli.asked import request_of
+    from gensr.pipeline.settle import settle_scene
+    from gensr.scenes.inputs import open_scene
+
+    request = request_of(item, config, search)
+    scene = open_scene(item.domain, item.path, request.options)
     try:
         rows, cols = scene.grid.shape
         size = f"{rows} x {cols} pixels, {scene.planes} plane(s), {len(scene.bands)} band(s)"
-        head = {"file": str(item.path), "domain": item.domain.name, "size": size}
-        return {**head, **scene.facts(), "upsample": _would_use(item, scene)}
+        head = {"file": str(item.path), "domain": item.domain.name, "size": size, **scene.metadata()}
+        try:
+            plan = settle_scene(scene, item.domain.name, item.domain.stem(item.path), request)
+        except GensrError as error:
+            return {**head, "upsample": {"refused": str(error)}}
+        return {**head, f"upsample x{config.factor}": plan.describe()}
     finally:
         scene.close()
-
-
-def _would_use(item: Input, scene: Scene) -> dict[str, Any]:
-    """Defaults of the domain for this scene; a refusal is a fact as well."""
-    domain = item.domain
-    found: dict[str, Any] = {}
-    try:
-        found[f"operator at x{FACTOR[0]}"] = domain.operator(scene, FACTOR).describe()
-        noise = domain.noise(scene)
-        found["noise"] = "estimated from the data" if noise is None else noise.describe()
-        found["generator"] = domain.generator(scene)
-    except GensrError as error:
-        found["refused"] = str(error)
-    return found
 
 
 def page(facts: Mapping[str, Any]) -> str:

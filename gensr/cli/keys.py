@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import re
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from gensr import registry
-from gensr.cli.arguments import nearest
-from gensr.errors import UsageError
+from gensr.errors import UsageError, nearest
+from gensr.pipeline.request import FACTORS, LARGEST_FACTOR, SMALLEST_FACTOR, Request
+from gensr.values.words import EXPECTED, parse_noise
 
-LARGEST_FACTOR = 64
-MARKED = "_generated"
-"""What the name of every output holds."""
 OPERATORS = ("area", "bicubic", "lanczos", "gaussian:sigma=", "mtf:", "psf:", "kspace", "kspace:window=hamming")
 """Beginnings of operators, for completion."""
-_NOISE = re.compile(r"auto|([^%:]+)%?|poisson:gain=([^,]+)(?:,sigma=(.+))?")
+RUNTIMES = ("local", "dask")
+_DEFAULTS = {f.name: f.default for f in fields(Request) if f.default is not MISSING}
 
 
 @dataclass(frozen=True)
@@ -75,16 +73,17 @@ def domain_names() -> tuple[str, ...]:
 
 
 def _noise(value: str) -> bool:
-    found = _NOISE.fullmatch(value.strip().lower())
-    return found is not None and all(_number(text) for text in found.groups() if text is not None)
-
-
-def _number(text: str) -> bool:
     try:
-        number = float(text)
+        parse_noise(value)
     except ValueError:
         return False
-    return math.isfinite(number) and number >= 0
+    return True
+
+
+def _default(name: str) -> str:
+    """Default of a field of `Request`, as it is written."""
+    value = _DEFAULTS[name]
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _truth() -> tuple[str, ...]:
@@ -106,19 +105,25 @@ DOMAIN = Key(
 _UPSAMPLE = (
     Key(
         "factor",
-        f"a whole number from 2 to {LARGEST_FACTOR}",
+        FACTORS,
         "refinement of rows and columns",
-        good=lambda value: 2 <= value <= LARGEST_FACTOR,
+        good=lambda value: SMALLEST_FACTOR <= value <= LARGEST_FACTOR,
         choices=lambda: ("2", "3", "4", "8"),
-        default="4",
+        default=_default("factor"),
     ),
-    Key("samples", "a whole number from 0", "posterior samples to draw and write", good=_at_least(0), default="1"),
+    Key(
+        "samples",
+        "a whole number from 0",
+        "posterior samples to draw and write",
+        good=_at_least(0),
+        default=_default("samples"),
+    ),
     Key(
         "search",
         "fast, balanced, best, posterior, pulse or a preset of --config-dir",
         "how hard to search; search.KEY= is one of its numbers",
         choices=lambda: ("fast", "balanced", "best", "posterior", "pulse"),
-        default="balanced",
+        default=_default("search"),
     ),
     DOMAIN,
     Key(
@@ -139,8 +144,7 @@ _UPSAMPLE = (
     ),
     Key(
         "noise",
-        "auto, a standard deviation in the units of the image, a share of the range such as 1%, or "
-        "poisson:gain=G,sigma=S; none below 0",
+        f"{EXPECTED}; none below 0",
         "noise of the input; 0 means exact data",
         good=_noise,
         choices=lambda: ("auto", "poisson:gain="),
@@ -153,37 +157,36 @@ _UPSAMPLE = (
         "where to compute",
         good=lambda value: re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value) is not None,
         choices=lambda: ("auto", "cpu", "cuda"),
-        default="auto",
+        default=_default("device"),
     ),
-    Key("seed", "a whole number from 0", "the same seed gives the same result", good=_at_least(0), default="0"),
+    Key(
+        "seed",
+        "a whole number from 0",
+        "the same seed gives the same result",
+        good=_at_least(0),
+        default=_default("seed"),
+    ),
     Key("output", "a folder", "where outputs go", optional=True, files="dirs", default="beside the input"),
-    Key("overwrite", "true or false", "replace outputs that exist", choices=_truth, default="false"),
-    Key("resume", "true or false", "go on with an interrupted run", choices=_truth, default="false"),
+    Key("overwrite", "true or false", "replace outputs that exist", choices=_truth, default=_default("overwrite")),
+    Key("resume", "true or false", "go on with an interrupted run", choices=_truth, default=_default("resume")),
     Key("tile", "a whole number from 1", "input pixels along a tile", good=_at_least(1), optional=True, default="auto"),
     Key("batch", "a whole number from 1", "tiles computed together", good=_at_least(1), optional=True, default="auto"),
     Key(
         "runtime",
-        "local or a runtime of --config-dir",
-        "a named set of device, tile and batch",
-        choices=lambda: ("local",),
-        default="local",
+        "local, dask or a runtime of --config-dir",
+        "where tiles run; runtime.address=tcp://... or runtime.workers=N for dask",
+        choices=lambda: RUNTIMES,
+        default=RUNTIMES[0],
     ),
 )
-_INFO = (
-    DOMAIN,
-    Key(
-        "format",
-        "",
-        "form of what is printed",
-        choices=lambda: ("text", "json"),
-        default="text",
-    ),
-)
+FORMAT = Key("format", "", "form of what is printed", choices=lambda: ("text", "json"), default="text")
+WRITING = ("output", "overwrite", "resume")
+"""Keys that only a run that writes has."""
 
 KEYS: Mapping[str, Mapping[str, Key]] = {
     "upsample": {key.name: key for key in _UPSAMPLE},
-    "info": {key.name: key for key in _INFO},
-    "models": {"format": _INFO[1]},
+    "info": {key.name: key for key in (*(k for k in _UPSAMPLE if k.name not in WRITING), FORMAT)},
+    "models": {"format": FORMAT},
 }
 """Keys of every command that composes a configuration."""
 

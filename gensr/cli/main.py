@@ -7,24 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
-from gensr.cli.arguments import nearest
+from gensr.cli.commands import COMMANDS, Command
 from gensr.cli.console import INTERRUPTED, USAGE, Console
-from gensr.errors import PluginError, UsageError
-
-Command = Callable[[Sequence[str], Console], int]
-
-COMMANDS = {
-    "upsample": "super-resolve files, folders or globs",
-    "info": "what is understood of files: grid, bands, units, noise",
-    "models": "list, describe and verify generators",
-    "train": "train a generator of your own",
-    "completion": "print the completion script of bash, zsh or fish",
-}
-"""Built-in commands, each the function ``run`` of ``gensr.cli.<name>``."""
+from gensr.errors import PluginError, UsageError, nearest
 
 RESUME = "; run the same command with resume=true to go on"
 

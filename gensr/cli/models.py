@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gensr.cli.arguments import nearest, parse
+from gensr.cli.arguments import parse
 from gensr.cli.console import DONE, FAILED, Console
 from gensr.cli.info import page
 from gensr.cli.keys import KEYS
-from gensr.errors import UsageError
+from gensr.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from gensr.priors.weights import Weights

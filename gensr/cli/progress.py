@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-UNITS = {"Mpx": 1e6, "steps": 1.0}
+UNITS = {"Mpx": 1e6, "steps": 1.0, "files": 1.0}
 """What is shown, and how many of the counted things make one."""
 LONGEST = 40
 """Characters of a label that are shown."""
@@ -24,7 +24,7 @@ class Progress:
     Args:
         label: name of the input, before the bar.
         stream: where it is shown; a bar if it is a terminal, else a line every 10 % or 30 s, at most one a second.
-        unit: "Mpx" if output pixels are counted, or "steps".
+        unit: "Mpx" if output pixels are counted, "steps" or "files".
         clock: seconds, for tests.
     """
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from gensr.cli.arguments import nearest
-from gensr.errors import UsageError
+from gensr.errors import UsageError, nearest
 
 Kind = TypeVar("Kind")
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
@@ -17,7 +17,7 @@ def build(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
     """Make a dataclass from a mapping; nested dataclasses from nested mappings, left-out fields from defaults.
 
     Args:
-        kind: a dataclass with fields of int, float, str, bool, Literal or such dataclasses.
+        kind: a dataclass with fields of int, float, str, bool, Literal, one of these or None, or such dataclasses.
         values: field name to value.
         where: key of the mapping, for errors.
 
@@ -49,6 +49,10 @@ def changes(old: object, new: object, prefix: str = "") -> list[str]:
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
+    if get_origin(kind) in (Union, UnionType):
+        if value is None:
+            return None
+        kind = next(part for part in get_args(kind) if part is not NoneType)
     if is_dataclass(kind) and isinstance(kind, type):
         if not isinstance(value, Mapping):
             raise UsageError(f"{where}={value}: expected keys below it, such as {where}.{fields(kind)[0].name}=")

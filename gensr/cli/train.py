@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from gensr import registry
-from gensr.cli.arguments import nearest, parse
+from gensr.cli.arguments import parse
 from gensr.cli.console import DONE, Console
 from gensr.cli.progress import Progress
-from gensr.errors import UsageError
+from gensr.errors import UsageError, nearest
+from gensr.priors import families
 
 HELP = """\
 usage: gensr train generator=FAMILY key=value...
@@ -89,7 +90,7 @@ def trainer(name: str) -> Trainer:
         raise UsageError(
             f"generator={name}: expected a family{nearest(name, known) or ';'} families: {', '.join(known)}"
         )
-    family: object = registry.family(name)
+    family: object = families.family(name)
     if not isinstance(family, Trainer):
         raise UsageError(f"generator={name}: this family cannot be trained with gensr; see its documentation")
     return family
@@ -98,7 +99,7 @@ def trainer(name: str) -> Trainer:
 def _families() -> str:
     lines = []
     for name in registry.names("generators"):
-        family: object = registry.family(name)
+        family: object = families.family(name)
         if isinstance(family, Trainer):
             lines.append(f"  {name}")
             for key, text in family.train_options.items():

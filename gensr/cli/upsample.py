@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -9,16 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gensr.cli.arguments import Arguments, nearest, parse
+from gensr.cli.arguments import Arguments, parse, said
 from gensr.cli.console import DONE, FAILED, USAGE, Console
-from gensr.cli.domains import domain_help, given_options, named_domain
-from gensr.cli.keys import KEYS, MARKED, table
+from gensr.cli.domains import domain_help, named_domain
+from gensr.cli.keys import KEYS, table
 from gensr.cli.progress import Progress
-from gensr.errors import OutputError, SearchError, UsageError
+from gensr.errors import OutputError, UsageError
+from gensr.scenes.product import MARKED
 
 if TYPE_CHECKING:
     from gensr.cli.config import UpsampleConfig
-    from gensr.pipeline.result import Result
+    from gensr.pipeline.many import Outcome
+    from gensr.pipeline.request import Request
     from gensr.scenes.inputs import Input
     from gensr.search.presets import Preset
 
@@ -80,51 +83,15 @@ def run(argv: Sequence[str], console: Console) -> int:
             HELP.format(keys=table("upsample"), domains=domain_help(), config=CONFIG_DIR, understood=UNDERSTOOD)
         )
         return DONE
+    from gensr.cli.asked import check_once
     from gensr.cli.config import UpsampleConfig, compose
+    from gensr.cli.presets import chosen_preset
 
     config = compose("upsample", UpsampleConfig, arguments.pairs, arguments.valued.get(CONFIG_DIR))
     if not arguments.inputs:
         raise UsageError("no input given; write gensr upsample INPUT... [key=value...]")
-    _check_once(config)
-    return _all(arguments, config, chosen_preset(config.search), console)
-
-
-def chosen_preset(node: Mapping[str, Any]) -> Preset:
-    """The preset of the configuration node ``search``; one that the user changed says so in its name.
-
-    Raises:
-        UsageError: unknown key, or a value of the wrong type or out of range.
-    """
-    from gensr.cli.structure import build, changes
-    from gensr.search.presets import PRESETS, Preset
-
-    try:
-        preset = build(Preset, node, "search")
-    except SearchError as error:
-        raise UsageError(f"search: {error}") from error
-    known = PRESETS.get(preset.name, preset)
-    changed = changes(known, preset)
-    return replace(preset, name=f"{preset.name} with {', '.join(changed)}") if changed else known
-
-
-def _check_once(config: UpsampleConfig) -> None:
-    """Find what is wrong for every input before the first is opened; a weights file gets its full path."""
-    from gensr.operators import parse_operator
-    from gensr.priors import weights
-
-    if config.operator is not None:
-        parse_operator(config.operator, config.factor)
-    if config.generator is None:
-        return
-    known = weights.available()
-    if config.generator not in known and not Path(config.generator).exists():
-        advice = nearest(config.generator, known) or ";"
-        raise UsageError(
-            f"generator={config.generator}: no such generator or file{advice} installed: {', '.join(known)}"
-        )
-    path = known.get(config.generator, Path(config.generator).absolute())
-    weights.read(path)
-    config.generator = config.generator if config.generator in known else str(path)
+    check_once(config)
+    return _all(arguments, config, chosen_preset(config.search, said(arguments.pairs)), console)
 
 
 def _all(arguments: Arguments, config: UpsampleConfig, search: Preset, console: Console) -> int:
@@ -139,22 +106,52 @@ def _all(arguments: Arguments, config: UpsampleConfig, search: Preset, console: 
     for text, error in found.failed:
         _failed(tally, console, error, text)
     names: dict[Path, Path] = {}
-    for number, item in enumerate(found.inputs, 1):
-        label = item.path.name if len(found.inputs) == 1 else f"[{number}/{len(found.inputs)}] {item.path.name}"
-        with console.warnings(item.path):
-            try:
-                _claim_name(item, config, names)
-                options = _options(item, config, UNDERSTOOD in arguments.switches)
-                started_one = time.monotonic()
-                result = _one(item, config, search, options, Progress(label, console.err))
-                console.say(_line(item.path, result, time.monotonic() - started_one))
-                for text in result.report.get("warnings", []):
-                    console.note(f"{item.path}: warning: {text}")
-                tally.done += 1
-            except Exception as error:  # one failed input never stops the others
-                _failed(tally, console, error, item.path)
+    asked: list[tuple[Path, Request]] = []
+    for item in found.inputs:
+        try:
+            _claim_name(item, config, names)
+            asked.append((item.path, _request(item, config, search, UNDERSTOOD in arguments.switches)))
+        except Exception as error:  # one failed input never stops the others
+            _failed(tally, console, error, item.path)
+    _answer(asked, config, tally, console)
     console.say(f"{tally.done} done, {tally.failed} failed, {time.monotonic() - started:.1f} s")
     return tally.code()
+
+
+def _answer(asked: list[tuple[Path, Request]], config: UpsampleConfig, tally: Tally, console: Console) -> None:
+    """Every input in turn; on a cluster small files are spread first, like tiles."""
+    from gensr.cli.asked import runtime_of
+    from gensr.pipeline.many import is_small, outcome, spread
+    from gensr.runners.choose import runner
+
+    runtime = runtime_of(config.runtime)
+    with runner(runtime.name, runtime.address, runtime.workers) if asked else contextlib.nullcontext() as where:
+        small = [k for k, (_, request) in enumerate(asked) if is_small(request)]
+        together = small if len(small) > 1 and where is not None and where.remote else []
+        if where is not None and together:
+            with console.warnings(), Progress(f"{len(together)} files", console.err, unit="files") as progress:
+                progress(0, len(together))
+                for done, (k, found) in enumerate(spread([asked[k][1] for k in together], where), 1):
+                    progress(done, len(together))
+                    _tell(asked[together[k]][0], found, tally, console)
+        rest = [k for k in range(len(asked)) if k not in set(together)]
+        for number, k in enumerate(rest, 1):
+            path, request = asked[k]
+            label = path.name if len(rest) == 1 else f"[{number}/{len(rest)}] {path.name}"
+            with console.warnings(path):
+                with Progress(label, console.err) as progress:
+                    found = outcome(request, progress, where)
+                _tell(path, found, tally, console)
+
+
+def _tell(path: Path, found: Outcome, tally: Tally, console: Console) -> None:
+    if found.error is not None:
+        _failed(tally, console, found.error, path)
+        return
+    console.say(_line(path, found))
+    for text in found.report.get("warnings", []):
+        console.note(f"{path}: warning: {text}")
+    tally.done += 1
 
 
 def _failed(tally: Tally, console: Console, error: Exception, where: str | Path) -> None:
@@ -173,46 +170,28 @@ def _claim_name(item: Input, config: UpsampleConfig, names: dict[Path, Path]) ->
     names[name] = item.path
 
 
-def _options(item: Input, config: UpsampleConfig, understood: bool) -> dict[str, Any]:
-    options = given_options(config.domain, item.domain)
-    return {**options, "understood": True} if understood and "understood" in item.domain.defaults else options
+def _request(item: Input, config: UpsampleConfig, search: Preset, understood: bool) -> Request:
+    from gensr.cli.asked import request_of
+
+    output = Path(config.output).expanduser() if config.output else item.path.absolute().parent
+    request = request_of(item, config, search, output=output, overwrite=config.overwrite, resume=config.resume)
+    if understood and "understood" in item.domain.defaults:
+        return replace(request, options={**request.options, "understood": True})
+    return request
 
 
-def _one(item: Input, config: UpsampleConfig, search: Preset, options: Mapping[str, Any], progress: Progress) -> Result:
-    from gensr.pipeline.run import upsample
-
-    with progress:
-        return upsample(
-            item.path,
-            factor=config.factor,
-            domain=item.domain.name,
-            generator=config.generator,
-            operator=config.operator,
-            noise=config.noise,
-            search=search,
-            samples=config.samples,
-            seed=config.seed,
-            device=config.device,
-            output=Path(config.output).expanduser() if config.output else item.path.absolute().parent,
-            overwrite=config.overwrite,
-            resume=config.resume,
-            tile=config.tile,
-            batch=config.batch,
-            options=options,
-            progress=progress,
-        )
-
-
-def _line(path: Path, result: Result, seconds: float) -> str:
+def _line(path: Path, found: Outcome) -> str:
     """What came out of one input, in one line."""
-    consistency: Mapping[str, Any] = result.report.get("consistency", {})
+    report = found.report
+    consistency: Mapping[str, Any] = report.get("consistency", {})
     chi2, codes = consistency.get("chi2 per datum"), consistency.get("rms in codes")
-    facts = [f"{seconds:.1f} s"]
+    facts = [f"{found.seconds:.1f} s"]
     if chi2 is not None:
         facts.insert(0, f"residual {math.sqrt(chi2):.2f} sigma")
     elif codes is not None:
         facts.insert(0, f"residual {codes:.2g} codes rms")
-    return f"{path} -> {_named(result.files)} ({', '.join(facts)})"
+    by = ", ".join(filter(None, (report.get("input", {}).get("domain"), report.get("generator", {}).get("name"))))
+    return f"{path} -> {_named(found.files)} ({'; '.join(filter(None, (by, ', '.join(facts))))})"
 
 
 def _named(files: Sequence[Path]) -> str:

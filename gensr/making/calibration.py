@@ -20,9 +20,10 @@ from gensr.errors import SearchError, UsageError
 from gensr.metrics import conformal_scale, coverage_gaussian, psnr, spread_correlation
 from gensr.operators import Area, Operator
 from gensr.operators.resample import upsample
-from gensr.priors.generator import Generator, GeneratorCard, Moments, Observation
-from gensr.search import consistency
-from gensr.search.guided import guided_samples
+from gensr.priors.card import GeneratorCard
+from gensr.priors.generator import Generator
+from gensr.priors.observation import Moments, Observation
+from gensr.search.posterior import answer, method_of
 from gensr.search.presets import PRESETS, Preset
 from gensr.values.random import Stream
 
@@ -30,7 +31,7 @@ Array = npt.NDArray[np.float32]
 LEVEL = 0.9
 """Nominal coverage that deviations are scaled for."""
 CAMERA = 1.0
-"""Noise level that means "that of the camera" where values are fluxes; see `gensr.pipeline.plan.prepare`."""
+"""Noise level that means "that of the camera" where values are fluxes; see `gensr.priors.generator.Generator.normaliser`."""
 RANGE = (0.1, 99.9)
 """Percentiles that are called the value range."""
 FEWEST_IMAGES, FEWEST_DATA = 4, 4
@@ -96,7 +97,7 @@ class Cell:
     """What was measured at one factor and noise level, on the half that nothing was fitted on.
 
     Attributes:
-        key: such as "x4 noise 0.01", see `gensr.pipeline.plan.conformal_factor`.
+        key: such as "x4 noise 0.01", see `gensr.priors.card.conformal_factor`.
         scale: fitted factor on the deviation, as it is: below 1 if the posterior is too wide.
         stated: coverage of nominal 90 % intervals before scaling.
         coverage: after it.
@@ -255,42 +256,23 @@ def observe(x: Tensor, operator: Operator, noise: float, camera: Camera | None, 
 
 
 def moments(generator: Generator, data: Observation, preset: Preset, stream: Stream) -> Moments:
-    """Posterior mean and variance as the engine computes them, noise-free data explained exactly.
+    """Posterior mean and variance as tiles are answered, noise-free data explained exactly.
 
     Args:
         generator: the prior.
         data: on the generator's device.
         preset: how hard to search.
         stream: of the draws, where moments come from draws.
-
-    Raises:
-        SearchError: the generator has neither posterior nor draws for this operator.
     """
-    if preset.moments == "closed" and generator.closed(data.operator):
-        found = generator.posterior(data, preset.stride(data.operator.factor))
-        mean, spread = found.mean, found.variance
-    else:
-        stack = torch.stack([_draw(generator, data, preset, stream.child("draw", k)) for k in range(preset.draws)])
-        mean, spread = stack.mean(0), stack.var(0, unbiased=True)
-    if data.exact:
-        return Moments(consistency.project(mean, data.y, data.usable, data.operator), spread)
-    return Moments(consistency.update(mean, spread, data), spread)
-
-
-def _draw(generator: Generator, data: Observation, preset: Preset, stream: Stream) -> Tensor:
     shape = (*data.y.shape[:2], *data.shape)
 
-    def noise(step: int) -> Tensor:
-        return stream.child(step).normal(shape).to(data.y)
+    def noise(index: int, purpose: int) -> Tensor:
+        return stream.child("draw", index).child(purpose).normal(shape).to(data.y)
 
-    if "draw" in generator.capabilities and generator.closed(data.operator):
-        return generator.draw(data, noise, preset.network_steps)
-    if "denoise" in generator.capabilities:
-        return guided_samples(generator, data, noise, preset.guided)
-    raise SearchError(
-        f"{generator.card.name} has neither posterior nor draws for {data.operator.describe()}: it states no deviation "
-        "that could be calibrated"
-    )
+    method = method_of(generator, data.operator, preset)
+    streams = [stream.child("search", i) for i in range(len(data.y))]
+    found = answer(generator, data, preset, method, 0, noise, streams)
+    return Moments(found.mean, found.variance)
 
 
 def _cell(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from gensr.priors.generator import GeneratorCard
+from gensr.priors.card import GeneratorCard
 
 _CELL = re.compile(r"(x\d+ noise \S+)(?: (.+))?")
 """Keys of scores and conformal factors: factor and noise level, then what was scored."""

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gensr import registry
 from gensr.errors import FormatError, UsageError
+from gensr.scenes import installed
 from gensr.values.grid import Window
 
 FloatArray = npt.NDArray[np.float32]
@@ -46,7 +46,7 @@ def read(path: Path, domain: str) -> Iterator[FloatArray]:
 
 def _walk(path: Path, domain: str) -> Iterator[FloatArray]:
     if path.is_dir():
-        plugin = registry.domain(domain)
+        plugin = installed.domain(domain)
         own = set(plugin.expand(path))
         for item in sorted(path.iterdir()):
             if item in own or item.suffix.lower() in (*PICTURES, ".zip", ".npz"):
@@ -131,7 +131,7 @@ def anscombe_flux(code: npt.NDArray[np.int16], exposure: float = 2028.0, sky: fl
 
 
 def _scene(path: Path, domain: str) -> Iterator[FloatArray]:
-    plugin = registry.domain(domain)
+    plugin = installed.domain(domain)
     scene = plugin.open(path, {})
     try:
         rows, cols = scene.grid.shape

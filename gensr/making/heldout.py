@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gensr.errors import UsageError
-from gensr.priors.generator import GeneratorCard
+from gensr.priors.card import GeneratorCard
 
 Array = npt.NDArray[np.float32]
 WILDEST = 6.0
@@ -33,7 +33,7 @@ class Scaled(Protocol):
 
 
 @dataclass(frozen=True)
-class Scaling:
+class UnitScaling:
     """Physical values to generator units.
 
     Attributes:
@@ -56,7 +56,9 @@ class Scaling:
         return scaled if float(np.abs(scaled).max()) <= WILDEST else None
 
 
-def prepare(images: Iterable[Array], card: GeneratorCard, scaling: Scaling, count: int, seed: int = 0) -> list[Tensor]:
+def prepare(
+    images: Iterable[Array], card: GeneratorCard, scaling: UnitScaling, count: int, seed: int = 0
+) -> list[Tensor]:
     """Images in generator units, chosen at random, in their own order.
 
     Args:

@@ -3,29 +3,24 @@
 All put low-resolution pixel ``i`` in the middle of high-resolution pixels ``s i .. s i + s - 1``.
 """
 
-from gensr.operators.base import EVERYWHERE, Operator, conjugate_gradients
+from gensr.operators.base import EVERYWHERE, Operator
 from gensr.operators.bicubic import Bicubic
-from gensr.operators.compose import Compose
 from gensr.operators.kspace import KSpaceCrop
 from gensr.operators.lanczos import Lanczos
-from gensr.operators.mask import Mask
 from gensr.operators.psf import GaussianPSF, MeasuredPSF
-from gensr.operators.registry import OPERATORS, parse_operator
+from gensr.operators.registry import operator_names, parse_operator
 from gensr.operators.separable import Area, SeparableOperator
 
 __all__ = [
     "EVERYWHERE",
-    "OPERATORS",
     "Area",
     "Bicubic",
-    "Compose",
     "GaussianPSF",
     "KSpaceCrop",
     "Lanczos",
-    "Mask",
     "MeasuredPSF",
     "Operator",
     "SeparableOperator",
-    "conjugate_gradients",
+    "operator_names",
     "parse_operator",
 ]

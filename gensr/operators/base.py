@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gensr.errors import SearchError
+from gensr.operators.linear import conjugate
 from gensr.values.grid import Factor
+from gensr.values.latent import Latents, LatentSpec
 
 EVERYWHERE = 1_000_000
 """The `Operator.reach` of an operator that is not local: more pixels than any image has on a side."""
@@ -67,11 +68,39 @@ class Operator(ABC):
 
     def solve_normal(self, y: Tensor, regularisation: float | Tensor = 0.0, tolerance: float = 1e-12) -> Tensor:
         """Solve ``(A A^T + regularisation I) u = y``: conjugate gradients unless the operator has a closed form."""
-        floor = 32 * torch.finfo(y.dtype).eps
+        goal = max(tolerance, 32 * torch.finfo(y.dtype).eps)
         limit = 4 * y.shape[-2] * y.shape[-1] + 200
-        return conjugate_gradients(
-            lambda u: self.forward(self.adjoint(u)) + regularisation * u, y, max(tolerance, floor), limit
-        )
+
+        def normal(u: Tensor) -> Tensor:
+            return self.forward(self.adjoint(u)) + regularisation * u
+
+        solved = conjugate(normal, y, 1.0, limit, goal, y.ndim - 2)
+        rest = (y - normal(solved)).flatten(-2).norm(dim=-1)
+        if bool((rest > 1e3 * goal * y.flatten(-2).norm(dim=-1)).any()):
+            raise SearchError("conjugate gradients did not converge; give the pseudo-inverse a regularisation above 0")
+        return solved
+
+    def row_energy(self, like: Tensor) -> Tensor:
+        """``|A^T e|^2`` of a datum in the middle of an image (..., rows, cols): what unit variance puts on a datum.
+
+        Exact as the diagonal of ``A A^T`` away from borders.
+        """
+        rows, cols = like.shape[-2:]
+        one = like.new_zeros(rows, cols)
+        one[rows // 2, cols // 2] = 1.0
+        return self.adjoint(one).square().sum()
+
+    def latents(self) -> LatentSpec | None:
+        """What a search may move of the operator, whitened; None, the default, if it is known for certain."""
+        return None
+
+    def at(self, latents: Latents) -> Operator:
+        """The operator at these latents, differentiable in them; one operator per image of a batch.
+
+        Args:
+            latents: named tensors (n, ...) of `latents`; the result acts on images (n, band, rows, cols).
+        """
+        return self
 
     def check_input(self, x: Tensor) -> tuple[int, int]:
         """Low-resolution shape of ``x``.
@@ -105,46 +134,3 @@ def invert_spectrum(spectrum: Tensor, regularisation: float | Tensor, extent: in
     shifted = spectrum + regularisation
     floor = spectrum.max() * (extent * torch.finfo(spectrum.dtype).eps) ** 2
     return torch.where(shifted > floor, 1 / shifted.clamp(min=torch.finfo(spectrum.dtype).tiny), 0.0)
-
-
-def conjugate_gradients(apply: Callable[[Tensor], Tensor], b: Tensor, tolerance: float, limit: int) -> Tensor:
-    """Solve ``apply(x) = b`` for a symmetric positive semi-definite map, batched over all but the last two axes.
-
-    Hestenes and Stiefel (1952), doi:10.6028/jres.049.044.
-
-    Args:
-        apply: linear map on tensors of b's shape.
-        b: (..., rows, cols).
-        tolerance: stop when every residual norm is below this fraction of its right-hand side.
-        limit: most iterations.
-
-    Raises:
-        SearchError: if the limit is reached far from the tolerance.
-    """
-
-    def dot(p: Tensor, q: Tensor) -> Tensor:
-        return (p * q).sum((-2, -1), keepdim=True)
-
-    tiny = torch.finfo(b.dtype).tiny
-    x = torch.zeros_like(b)
-    r = b.clone()
-    p = r.clone()
-    rr = dot(r, r)
-    goal = rr * tolerance**2
-    best, best_x = rr, x
-    for _ in range(limit):
-        if bool((best <= goal).all()):
-            return best_x
-        ap = apply(p)
-        curvature = dot(p, ap)
-        alpha = torch.where(curvature > 0, rr / curvature.clamp(min=tiny), torch.zeros_like(rr))
-        x = x + alpha * p
-        r = r - alpha * ap
-        new = dot(r, r)
-        p = r + torch.where(rr > 0, new / rr.clamp(min=tiny), torch.zeros_like(rr)) * p
-        rr = new
-        best_x = torch.where(rr < best, x, best_x)
-        best = torch.minimum(best, rr)
-    if bool((best <= goal * 1e6).all()):
-        return best_x
-    raise SearchError("conjugate gradients did not converge; give the pseudo-inverse a regularisation above 0")

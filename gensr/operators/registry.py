@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from gensr.errors import UsageError
+from gensr import registry
+from gensr.errors import PluginError, UsageError
 from gensr.operators.base import Operator
-from gensr.operators.bicubic import Bicubic
-from gensr.operators.kspace import KSpaceCrop
-from gensr.operators.lanczos import Lanczos
-from gensr.operators.psf import GaussianPSF, MeasuredPSF
-from gensr.operators.separable import Area
 from gensr.values.grid import Factor
 
 
@@ -25,42 +20,35 @@ class Recipe:
         parameter: name of its only parameter, "" if it has none.
         required: whether the parameter must be given.
         usage: how it is written.
+        file: whether the parameter is a path.
     """
 
     build: Callable[[int | Factor, bool, str], Operator]
     parameter: str
     required: bool
     usage: str
+    file: bool = False
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise UsageError(f"{text!r} is not a number") from error
+def operator_names() -> list[str]:
+    """Names of installed operators, through the entry points ``gensr.operators``."""
+    return registry.names("operators")
 
 
-OPERATORS: Mapping[str, Recipe] = {
-    "area": Recipe(lambda f, total, _: Area(f, total), "", False, "area"),
-    "bicubic": Recipe(lambda f, total, _: Bicubic(f, total), "", False, "bicubic"),
-    "lanczos": Recipe(lambda f, total, _: Lanczos(f, total), "", False, "lanczos"),
-    "gaussian": Recipe(
-        lambda f, total, v: GaussianPSF(f, _number(v), total),
-        "sigma",
-        True,
-        "gaussian:sigma=0.5 (low-resolution pixels)",
-    ),
-    "mtf": Recipe(
-        lambda f, total, v: GaussianPSF.from_mtf(f, _number(v), total),
-        "value",
-        True,
-        "mtf:0.26 (at Nyquist, pixel included)",
-    ),
-    "psf": Recipe(lambda f, total, v: MeasuredPSF.load(f, Path(v), total), "file", True, "psf:FILE.npy"),
-    "kspace": Recipe(
-        lambda f, total, v: KSpaceCrop(f, v or "none", total), "window", False, "kspace or kspace:window=hamming"
-    ),
-}
+def recipe(name: str) -> Recipe:
+    """The recipe of an operator.
+
+    Raises:
+        UsageError: unknown name; the message shows how each is written.
+        PluginError: its plug-in is broken.
+    """
+    if name not in operator_names():
+        known = ", ".join(recipe(other).usage for other in operator_names())
+        raise UsageError(f"unknown operator {name!r}; write one of: {known}")
+    found: object = registry.load("operators", name)
+    if not isinstance(found, Recipe):
+        raise PluginError(f"plugin {name!r} ({found}) is no gensr.operators.registry.Recipe; update its package")
+    return found
 
 
 def parse_operator(spec: str, factor: int | Factor, total: bool = False) -> Operator:
@@ -79,18 +67,15 @@ def parse_operator(spec: str, factor: int | Factor, total: bool = False) -> Oper
     {'name': 'gaussian', 'factor': [4, 4], 'sigma': 0.45, 'total': False}
     """
     name, colon, text = spec.strip().partition(":")
-    if name not in OPERATORS:
-        known = ", ".join(recipe.usage for recipe in OPERATORS.values())
-        raise UsageError(f"unknown operator {name!r}; write one of: {known}")
-    recipe = OPERATORS[name]
-    if colon and not recipe.parameter:
-        raise UsageError(f"operator {spec!r}: {name} has no parameter; write {recipe.usage}")
-    value = text.removeprefix(f"{recipe.parameter}=").strip()
-    if (recipe.required or colon) and not value:
-        raise UsageError(f"operator {spec!r} lacks its {recipe.parameter}; write {recipe.usage}")
-    if "=" in value and name != "psf":  # a file name may hold the sign
-        raise UsageError(f"operator {spec!r}: {name} only has the parameter {recipe.parameter}; write {recipe.usage}")
+    known = recipe(name)
+    if colon and not known.parameter:
+        raise UsageError(f"operator {spec!r}: {name} has no parameter; write {known.usage}")
+    value = text.removeprefix(f"{known.parameter}=").strip()
+    if (known.required or colon) and not value:
+        raise UsageError(f"operator {spec!r} lacks its {known.parameter}; write {known.usage}")
+    if "=" in value and not known.file:  # a file name may hold the sign
+        raise UsageError(f"operator {spec!r}: {name} only has the parameter {known.parameter}; write {known.usage}")
     try:
-        return recipe.build(factor, total, value)
+        return known.build(factor, total, value)
     except UsageError as error:
-        raise UsageError(f"operator {spec!r}: {error}; write {recipe.usage}") from error
+        raise UsageError(f"operator {spec!r}: {error}; write {known.usage}") from error

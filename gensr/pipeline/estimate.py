@@ -1,4 +1,4 @@
-"""Noise level and gain of a scene from its own data, by the evidence of the generator.
+"""Noise level and gain of every band of a scene from its own data, by the evidence of a generator.
 
 A prior of high-resolution images and an operator predict the statistics of low-resolution windows; the noise level and
 the contrast that make the observed windows most probable are the estimate (type-II maximum likelihood). Signal is not
@@ -7,14 +7,17 @@ mistaken for noise as high-pass estimators do.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from gensr.operators import Operator
-from gensr.priors.generator import Generator, Observation
-from gensr.scenes.domain import Scene
+from gensr.operators.base import Operator
+from gensr.priors.generator import Generator
+from gensr.priors.observation import Observation
+from gensr.scenes.scene import Scene
 from gensr.scenes.statistics import sample_images
 from gensr.values.grid import Window
 from gensr.values.image import BoolArray
@@ -26,6 +29,8 @@ PIECES = 8
 """Most single-band pieces whose evidence is computed."""
 LEVELS = tuple(2.0**-j for j in (12, 10, 8, 7, 6, 5, 4, 3, 2))
 """Noise deviations tried first, generator units: 0.00024 to 0.25."""
+DEFAULT = LEVELS[4]
+"""Noise deviation of a band that says nothing, generator units."""
 GAINS = (0.25, 0.5, 2.0, 4.0)
 FEWEST = 64
 """Pixels below which a piece says nothing about noise: a window of the prior would not even be filled."""
@@ -37,17 +42,23 @@ WORTH = 0.1
 
 @dataclass(frozen=True)
 class Calibration:
-    """Estimate of a scene.
+    """Estimate of a band, or of bands that a generator models jointly.
 
     Attributes:
         gain: factor on the gain of the domain's normaliser.
         sigma: noise deviation in generator units after that factor.
-        score: mean log evidence per datum at the estimate, nats.
+        score: mean log evidence per datum at the estimate, nats; NaN where too few pixels are usable to tell, and the
+            sigma is then a default.
     """
 
     gain: float
     sigma: float
     score: float
+
+    @property
+    def told(self) -> bool:
+        """Whether the data said it; a default otherwise."""
+        return bool(np.isfinite(self.score))
 
 
 def calibrate(
@@ -55,26 +66,39 @@ def calibrate(
     generator: Generator,
     operator: Operator,
     normaliser: AffineNormaliser,
-    sigma: float | None,
+    known: Sequence[float] | None,
     search_gain: bool = True,
-) -> Calibration:
-    """Find noise and gain of a scene.
+) -> tuple[Calibration, ...]:
+    """Find noise and gain of every band.
 
     Args:
         scene: the opened input.
         generator: one with a closed-form posterior.
         operator: unit gain.
         normaliser: map of the domain.
-        sigma: known noise deviation in physical units of the first band, or None to estimate it.
-        search_gain: whether the gain may differ from the domain's.
+        known: noise deviation of every band in physical units, or None to estimate it.
+        search_gain: whether gains may differ from the domain's.
 
     Returns:
-        The best pair; the domain's gain and the given sigma if the scene has too few usable pixels to tell.
+        One estimate per band, all alike for a generator that models bands jointly; the domain's gain, and the known
+        sigma or a default, where a band has too few usable pixels to tell.
     """
-    pieces = _pieces(scene, generator, operator, normaliser)
-    known = None if sigma is None else sigma / normaliser.gain[0]
+    bands = len(scene.bands)
+    groups = [tuple(range(bands))] if generator.card.bands > 1 else [(band,) for band in range(bands)]
+    pieces = _pieces(scene, generator, operator, normaliser, groups)
+    found: list[Calibration] = []
+    for group, own in zip(groups, pieces, strict=True):
+        sigma = None if known is None else known[group[0]] / normaliser.gain[group[0]]
+        found += [_estimate(own, generator, operator, sigma, search_gain)] * len(group)
+    return tuple(found)
+
+
+def _estimate(
+    pieces: list[Tensor], generator: Generator, operator: Operator, known: float | None, search_gain: bool
+) -> Calibration:
+    """The best pair of gain and sigma for pieces (1, band, h, w) in the domain's units."""
     if not pieces:
-        return Calibration(1.0, known if known is not None else LEVELS[4], float("nan"))
+        return Calibration(1.0, known if known is not None else DEFAULT, float("nan"))
 
     def best_at(gain: float, levels: tuple[float, ...]) -> Calibration:
         scores = [_score(pieces, generator, operator, gain, level) for level in levels]
@@ -94,22 +118,26 @@ def calibrate(
     return fine if fine.score > best.score else best
 
 
-def _pieces(scene: Scene, generator: Generator, operator: Operator, normaliser: AffineNormaliser) -> list[torch.Tensor]:
+def _pieces(
+    scene: Scene,
+    generator: Generator,
+    operator: Operator,
+    normaliser: AffineNormaliser,
+    groups: Sequence[tuple[int, ...]],
+) -> list[list[Tensor]]:
+    """For every group of bands its pieces (1, band, h, w), the same windows for all of them, generator units."""
     smallest = 2 * generator.context(operator)
-    pieces = []
+    most = max(1, PIECES // len(groups))
+    found: list[list[Tensor]] = [[] for _ in groups]
     for image in sample_images(scene, WINDOWS, SIDE):
         window = _usable_part(np.asarray(image.usable.all(0)), smallest)
-        if window is None:
+        if window is None or window.rows * window.cols < FEWEST:
             continue
         r, c, h, w = window
-        if h * w < FEWEST:
-            continue
-        values = torch.from_numpy(np.array(image.values[:, r : r + h, c : c + w]))[None]
-        u = normaliser.forward(values)
-        pieces += list(u.reshape(-1, 1, 1, h, w)) if generator.card.bands == 1 else [u]
-    # Evenly over windows and bands, by a step that visits all bands.
-    step = max(1, len(pieces) // PIECES)
-    return pieces[:: step + (step > 1 and step % 2 == 0)][:PIECES]
+        u = normaliser.forward(torch.from_numpy(np.array(image.values[:, r : r + h, c : c + w]))[None])
+        for own, group in zip(found, groups, strict=True):
+            own.append(u[:, list(group)])
+    return [own[:most] for own in found]
 
 
 def _usable_part(usable: BoolArray, smallest: int) -> Window | None:
@@ -125,7 +153,7 @@ def _usable_part(usable: BoolArray, smallest: int) -> Window | None:
     return None
 
 
-def _score(pieces: list[torch.Tensor], generator: Generator, operator: Operator, gain: float, level: float) -> float:
+def _score(pieces: list[Tensor], generator: Generator, operator: Operator, gain: float, level: float) -> float:
     total, count = 0.0, 0
     for piece in pieces:
         y = 0.5 + (piece - 0.5) / gain if gain != 1.0 else piece
@@ -134,11 +162,3 @@ def _score(pieces: list[torch.Tensor], generator: Generator, operator: Operator,
         count += piece.numel()
     # Densities in the units before the gain: d(u/gain) = du/gain.
     return total / count - float(np.log(gain))
-
-
-def scaled(normaliser: AffineNormaliser, gain: float) -> AffineNormaliser:
-    """The normaliser with its gain multiplied, keeping the middle of the range (0.5) where it is."""
-    if gain == 1.0:
-        return normaliser
-    offset = tuple(o + 0.5 * g * (1 - gain) for o, g in zip(normaliser.offset, normaliser.gain, strict=True))
-    return replace(normaliser, gain=tuple(g * gain for g in normaliser.gain), offset=offset)

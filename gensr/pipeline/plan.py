@@ -1,287 +1,149 @@
-"""A job: everything that decides a result, settled before the first tile is computed."""
+"""A plan: what was settled, ready to be shown, pickled, refused or run."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from gensr.errors import SearchError, UsageError
-from gensr.operators import Operator, parse_operator
-from gensr.operators.scaled import unit_gain
-from gensr.pipeline.estimate import Calibration, calibrate, scaled
-from gensr.priors import weights
-from gensr.priors.generator import Generator
-from gensr.scenes.domain import Across, Domain, Scene
-from gensr.scenes.statistics import sample_values
-from gensr.search.presets import PRESETS, Preset
-from gensr.values.grid import Factor
-from gensr.values.noise import GaussianNoise, Noise, PoissonGaussianNoise
-from gensr.values.normalise import AffineNormaliser, Normaliser
-
-QUANTISATION = 12**-0.5
-"""Standard deviation of rounding, in code steps."""
-EXACT = 1.5
-"""Data count as noise-free, and are explained exactly, when the noise is below this many rounding deviations."""
+from gensr.pipeline import output, preview, through_plane
+from gensr.pipeline.decisions import Decisions
+from gensr.pipeline.events import Event, Position, Settled, Through, TileDone, Warned, Written
+from gensr.pipeline.reconstruct import TileResult, TileWork
+from gensr.pipeline.report import build, identity
+from gensr.pipeline.result import Result, StoredProduct, load_arrays
+from gensr.pipeline.store import MEAN, STD, TILE, Layout, Store, result_names, sample_name
+from gensr.pipeline.tiles import Tile, batches, pixels
+from gensr.runners.base import Runner
+from gensr.runners.choose import runner
+from gensr.scenes.provenance import fingerprint
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the user asked for; None means "the default of the domain"."""
+class Plan(Decisions):
+    """See `Decisions`. Another process that unpickles it opens the input again."""
 
-    factor: int = 4
-    generator: str | None = None
-    operator: str | None = None
-    noise: str | float | None = None
-    search: str | Preset = "balanced"
-    samples: int = 1
-    seed: int = 0
-    device: str = "auto"
+    def close(self) -> None:
+        """Release the input."""
+        self.scene.close()
 
-    def __post_init__(self) -> None:
-        if isinstance(self.factor, bool) or not isinstance(self.factor, int) or not 2 <= self.factor <= 64:
-            raise UsageError(f"factor={self.factor}: expected a whole number from 2 to 64, for example factor=4")
-        if self.samples < 0:
-            raise UsageError(f"samples={self.samples}: expected 0 or more")
+    def __enter__(self) -> Plan:
+        return self
 
-    @property
-    def preset(self) -> Preset:
-        """The search preset.
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def run(self, where: Runner | None = None) -> Iterator[Event]:
+        """Compute, and tell what happens; the last event is `Written`.
+
+        Closing the iterator between two events cancels the run: no output appears, and with an output folder what is
+        finished is kept for ``resume=True``.
+
+        Args:
+            where: tiles run; made from the request if not given.
+
+        Yields:
+            `Settled`, then `TileDone` and `Through`, `Warned` for every warning of the report, `Written`.
 
         Raises:
-            UsageError: unknown name.
+            GensrError: with one line that names the input, what was wrong and what to do.
         """
-        if isinstance(self.search, Preset):
-            return self.search
-        if self.search not in PRESETS:
-            raise UsageError(f"search={self.search}: expected one of {', '.join(PRESETS)}")
-        return PRESETS[self.search]
+        started = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            folder = self._folder(stack)
+            store = stack.enter_context(Store(folder, self._identity(), self._layout(), self.request.resume))
+            chosen = where or stack.enter_context(self._runner())
+            if chosen.remote:
+                self.scene.spill(folder)
+            yield from self._compute(store, chosen)
+            report = build(self, store, time.monotonic() - started)
+            for text in report["warnings"]:
+                yield Warned(text)
+            result = self._finish(store, report, folder)
+        yield Written(result, tuple(result.files))
+
+    def _folder(self, stack: contextlib.ExitStack) -> Path:
+        if self.request.output is None:
+            return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gensr-")))
+        target = Path(self.request.output)
+        return output.work_folder(target, self.names, self.request.overwrite, self.request.resume)
+
+    def _runner(self) -> Runner:
+        runtime = self.request.runtime
+        return runner(runtime.name, runtime.address, runtime.workers)
+
+    def _identity(self) -> dict[str, Any]:
+        given = {"tile": self.request.tile, "options": dict(self.request.options)}
+        return {"input": fingerprint(self.scene.path), **given, **identity(self)}
+
+    def _layout(self) -> Layout:
+        scene, samples, through = self.scene, self.task.samples, self.through_plane
+        full = (scene.planes, len(scene.bands), *scene.grid.refine(self.task.factor).shape)
+        final = (full[0] * self.slices, *full[1:])
+        single = np.dtype(np.float32)
+        rasters = {name: (final, single if name == STD else scene.dtype) for name in result_names(samples)}
+        more = {} if through is None else through_plane.layout(through, samples, full)
+        return rasters | more | preview.layout(scene, self.task.factor, samples)
+
+    def _compute(self, store: Store, where: Runner) -> Iterator[Event]:
+        """Both passes, as far as the store does not have them."""
+        fine = self.task.factor[0] * self.task.factor[1] * len(self.scene.bands)
+        todo = [tile for tile in self.tiles if _part(tile) not in store.done]
+        first = pixels(list(self.tiles)) * fine
+        again = 0 if self.through_plane is None else through_plane.passes(self.task.samples) * self.slices
+        total, done = first * (1 + again), first - pixels(todo) * fine
+        yield Settled(self, Position(done, total))
+        work = TileWork(self.scene, self.task)
+        for group, results in where.map(work, batches(todo, self.batch)):
+            for tile, result in zip(group, results, strict=True):
+                store.finish(_part(tile), self._keep(store, tile, result))
+                done += tile.core.rows * tile.core.cols * fine
+                yield TileDone(tile.index, Position(done, total))
+        if self.through_plane is not None:
+            for count in through_plane.second_pass(self.scene, self.task, self.through_plane, store, where):
+                done += count * len(self.scene.bands)
+                yield Through(Position(done, total))
+
+    def _keep(self, store: Store, tile: Tile, result: TileResult) -> dict[str, Any]:
+        """Put a tile into the store; its statistics come back."""
+        area = tile.core.refine(self.task.factor)
+        clipped = 0
+        if self.through_plane is not None:
+            through_plane.keep_first(store, tile.plane, area, result)
+        else:
+            for name, values in ((MEAN, result.mean), *((sample_name(k), s) for k, s in enumerate(result.samples))):
+                codes, moved = self.scene.encode(tile.plane, values, result.valid)
+                store.rasters[name].write(tile.plane, area, codes)
+                clipped += moved if name == MEAN else 0
+            store.rasters[STD].write(tile.plane, area, result.std)
+        preview.keep(store, self.scene, self.task.factor, self.task.operator.gain, tile, result)
+        facts = {"clipped": clipped, "valid": int(result.valid.sum()), **result.residual}
+        return facts if result.search is None else {**facts, "search": result.search}
+
+    def _finish(self, store: Store, report: dict[str, Any], folder: Path) -> Result:
+        """Write what was computed and hand it back; the store's folder is not needed any more."""
+        samples, request = self.task.samples, self.request
+        product = StoredProduct(store, self.task.factor, samples, report, self.slices)
+        title = f"{self.scene.path.name}, {self.domain}, x{request.factor} by {self.task.generator.card.name}"
+        picture = preview.picture(store, self.scene, title, self.task.factor)
+        held = load_arrays(store, samples, self.scene.kept_dims, request.output is not None)
+        files: list[Path] = []
+        if request.output is not None:
+            target = Path(request.output)
+            files = output.write(self.scene, product, picture, report, folder, target, self.names)
+            store.close()
+            shutil.rmtree(folder)
+        grid = self.scene.grid.refine(self.task.factor)
+        return Result(report, files, grid, self.scene.bands, self.scene.unit, picture, held)
 
 
-@dataclass(frozen=True)
-class Job:
-    """Settled choices for one scene.
-
-    Attributes:
-        factor: refinement (rows, cols).
-        operator: forward operator in physical units.
-        unit: the same with unit gain; the engine works on ``gain * x``.
-        generator: the prior, on its device.
-        digest: of its weights.
-        normaliser: physical values to generator units.
-        noise: noise model, physical units.
-        noise_source: where it comes from, in words.
-        exact: whether data are explained exactly (noise-free).
-        conformal: factor on the standard deviation.
-        calibration: what the scene's evidence said, if asked.
-        preset: how to search.
-        device: where the generator lives.
-        request: the user's words.
-        quantum: physical size of a code step.
-        across: refinement across planes that follows, if any.
-    """
-
-    factor: Factor
-    operator: Operator
-    unit: Operator
-    generator: Generator
-    digest: str
-    normaliser: Normaliser
-    noise: Noise
-    noise_source: str
-    exact: bool
-    conformal: float
-    calibration: Calibration | None
-    preset: Preset
-    device: str
-    request: Request
-    quantum: float
-    across: Across | None = None
-
-    def residual_unit(self, observed: Tensor) -> Tensor:
-        """Standard deviation of each datum; for exact data that of rounding, or 1 if the file is not rounded."""
-        if self.exact:
-            return torch.full_like(observed, QUANTISATION * self.quantum or 1.0)
-        return self.noise.variance(observed).sqrt()
-
-
-def parse_noise(text: str | float, scene: Scene) -> Noise | None:
-    """A noise model from a word of the user: ``auto``, ``0``, ``12.5``, ``1%`` or ``poisson:gain=2,sigma=3``.
-
-    A percentage is of the range between the 0.1 and 99.9 percentiles of the scene.
-
-    Raises:
-        UsageError: if it is none of these.
-    """
-    word = str(text).strip().lower()
-    try:
-        if word == "auto":
-            return None
-        if word.startswith("poisson:"):
-            pairs = dict(part.split("=", 1) for part in word.removeprefix("poisson:").split(","))
-            return PoissonGaussianNoise(gain=float(pairs.pop("gain")), sigma=float(pairs.pop("sigma", "0")))
-        if word.endswith("%"):
-            return GaussianNoise(float(word[:-1]) / 100 * _range(scene))
-        return GaussianNoise(float(word))
-    except (ValueError, KeyError) as error:
-        raise UsageError(
-            f"noise={text}: expected auto, a deviation in image units such as 2.5, a share of the range such as 1%, "
-            "or poisson:gain=G,sigma=S"
-        ) from error
-
-
-def _range(scene: Scene) -> float:
-    spans = [float(v.max() - v.min()) if v.size < 1000 else _span(v) for v in sample_values(scene) if v.size]
-    return max(spans, default=0.0)
-
-
-def _span(values: Any) -> float:  # noqa: ANN401
-    import numpy as np
-
-    low, high = np.percentile(values, [0.1, 99.9])
-    return float(high - low)
-
-
-def choose_device(name: str) -> str:
-    """``auto`` takes a CUDA GPU where there is one.
-
-    Raises:
-        UsageError: unknown or missing device.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device={name}: not usable here ({str(error).splitlines()[0]}); use cpu or cuda") from error
-    return name
-
-
-def prepare(scene: Scene, domain: Domain, request: Request) -> Job:
-    """Settle operator, prior, scales and noise of a scene.
-
-    Raises:
-        UsageError: an impossible word.
-        WeightsError: no such generator.
-        SearchError: the generator cannot serve this image or operator.
-        DomainError: the domain refuses.
-    """
-    factor = (request.factor, request.factor)
-    operator = domain.operator(scene, factor)
-    if request.operator is not None:
-        operator = parse_operator(request.operator, factor, total=operator.gain != 1.0)
-    unit = unit_gain(operator)
-    device = choose_device(request.device)
-    generator, digest = choose_generator(scene, domain, request, unit)
-    generator = generator.to(device)
-    _check_bands(generator, scene)
-    across = domain.across(scene, factor)
-    if across is not None and (generator.card.aligned or operator.gain != 1.0):
-        raise SearchError(
-            f"{scene.path.name}: refinement across slices needs values that are means and a prior for fields of any "
-            "size; switch it off, or choose another generator (gensr models list)"
-        )
-    normaliser = domain.normaliser(scene)
-    if isinstance(normaliser, AffineNormaliser) and generator.noise_unit is not None:
-        normaliser = replace(normaliser, gain=tuple(g * generator.noise_unit for g in normaliser.gain))
-    elif isinstance(normaliser, AffineNormaliser) and operator.gain > 1:
-        # Noise of a flux sum grows with the root of the pixels in it: priors are scaled by that of a fine pixel.
-        normaliser = scaled(normaliser, operator.gain**0.5)
-    noise = domain.noise(scene) if request.noise is None else parse_noise(request.noise, scene)
-    source = "file" if request.noise is None else "given"
-    calibration = None
-    judge = judge_of(generator)
-    if judge is not None and judge.closed(unit) and isinstance(normaliser, AffineNormaliser):
-        known = noise.sigma if isinstance(noise, GaussianNoise) else None
-        # Another prior's opinion of contrast does not bind a generator that was told to expect the domain's.
-        own = judge is generator and not generator.card.aligned
-        calibration = calibrate(scene, judge.to(device), unit, normaliser, known, search_gain=own)
-        normaliser = scaled(normaliser, calibration.gain)
-        if noise is None:
-            noise = GaussianNoise(max(calibration.sigma * normaliser.gain[0], QUANTISATION * scene.quantum))
-            source = "estimated by evidence"
-    if noise is None:
-        noise = GaussianNoise(QUANTISATION * scene.quantum)
-        source = "rounding of the stored codes"
-    exact = isinstance(noise, GaussianNoise) and noise.sigma <= EXACT * QUANTISATION * scene.quantum
-    level = (
-        noise.sigma / normaliser.gain[0]
-        if isinstance(noise, GaussianNoise) and isinstance(normaliser, AffineNormaliser)
-        else 1.0
-    )
-    conformal = conformal_factor(generator.card.conformal, request.factor, 0.0 if exact else level)
-    return Job(
-        factor, operator, unit, generator, digest, normaliser, noise, source, exact, conformal, calibration,
-        request.preset, device, request, scene.quantum, across,
-    )  # fmt: skip
-
-
-def choose_generator(scene: Scene, domain: Domain, request: Request, unit: Operator) -> tuple[Generator, str]:
-    """The generator and the digest of its weights; its companion where the default one cannot serve the operator.
-
-    Raises:
-        WeightsError: no such generator.
-        SearchError: a generator that the user asked for cannot serve the operator.
-    """
-    rows, cols = scene.grid.refine(unit.factor).shape
-    name = request.generator or domain.generator(scene)
-    generator, stored = weights.load(name)
-    if generator.serves(unit, (rows, cols)):
-        return generator, stored.digest
-    if request.generator is None and generator.companion:
-        generator, stored = weights.load(generator.companion)
-        return generator, stored.digest
-    other = f"generator={generator.companion}" if generator.companion else "another generator (gensr models list)"
-    raise SearchError(
-        f"{scene.path.name}: {name} cannot serve {unit.describe()} and an output of {cols} x {rows} pixels; use {other}"
-    )
-
-
-def closed_generator(generator: Generator, unit: Operator, device: str) -> Generator:
-    """The generator where it has a posterior of its own for the operator, its companion otherwise, if there is one."""
-    if generator.closed(unit) or generator.companion not in weights.available():
-        return generator
-    return weights.load(generator.companion)[0].to(device)
-
-
-def judge_of(generator: Generator) -> Generator | None:
-    """The generator whose evidence tells the noise: this one, its companion if that is installed, or none."""
-    if "evidence" in generator.capabilities:
-        return generator
-    if not generator.companion or generator.companion not in weights.available():
-        return None
-    return weights.load(generator.companion)[0]
-
-
-def _check_bands(generator: Generator, scene: Scene) -> None:
-    bands = generator.card.bands
-    if bands not in (1, len(scene.bands)):
-        raise SearchError(
-            f"{scene.path.name}: {len(scene.bands)} bands, but {generator.card.name} models {bands} jointly; "
-            "choose a generator of one band (gensr models list)"
-        )
-    if generator.card.aligned and scene.grid.shape[0] != scene.grid.shape[1]:
-        raise SearchError(
-            f"{scene.path.name}: {scene.grid.shape[1]} x {scene.grid.shape[0]} pixels; {generator.card.name} is for "
-            "aligned square pictures; crop it, or choose another generator (gensr models list)"
-        )
-
-
-def conformal_factor(table: Mapping[str, float], factor: int, noise: float) -> float:
-    """Scale of the standard deviation from a card: the entry of the nearest factor and noise level, 1 if none.
-
-    Keys look like ``"x4 noise 0.01"``, with the noise deviation in generator units.
-    """
-    best, distance = 1.0, math.inf
-    for key, scale in table.items():
-        name, _, level = key.partition(" noise ")
-        gap = abs(math.log2(int(name[1:]) / factor)) + 0.25 * abs(
-            math.log10(max(float(level), 1e-3)) - math.log10(max(noise, 1e-3))
-        )
-        if gap < distance:
-            best, distance = scale, gap
-    return best
+def _part(tile: Tile) -> str:
+    """Name of a tile in the journal."""
+    return f"{TILE}{tile.index}"

@@ -10,7 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.operators.resample import upsample
-from gensr.scenes.domain import Domain, Scene
+from gensr.pipeline.reconstruct import TileResult
+from gensr.pipeline.store import MEAN, STD, Shape, Store, sample_name
+from gensr.pipeline.tiles import Tile
+from gensr.scenes.scene import Scene
 from gensr.values.grid import Factor, Window
 from gensr.values.image import Image
 
@@ -18,16 +21,19 @@ SIDE = 384
 """Side of one picture, pixels."""
 GAP = 8
 TITLE = 18
+PREFIX = "preview_"
+"""What the names of the preview's rasters begin with."""
+RESIDUAL, SAMPLE = "residual", sample_name(0)
 Picture = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
 
 
-def panel(scene: Scene, domain: Domain, factor: Factor, image: Image, fine: Mapping[str, FloatArray]) -> bytes:
+def panel(scene: Scene, title: str, factor: Factor, image: Image, fine: Mapping[str, FloatArray]) -> bytes:
     """PNG of the pictures for one window of one plane.
 
     Args:
-        scene: the input.
-        domain: renders physical values.
+        scene: the input, which renders physical values.
+        title: a line above the pictures: domain and generator.
         factor: refinement.
         image: the window of the input; its place is that of `window_of`.
         fine: refined arrays (band, y, x), on the scale of the input: "mean", "std", "residual" (in units of the
@@ -38,18 +44,18 @@ def panel(scene: Scene, domain: Domain, factor: Factor, image: Image, fine: Mapp
     hidden = ~_nearest(image.valid, fy, fx)
 
     def shown(values: FloatArray) -> Picture:
-        return np.asarray(domain.render(scene, np.where(hidden, np.float32(np.nan), values), reference), np.uint8)
+        return np.asarray(scene.render(np.where(hidden, np.float32(np.nan), values), reference), np.uint8)
 
     pictures = [
-        ("input", np.asarray(domain.render(scene, _nearest(reference, fy, fx), reference), np.uint8)),
+        ("input", np.asarray(scene.render(_nearest(reference, fy, fx), reference), np.uint8)),
         ("Lanczos", shown(_lanczos(image, factor))),
-        ("mean (generated)", shown(fine["mean"])),
-        ("std", _heat(fine["std"])),
-        ("residual / noise", _diverging(_nearest(fine["residual"], fy, fx))),
+        ("mean (generated)", shown(fine[MEAN])),
+        ("std", _heat(fine[STD])),
+        ("residual / noise", _diverging(_nearest(fine[RESIDUAL], fy, fx))),
     ]
-    if "sample0" in fine:
-        pictures.append(("one sample (generated)", shown(fine["sample0"])))
-    return _compose(pictures)
+    if SAMPLE in fine:
+        pictures.append(("one sample (generated)", shown(fine[SAMPLE])))
+    return _compose(title, pictures)
 
 
 def window_of(scene: Scene, factor: tuple[int, int]) -> tuple[int, Window]:
@@ -57,6 +63,49 @@ def window_of(scene: Scene, factor: tuple[int, int]) -> tuple[int, Window]:
     rows, cols = scene.grid.shape
     h, w = min(rows, max(1, SIDE // factor[0])), min(cols, max(1, SIDE // factor[1]))
     return scene.planes // 2, Window((rows - h) // 2, (cols - w) // 2, h, w)
+
+
+def layout(scene: Scene, factor: Factor, samples: int) -> dict[str, tuple[Shape, np.dtype[Any]]]:
+    """Rasters of what the preview shows, on the scale of the input."""
+    _, coarse = window_of(scene, factor)
+    fine, bands, single = coarse.refine(factor), len(scene.bands), np.dtype(np.float32)
+    shown = (1, bands, fine.rows, fine.cols)
+    names = [MEAN, STD, *([SAMPLE] if samples else [])]
+    residual: Shape = (1, bands, coarse.rows, coarse.cols)
+    return {f"{PREFIX}{name}": (shown, single) for name in names} | {f"{PREFIX}{RESIDUAL}": (residual, single)}
+
+
+def keep(store: Store, scene: Scene, factor: Factor, gain: float, tile: Tile, result: TileResult) -> None:
+    """Put the part of a tile that lies in the preview into its rasters."""
+    plane, window = window_of(scene, factor)
+    if tile.plane != plane:
+        return
+    scale, area, fine = np.float32(gain), tile.core.refine(factor), window.refine(factor)
+    shown = {MEAN: result.mean * scale, STD: result.std * scale}
+    if result.samples:
+        shown[SAMPLE] = result.samples[0] * scale
+    for name, values in shown.items():
+        _paint(store, name, fine, area, values)
+    _paint(store, RESIDUAL, window, tile.core, result.whitened)
+
+
+def _paint(store: Store, name: str, shown: Window, area: Window, values: FloatArray) -> None:
+    """Write the part of an area that lies in the window that is shown."""
+    top, left = max(area.row, shown.row), max(area.col, shown.col)
+    bottom = min(area.row + area.rows, shown.row + shown.rows)
+    right = min(area.col + area.cols, shown.col + shown.cols)
+    if bottom > top and right > left:
+        part = values[:, top - area.row : bottom - area.row, left - area.col : right - area.col]
+        place = Window(top - shown.row, left - shown.col, bottom - top, right - left)
+        store.rasters[f"{PREFIX}{name}"].write(0, place, part)
+
+
+def picture(store: Store, scene: Scene, title: str, factor: Factor) -> bytes:
+    """PNG of the panel of a finished store."""
+    plane, window = window_of(scene, factor)
+    rasters = {n.removeprefix(PREFIX): r for n, r in store.rasters.items() if n.startswith(PREFIX)}
+    fine = {name: raster.read(0, Window(0, 0, *raster.shape[2:])) for name, raster in rasters.items()}
+    return panel(scene, title, factor, scene.read(plane, window), fine)
 
 
 def _nearest(values: npt.NDArray[Any], fy: int, fx: int) -> npt.NDArray[Any]:
@@ -89,7 +138,7 @@ def _diverging(values: FloatArray) -> Picture:
     return np.asarray(rgb * 255, np.uint8)
 
 
-def _compose(pictures: list[tuple[str, Picture]]) -> bytes:
+def _compose(title: str, pictures: list[tuple[str, Picture]]) -> bytes:
     from PIL import Image as Pillow
     from PIL import ImageDraw
 
@@ -100,11 +149,13 @@ def _compose(pictures: list[tuple[str, Picture]]) -> bytes:
     columns = 3
     lines = -(-len(pictures) // columns)
     cell_w = max(cell_w, 150)
-    sheet = Pillow.new("RGB", (columns * (cell_w + GAP) + GAP, lines * (cell_h + TITLE + GAP) + GAP), "white")
+    size = (columns * (cell_w + GAP) + GAP, lines * (cell_h + TITLE + GAP) + GAP + TITLE)
+    sheet = Pillow.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
-    for i, (title, picture) in enumerate(pictures):
-        x, y = GAP + (i % columns) * (cell_w + GAP), GAP + (i // columns) * (cell_h + TITLE + GAP)
-        draw.text((x, y), title, fill="black")
+    draw.text((GAP, GAP // 2), title.encode("latin-1", "replace").decode("latin-1"), fill="black")
+    for i, (name, picture) in enumerate(pictures):
+        x, y = GAP + (i % columns) * (cell_w + GAP), GAP + TITLE + (i // columns) * (cell_h + TITLE + GAP)
+        draw.text((x, y), name, fill="black")
         own = Pillow.fromarray(np.ascontiguousarray(picture, np.uint8))
         own = own.resize((picture.shape[1] * scale, picture.shape[0] * scale), Pillow.Resampling.NEAREST)
         sheet.paste(own, (x, y + TITLE))

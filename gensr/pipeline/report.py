@@ -3,108 +3,150 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from gensr.operators import Area
-from gensr.pipeline.plan import Job, closed_generator
-from gensr.pipeline.reconstruct import closed_form, own_draws
-from gensr.pipeline.store import Store
-from gensr.scenes.domain import Scene
+from gensr.pipeline.decisions import Decisions
+from gensr.pipeline.prior import closed_prior
+from gensr.pipeline.store import TILE, Store
+from gensr.pipeline.through_plane import CODES
 from gensr.scenes.provenance import MARK, software
 
 MISFIT = 2.0
 """Chi square per datum above which the report warns."""
 
 
-def job_facts(job: Job) -> dict[str, Any]:
-    """Everything that decides the numbers of a result: the identity of a job that is resumed."""
-    preset = job.preset
+def identity(settled: Decisions) -> dict[str, Any]:
+    """Everything that decides the numbers of a result: what a run that goes on must have in common with the first."""
+    task = settled.task
+    card, preset = task.generator.card, task.preset
+    moments, samples = task.method.words
     return {
         "gensr": software(),
-        "factor": job.request.factor,
+        "factor": settled.request.factor,
         "generator": {
-            "name": job.generator.card.name,
-            "version": job.generator.card.version,
-            "sha256": job.digest,
-            "licence": job.generator.card.licence,
-            "domain": job.generator.card.domain,
+            "name": card.name,
+            "version": card.version,
+            "sha256": "" if task.prior.reference is None else task.prior.reference.digest,
+            "licence": card.licence,
+            "domain": card.domain,
         },
-        "operator": {**job.operator.describe(), "gain": job.operator.gain},
-        "noise": {**job.noise.describe(), "source": job.noise_source, "exact": job.exact},
-        "normalisation": job.normaliser.describe(),
-        "search": {
-            "preset": preset.name,
-            "numbers": asdict(preset),
-            "mean and std": "of the generator itself" if closed_form(job) else f"{preset.moments}",
-            "samples": "of the generator itself" if own_draws(job) else preset.guided.data_step,
-            "stride": preset.stride(min(job.factor)),
-        },
-        "across": _across(job),
-        "samples": job.request.samples,
-        "seed": job.request.seed,
-        "std scale": job.conformal,
+        "operator": {**task.operator.describe(), "gain": task.operator.gain},
+        "noise": {**task.noise_model.describe(), "source": settled.level.source, "exact": task.exact},
+        "normalisation": task.normaliser.describe(),
+        "search": {"preset": preset.name, "numbers": asdict(preset), "mean and std": moments, "samples": samples},
+        "through_plane": _through_plane(settled),
+        "samples": task.samples,
+        "seed": task.seed,
+        "std scale": list(task.conformal) if len(set(task.conformal)) > 1 else task.conformal[0],
     }
 
 
-def _across(job: Job) -> dict[str, Any] | None:
-    if job.across is None:
+def _through_plane(settled: Decisions) -> dict[str, Any] | None:
+    through = settled.through_plane
+    if through is None:
         return None
-    prior = closed_generator(job.generator, Area((job.across.factor, 1)), job.device)
-    return {"slices": job.across.slices, "factor": job.across.factor, "generator": prior.card.name}
+    prior = closed_prior(settled.task.prior, Area((through.factor, 1)))
+    return {"slices": through.slices, "factor": through.factor, "generator": prior.generator.card.name}
 
 
-def build(
-    scene: Scene, domain: str, job: Job, store: Store, seconds: float, clipped: int | None = None
-) -> dict[str, Any]:
-    """The report of a finished store; ``clipped`` counts codes of a second pass, which replace those of the first."""
+def build(settled: Decisions, store: Store, seconds: float) -> dict[str, Any]:
+    """The report of a finished store.
+
+    Args:
+        settled: what the run followed.
+        store: where every tile is finished.
+        seconds: that it took.
+    """
+    scene, task = settled.scene, settled.task
+    entries = store.facts(TILE)
     keys = ("count", "square", "chi2", "observed", "explained", "clipped", "valid")
-    total = {key: math.fsum(float(entry[key]) for entry in store.done.values()) for key in keys}
-    largest = max((float(entry["largest"]) for entry in store.done.values()), default=0.0)
+    total = {key: math.fsum(float(entry[key]) for entry in entries) for key in keys}
+    largest = max((float(entry["largest"]) for entry in entries), default=0.0)
     count = total["count"]
     rms = math.sqrt(total["square"] / count) if count else 0.0
-    rows, cols = scene.grid.refine(job.factor).shape
-    slices = 1 if job.across is None else job.across.factor
-    output_pixels = scene.planes * slices * len(scene.bands) * rows * cols
-    warnings = []
-    if not count:
-        warnings.append("no usable pixel in the input: the output is invalid everywhere")
-    misfit = total["chi2"] / count if count and not job.exact else 1.0
-    if misfit > MISFIT:
-        warnings.append(
-            f"the data are explained to {misfit**0.5:.1f} deviations of the noise only (chi2 per datum {misfit:.3g}): "
-            "the operator, the noise level or the generator does not fit this image"
-        )
-    if job.generator.card.domain != domain and domain != "array":
-        warnings.append(f"the generator was made for {job.generator.card.domain} images")
+    rows, cols = scene.grid.refine(task.factor).shape
+    output_pixels = scene.planes * settled.slices * len(scene.bands) * rows * cols
+    # Codes of the pass through planes replace those of the first.
+    clipped = entries if settled.through_plane is None else store.facts(CODES)
+    misfit = total["chi2"] / count if count and not task.exact else None
     return {
         "mark": MARK,
-        **job_facts(job),
-        "input": {"name": scene.path.name, "domain": domain, **scene.facts()},
+        **identity(settled),
+        "input": {"name": scene.path.name, "domain": settled.domain, **scene.metadata()},
         "output": {
             "rows": rows,
             "cols": cols,
-            "planes": scene.planes * slices,
+            "planes": scene.planes * settled.slices,
             "bands": list(scene.bands),
             "unit": scene.unit,
             "dtype": str(scene.dtype),
-            "invalid pixels": output_pixels - int(total["valid"]) * slices,
-            "clipped or moved values": int(total["clipped"]) if clipped is None else clipped,
+            "invalid pixels": output_pixels - int(total["valid"]) * settled.slices,
+            "clipped or moved values": int(math.fsum(float(entry["clipped"]) for entry in clipped)),
         },
         "consistency": {
             "rms": rms,
             "largest": largest,
             "rms in codes": rms / scene.quantum if scene.quantum else None,
-            "chi2 per datum": total["chi2"] / count if count and not job.exact else None,
+            "chi2 per datum": misfit,
             "sum of data": total["observed"],
             "sum of explained data": total["explained"],
             "data": int(count),
         },
-        "calibration": None
-        if job.calibration is None
-        else {"gain": job.calibration.gain, "sigma": job.calibration.sigma, "evidence": job.calibration.score},
-        "device": job.device,
+        "latent search": merged([entry["search"] for entry in entries if entry.get("search")]),
+        "calibration": _calibration(settled),
+        "device": task.device,
         "seconds": round(seconds, 3),
         "megapixels per second": round(output_pixels / 1e6 / seconds, 4) if seconds > 0 else None,
-        "warnings": warnings,
+        "warnings": _warnings(settled, int(count), misfit),
+    }
+
+
+def _warnings(settled: Decisions, count: int, misfit: float | None) -> list[str]:
+    found = list(settled.warnings)
+    if not count:
+        found.append("no usable pixel in the input: the output is invalid everywhere")
+    if misfit is not None and misfit > MISFIT:
+        found.append(
+            f"the data are explained to {misfit**0.5:.1f} deviations of the noise only (chi2 per datum {misfit:.3g}): "
+            "the operator, the noise level or the generator does not fit this image"
+        )
+    return found
+
+
+def _calibration(settled: Decisions) -> dict[str, Any] | None:
+    """What the evidence said: numbers for one band or bands that agree, lists otherwise."""
+    found = settled.level.calibration
+    if found is None:
+        return None
+
+    def shown(values: Iterable[float]) -> float | list[float]:
+        numbers = list(values)
+        return numbers[0] if len({repr(n) for n in numbers}) == 1 else numbers
+
+    return {
+        "gain": shown(c.gain for c in found),
+        "sigma": shown(c.sigma for c in found),
+        "evidence": shown(c.score for c in found),
+    }
+
+
+def merged(searches: list[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Summaries of the latent searches of all tiles as one; None where nothing was searched."""
+    if not searches:
+        return None
+    verdicts: dict[str, int] = {}
+    for found in searches:
+        for sentence, times in found["verdicts"].items():
+            verdicts[sentence] = verdicts.get(sentence, 0) + times
+    return {
+        "solver": searches[0]["solver"],
+        "candidates": sum(found["candidates"] for found in searches),
+        "verdicts": verdicts,
+        "best chi2 per datum": min(found["best chi2 per datum"] for found in searches),
+        "worst chi2 per datum": max(found["worst chi2 per datum"] for found in searches),
+        "most steps": max(found["most steps"] for found in searches),
+        "seconds": round(math.fsum(found["seconds"] for found in searches), 3),
     }

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import UsageError
-from gensr.pipeline.store import Store
-from gensr.scenes.domain import Codes
+from gensr.pipeline.store import MEAN, STD, Store, result_names, sample_name
+from gensr.scenes.product import Codes
 from gensr.values.grid import Factor, PixelGrid, Window
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ BESIDE_FILES = 1 << 28
 
 @dataclass(frozen=True)
 class StoredProduct:
-    """A `gensr.scenes.domain.Product` over a finished store."""
+    """A `gensr.scenes.product.Product` over a finished store."""
 
     store: Store
     factor: Factor
@@ -36,18 +36,18 @@ class StoredProduct:
     slices: int = 1
 
     def mean(self, plane: int, window: Window) -> Codes:
-        """See `gensr.scenes.domain.Product.mean`."""
-        return self.store.rasters["mean"].read(plane, window)
+        """See `gensr.scenes.product.Product.mean`."""
+        return self.store.rasters[MEAN].read(plane, window)
 
     def sample(self, index: int, plane: int, window: Window) -> Codes:
-        """See `gensr.scenes.domain.Product.sample`."""
+        """See `gensr.scenes.product.Product.sample`."""
         if not 0 <= index < self.samples:
             raise UsageError(f"sample {index} of {self.samples}")
-        return self.store.rasters[f"sample{index}"].read(plane, window)
+        return self.store.rasters[sample_name(index)].read(plane, window)
 
     def std(self, plane: int, window: Window) -> npt.NDArray[np.float32]:
-        """See `gensr.scenes.domain.Product.std`."""
-        return self.store.rasters["std"].read(plane, window)
+        """See `gensr.scenes.product.Product.std`."""
+        return self.store.rasters[STD].read(plane, window)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,17 +79,17 @@ class Result:
     @property
     def mean(self) -> npt.NDArray[Any]:
         """Posterior mean (plane, band, y, x) as stored codes, squeezed to the dimensions of the input."""
-        return self._array("mean")
+        return self._array(MEAN)
 
     @property
     def std(self) -> npt.NDArray[np.float32]:
         """Posterior standard deviation, physical units, NaN where invalid; shape of ``mean``."""
-        return self._array("std")
+        return self._array(STD)
 
     @property
     def samples(self) -> list[npt.NDArray[Any]]:
         """Posterior samples, each like ``mean``."""
-        return [self._array(f"sample{k}") for k in range(int(self.report["samples"]))]
+        return [self._array(sample_name(k)) for k in range(int(self.report["samples"]))]
 
     def to_xarray(self) -> xr.Dataset:
         """Dataset with ``mean``, ``std`` and ``sample1``..., dims (plane, band, y, x) or those of the input."""
@@ -139,16 +139,19 @@ class Result:
         )
 
 
-def load_arrays(store: Store, keep_dims: tuple[bool, bool], beside_files: bool) -> dict[str, npt.NDArray[Any]]:
-    """Read all rasters into memory, or nothing if they are too large.
+def load_arrays(
+    store: Store, samples: int, keep_dims: tuple[bool, bool], beside_files: bool
+) -> dict[str, npt.NDArray[Any]]:
+    """Read all results into memory, or nothing if they are too large.
 
     Args:
         store: a finished store.
+        samples: posterior samples in it.
         keep_dims: whether the plane axis and the band axis are kept.
         beside_files: whether the result was asked for as files, and arrays are a convenience.
     """
     limit = BESIDE_FILES if beside_files else IN_MEMORY
-    results = {n: r for n, r in store.rasters.items() if n in ("mean", "std") or n.startswith("sample")}
+    results = {name: store.rasters[name] for name in result_names(samples)}
     if sum(int(np.prod(r.shape)) * r.dtype.itemsize for r in results.values()) > limit:
         return {}
     arrays = {}

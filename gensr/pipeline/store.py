@@ -1,7 +1,8 @@
-"""Where results wait until a scene is whole: raw rasters on disk and a journal of finished tiles.
+"""Where results wait until a scene is whole: raw rasters on disk and a journal of what is finished.
 
-Nothing is memory-mapped, so resident memory stays that of a few tiles. A tile counts as done when its line is in the
-journal; a line is written after the tile's pixels. A killed run continues from there.
+Nothing is memory-mapped, so resident memory stays that of a few tiles. A part of the work (a tile, a slab of lines)
+counts as done when its line is in the journal; a line is written after the part's pixels. A killed run continues from
+there.
 """
 
 from __future__ import annotations
@@ -19,11 +20,28 @@ import numpy.typing as npt
 from gensr.errors import OutputError
 from gensr.values.grid import Window
 
+Shape = tuple[int, int, int, int]
+"""(plane, band, row, col)."""
+Layout = Mapping[str, tuple[Shape, np.dtype[Any]]]
+MEAN, STD = "mean", "std"
+TILE = "tile "
+"""What the names of finished tiles begin with."""
+
+
+def sample_name(index: int) -> str:
+    """Name of the raster of posterior sample ``index``."""
+    return f"sample{index}"
+
+
+def result_names(samples: int) -> list[str]:
+    """Names of the rasters that hold results."""
+    return [MEAN, STD, *map(sample_name, range(samples))]
+
 
 class Raster:
     """A (plane, band, row, col) array in one raw file, read and written by windows."""
 
-    def __init__(self, path: Path, shape: tuple[int, int, int, int], dtype: np.dtype[Any]) -> None:
+    def __init__(self, path: Path, shape: Shape, dtype: np.dtype[Any]) -> None:
         self.shape, self.dtype = shape, dtype
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         size = int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize
@@ -72,22 +90,16 @@ class Store:
 
     Args:
         folder: created if missing.
-        job: everything that decides the result; a folder made by another job is refused.
+        identity: everything that decides the result; a folder made by another run is refused.
         layout: name to (shape, dtype) of each raster.
         resume: continue a folder that exists; otherwise it must not.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        job: Mapping[str, Any],
-        layout: Mapping[str, tuple[tuple[int, int, int, int], np.dtype[Any]]],
-        resume: bool,
-    ) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any], layout: Layout, resume: bool) -> None:
         self.folder = folder
-        head = json.dumps(job, sort_keys=True)
+        head = json.dumps(identity, sort_keys=True)
         journal = folder / "journal.jsonl"
-        self.done: dict[int, dict[str, Any]] = {}
+        self.done: dict[str, dict[str, Any]] = {}
         if journal.exists() and resume:
             lines = journal.read_text().splitlines(keepends=True)
             if not lines or lines[0].rstrip("\n") != head:
@@ -95,7 +107,7 @@ class Store:
                     f"{folder}: left by a run with other settings or another input; delete it or run without resume"
                 )
             whole = [line for line in lines[1:] if line.endswith("\n")]
-            self.done = {entry["tile"]: entry for entry in map(json.loads, whole)}
+            self.done = {entry["part"]: entry for entry in map(json.loads, whole)}
             kept = lines[0] + "".join(whole)
             journal.write_text(kept)
         else:
@@ -104,15 +116,19 @@ class Store:
         self._journal = journal.open("a")
         self.rasters = {name: Raster(folder / f"{name}.raw", *spec) for name, spec in layout.items()}
 
-    def finish(self, tile: int, facts: Mapping[str, Any]) -> None:
-        """Mark a tile as done, with its statistics."""
-        entry = {"tile": tile, **facts}
-        self.done[tile] = entry
+    def finish(self, part: str, facts: Mapping[str, Any]) -> None:
+        """Mark a part of the work as done, with its statistics."""
+        entry = {"part": part, **facts}
+        self.done[part] = entry
         self._journal.write(json.dumps(entry) + "\n")
         self._journal.flush()
 
+    def facts(self, prefix: str) -> list[dict[str, Any]]:
+        """Statistics of all finished parts whose names begin so."""
+        return [entry for part, entry in self.done.items() if part.startswith(prefix)]
+
     def close(self) -> None:
-        """Close all files."""
+        """Close all files; closing again does nothing."""
         self._journal.close()
         for raster in self.rasters.values():
             raster.close()

@@ -11,7 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
+from gensr.errors import SearchError
+from gensr.pipeline.task import Task
+from gensr.search import consistency
 from gensr.values.grid import Window
+
+GUIDED_SPREAD = 32
+"""High-resolution pixels of context that samples get beyond that of the closed form."""
+SIDE = 768
+"""High-resolution pixels along a tile, so that context costs little."""
+LEAST_SIDE = 64
+"""Low-resolution pixels along the smallest tile that is chosen."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,53 @@ class Tile:
         return self.read.rows, self.read.cols, *self.at_end, self.inner
 
 
-def plan(planes: int, shape: tuple[int, int], side: int, context: int, align: int = 1) -> list[Tile]:
+def scene_tiles(planes: int, shape: tuple[int, int], task: Task, side: int | None) -> list[Tile]:
+    """Cut a scene so that every tile can be reconstructed alone.
+
+    Args:
+        planes: number of planes.
+        shape: (rows, cols) of a plane.
+        task: what is computed.
+        side: of a core, low-resolution pixels; chosen if None.
+
+    Raises:
+        SearchError: an operator or generator that needs the whole image meets a tile size.
+    """
+    if not tileable(task):
+        if side is not None and side < max(shape):
+            raise SearchError(
+                f"tile={side}: {task.generator.card.name} with this operator needs the whole image at once"
+            )
+        return cut(planes, shape, max(shape), 0)
+    return cut(planes, shape, side or default_side(task), context_of(task), alignment_of(task))
+
+
+def tileable(task: Task) -> bool:
+    """Whether a tile can be reconstructed without the rest: not aligned pictures, searches, operators of everything."""
+    return task.unit.local and not task.generator.card.aligned
+
+
+def context_of(task: Task) -> int:
+    """Low-resolution pixels around a core that its pixels depend on."""
+    context = task.generator.context(task.unit) + 2 * task.unit.reach
+    if task.exact:
+        context += consistency.REACH
+    if task.samples or task.method.moments != "closed":
+        context += GUIDED_SPREAD // min(task.factor)
+    return context
+
+
+def alignment_of(task: Task) -> int:
+    """Low-resolution pixels that tiles start at multiples of."""
+    return task.generator.alignment(task.unit, task.preset.generator_options)
+
+
+def default_side(task: Task) -> int:
+    """Tile side in low-resolution pixels."""
+    return max(LEAST_SIDE, SIDE // min(task.factor))
+
+
+def cut(planes: int, shape: tuple[int, int], side: int, context: int, align: int = 1) -> list[Tile]:
     """Cut every plane into tiles of at most ``side`` x ``side`` low-resolution pixels.
 
     Args:
@@ -54,28 +112,43 @@ def plan(planes: int, shape: tuple[int, int], side: int, context: int, align: in
         align: tile cores and contexts start at multiples of this (the stride of the generator's windows).
     """
     side = -(-side // align) * align
-    context = -(-context // align) * align
     rows, cols = shape
     tiles: list[Tile] = []
     for plane in range(planes):
         for row in range(0, rows, side):
             for col in range(0, cols, side):
                 core = Window(row, col, min(side, rows - row), min(side, cols - col))
-                top, left = max(0, row - context), max(0, col - context)
-                bottom = min(rows, row + core.rows + context)
-                right = min(cols, col + core.cols + context)
-                read = Window(top, left, bottom - top, right - left)
-                tiles.append(Tile(len(tiles), plane, core, read, (bottom == rows, right == cols)))
+                tiles.append(around(len(tiles), plane, core, shape, context, align))
     return tiles
 
 
-def batches(tiles: list[Tile], size: int) -> Iterator[list[Tile]]:
+def around(index: int, plane: int, core: Window, shape: tuple[int, int], context: int, align: int = 1) -> Tile:
+    """The tile of a core, with its context clipped at the borders of a plane of ``shape``."""
+    context = -(-context // align) * align
+    top, left = max(0, core.row - context) // align * align, max(0, core.col - context) // align * align
+    bottom, right = min(shape[0], core.row + core.rows + context), min(shape[1], core.col + core.cols + context)
+    read = Window(top, left, bottom - top, right - left)
+    return Tile(index, plane, core, read, (bottom == shape[0], right == shape[1]))
+
+
+def batches(tiles: list[Tile], size: int) -> Iterator[tuple[Tile, ...]]:
     """Group neighbouring tiles of equal shape, at most ``size`` together, in the order of the plan."""
     group: list[Tile] = []
     for tile in tiles:
         if group and (len(group) == size or tile.shape_key != group[0].shape_key):
-            yield group
+            yield tuple(group)
             group = []
         group.append(tile)
     if group:
-        yield group
+        yield tuple(group)
+
+
+def strip(tiles: list[Tile], plane: int) -> list[Tile]:
+    """Tiles of one plane, cut alone, as those of plane ``plane`` of many like it."""
+    first = plane * len(tiles)
+    return [Tile(first + t.index, plane, t.core, t.read, t.at_end) for t in tiles]
+
+
+def pixels(tiles: list[Tile]) -> int:
+    """Low-resolution pixels of all cores."""
+    return int(np.sum([t.core.rows * t.core.cols for t in tiles])) if tiles else 0

@@ -1,124 +1,70 @@
-"""The Generator contract and the card that travels inside every weights file."""
+"""The Generator contract: a prior over images, searched through its whitened latents."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from torch import Tensor
 
-from gensr.operators import Operator
-from gensr.values.grid import Factor
+from gensr.errors import SearchError
+from gensr.operators.base import Operator
+from gensr.priors.card import GeneratorCard
+from gensr.priors.observation import Moments, Observation
 from gensr.values.latent import Latents, LatentSpec
+from gensr.values.normalise import AffineNormaliser
 
-Capability = Literal["denoise", "posterior", "evidence", "linear", "encode", "draw", "stages"]
-
-
-@dataclass(frozen=True)
-class GeneratorCard:
-    """What a user must know before believing a generator.
-
-    Attributes:
-        name: unique name, for example ``gaussian-microscopy``.
-        family: registered generator family that reads the weights.
-        domain: domain it was made for.
-        bands: number of bands it models jointly; 1 means that bands are processed one by one.
-        aligned: whether content must be aligned (a face crop) rather than a field of any size.
-        unit: meaning of its value range.
-        value_range: (low, high) that training data filled after normalisation.
-        pixel: pixel size or sampling of the training images, in words.
-        licence: licence of the weights.
-        data: training data with source and licence.
-        split: which part of the data it was fitted on.
-        recipe: how it was trained, with cost.
-        metrics: scores on the held-out split, by name.
-        bias: known bias and failure.
-        audit: nearest-neighbour audit in words and figures.
-        discrepancy: standard deviation of what the generator cannot express, generator units.
-        conformal: by "x<factor> noise <level>": factor on the standard deviation for nominal 90 % coverage.
-        version: of the weights.
-    """
-
-    name: str
-    family: str
-    domain: str
-    bands: int
-    aligned: bool
-    unit: str
-    value_range: tuple[float, float]
-    pixel: str
-    licence: str
-    data: str
-    split: str
-    recipe: str
-    bias: str
-    audit: str
-    discrepancy: float
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    conformal: Mapping[str, float] = field(default_factory=dict)
-    version: str = "1"
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON-able dictionary."""
-        return asdict(self)
+Capability = Literal["denoise", "posterior", "evidence", "linear", "encode", "draw", "stages", "starts"]
+Options = Mapping[str, float]
+"""Numbers that a generator declares in `Generator.options`, by name; what is left out has its default."""
+NO_OPTIONS: Options = {}
 
 
 @dataclass(frozen=True)
-class Moments:
-    """A posterior in closed form.
+class Stage:
+    """A cheap coarse output of a generator, for ranking candidates.
 
     Attributes:
-        mean: (n, band, rows, cols), generator units.
-        variance: same shape, marginal variance per pixel.
+        shape: (rows, cols) of its images; about area means of the full output.
+        cost: of making one, as a share of the full output's.
     """
 
-    mean: Tensor
-    variance: Tensor
+    shape: tuple[int, int]
+    cost: float
 
 
 @dataclass(frozen=True)
-class Observation:
-    """Low-resolution data in generator units, and the instrument that took them.
+class Cost:
+    """What answering costs, per pixel and band of the output.
 
     Attributes:
-        y: (n, band, rows, cols).
-        operator: forward operator with unit gain.
-        variance: noise variance of every pixel, shape of y.
-        usable: bool, shape of y; False pixels are ignored.
-        at_end: whether the last row, the last column is the border of the scene (not of a tile).
-        exact: whether data are explained exactly; ``variance`` is then that of rounding.
+        operations: multiplications and additions of mean and deviation.
+        draw: the same of one posterior sample.
+        memory: bytes held while a tile is computed.
     """
 
-    y: Tensor
-    operator: Operator
-    variance: Tensor
-    usable: Tensor
-    at_end: tuple[bool, bool] = (True, True)
-    exact: bool = False
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """High-resolution (rows, cols)."""
-        fy, fx = self.operator.factor
-        return self.y.shape[-2] * fy, self.y.shape[-1] * fx
+    operations: float
+    draw: float
+    memory: float
 
 
 class Generator(ABC):
-    """A prior over images, searched through its whitened latents. Pure: no side effects, no state, samples independent.
+    """A prior over images. Pure: no side effects, no state, samples independent.
 
     All images are (n, band, rows, cols) float32 in generator units; band counts other than ``card.bands`` are an error.
+    Only `latents` and `synthesize` must be written; what else a generator can do it declares in ``capabilities``, and
+    what is declared is used.
     """
 
     card: GeneratorCard
-    capabilities: frozenset[Capability]
-    companion: str = ""
+    capabilities: frozenset[Capability] = frozenset()
+    fallback: str = ""
     """Generator of the same units that has the evidence, and serves the operators, that this one lacks; "" if none."""
-    noise_unit: float | None = None
-    """Where the domain's unit is the noise of a datum (fluxes): how many of it are one generator unit. None: the
-    domain's unit is taken, times the root of the pixels that a datum sums."""
+    options: ClassVar[Options] = NO_OPTIONS
+    """Names and defaults of the numbers that a preset or a user may set (``search.NAME=``)."""
 
     @abstractmethod
     def to(self, device: str) -> Generator:
@@ -133,8 +79,26 @@ class Generator(ABC):
         """
 
     @abstractmethod
-    def synthesize(self, latents: Latents, shape: tuple[int, int]) -> Tensor:
-        """Images (n, band, rows, cols) of latents; differentiable in every searched latent."""
+    def synthesize(self, latents: Latents, shape: tuple[int, int], stage: Stage | None = None) -> Tensor:
+        """Images (n, band, rows, cols) of latents; differentiable in every searched latent.
+
+        Args:
+            latents: see `latents`.
+            shape: (rows, cols) of the full output.
+            stage: one of `stages`, whose coarse images are returned instead.
+        """
+
+    def stages(self, shape: tuple[int, int]) -> tuple[Stage, ...]:
+        """Coarse outputs on the way to images of (rows, cols), cheapest first; needs the capability "stages"."""
+        return ()
+
+    def starts(self, data: Observation, count: int) -> Latents:
+        """``count`` starts of a search for every image, best first: (n * count, ...); needs the capability "starts"."""
+        raise NotImplementedError(f"{self.card.name} has no starts")
+
+    def encode(self, data: Observation) -> Latents:
+        """Latents to start a search from: discrete choices from the data, the rest zero; needs "encode"."""
+        raise NotImplementedError(f"{self.card.name} has no encoder")
 
     def denoise(self, x: Tensor, sigma: Tensor, at_end: tuple[bool, bool] = (True, True)) -> Tensor:
         """Posterior mean E[x0 | x] for ``x = x0 + sigma n``; differentiable; needs the capability "denoise".
@@ -146,31 +110,22 @@ class Generator(ABC):
         """
         raise NotImplementedError(f"{self.card.name} has no denoiser")
 
-    def posterior(self, data: Observation, stride: int | Factor = 1) -> Moments:
+    def posterior(self, data: Observation, options: Options = NO_OPTIONS) -> Moments:
         """Posterior moments of the images that explain the data; needs the capability "posterior".
 
         Args:
             data: what was observed.
-            stride: windows start at every ``stride``-th low-resolution pixel (of rows, of columns); more is faster and
-                less accurate.
+            options: see `Generator.options`.
         """
         raise NotImplementedError(f"{self.card.name} has no closed-form posterior")
 
-    def closed(self, operator: Operator) -> bool:
-        """Whether `posterior` (and `draw`, where there is one) serves this operator."""
-        return "posterior" in self.capabilities and operator.local
-
-    def serves(self, operator: Operator, shape: tuple[int, int]) -> bool:
-        """Whether data of this operator can be explained at all, by itself or by draws; ``shape`` of the image."""
-        return self.closed(operator) or bool(self.capabilities & {"denoise", "draw"})
-
-    def draw(self, data: Observation, noise: Callable[[int], Tensor], steps: int = 8) -> Tensor:
+    def draw(self, data: Observation, noise: Callable[[int], Tensor], options: Options = NO_OPTIONS) -> Tensor:
         """One posterior sample per image, shape of the mean; needs the capability "draw".
 
         Args:
             data: what was observed.
             noise: standard normal numbers of the image's shape for each of several purposes (0, 1, 2, ...).
-            steps: evaluations of a network; exact samplers need none.
+            options: see `Generator.options`.
         """
         raise NotImplementedError(f"{self.card.name} has no sampler of its own")
 
@@ -178,17 +133,48 @@ class Generator(ABC):
         """Mean log evidence per datum, (n,); compares noise levels and gains. Needs "evidence"."""
         raise NotImplementedError(f"{self.card.name} has no closed-form evidence")
 
-    def encode(self, data: Observation) -> dict[str, Tensor]:
-        """Latents to start a search from: discrete choices from the data, the rest zero; needs "encode"."""
-        raise NotImplementedError(f"{self.card.name} has no encoder")
+    def closed(self, operator: Operator) -> bool:
+        """Whether `posterior` (and `draw`, where there is one) serves this operator."""
+        return "posterior" in self.capabilities and operator.local
+
+    def serves(self, operator: Operator, shape: tuple[int, int]) -> bool:
+        """Whether data of this operator can be explained, if by nothing else then by latent search.
+
+        Args:
+            operator: of unit gain.
+            shape: (rows, cols) of the image; those that `latents` refuses cannot.
+        """
+        try:
+            self.latents(shape)
+        except SearchError:
+            return False
+        return True
+
+    def normaliser(self, normaliser: AffineNormaliser, pixels: float) -> AffineNormaliser:
+        """The domain's map to its unit, as the map to this generator's units.
+
+        Args:
+            normaliser: of the domain.
+            pixels: fine pixels that a datum sums: 1 for means, the product of the factors for fluxes.
+        """
+        # Noise of a flux sum grows with the root of the pixels in it: priors are scaled by that of a fine pixel.
+        return normaliser.scaled(pixels**0.5) if pixels > 1 else normaliser
 
     def context(self, operator: Operator) -> int:
         """Low-resolution pixels to each side beyond which data no longer changes a pixel's posterior."""
         return 8
 
-    def alignment(self, operator: Operator) -> int:
+    def alignment(self, operator: Operator, options: Options = NO_OPTIONS) -> int:
         """Tiles must start at multiples of this many low-resolution pixels."""
         return 1
+
+    def cost(self, operator: Operator, options: Options = NO_OPTIONS) -> Cost | None:
+        """What answering costs, None if not known."""
+        return None
+
+    def option(self, options: Options, name: str) -> float:
+        """A number of `options`, its default where it is left out."""
+        return options.get(name, self.options[name])
 
 
 class Family(Protocol):
@@ -196,6 +182,8 @@ class Family(Protocol):
 
     name: str
     train_options: Mapping[str, str]
+    options: Options
+    """What its generators declare in `Generator.options`, known before one is loaded."""
 
     def train(self, options: Mapping[str, str], progress: Callable[[int, int], None] | None) -> Path:
         """Train a generator and register it; options are those of ``train_options`` (name to help).

@@ -21,7 +21,9 @@ from torch import Tensor
 
 from gensr import registry
 from gensr.errors import WeightsError
-from gensr.priors.generator import Generator, GeneratorCard
+from gensr.priors.card import GeneratorCard
+from gensr.priors.families import family
+from gensr.priors.generator import Generator
 
 LIMIT = 2 << 30
 """Largest weights file that is opened, bytes."""
@@ -168,5 +170,39 @@ def load(name: str) -> tuple[Generator, Weights]:
 def _loaded(path: Path, changed: int, size: int) -> tuple[Generator, Weights]:
     """One generator per state of a file, so that many inputs share its matrices."""
     weights = read(path)
-    family = registry.family(weights.card.family)
-    return family.build(weights.tensors, weights.config, weights.card), weights
+    return family(weights.card.family).build(weights.tensors, weights.config, weights.card), weights
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A generator in a few bytes: any process finds its weights by name, or by path, and checks their digest.
+
+    Attributes:
+        name: as it was asked for, a name or a path.
+        path: the file that was read.
+        digest: of the weights.
+    """
+
+    name: str
+    path: str
+    digest: str
+
+    def generator(self) -> Generator:
+        """The generator on the CPU; one process rebuilds it once.
+
+        Raises:
+            WeightsError: no such weights here, or others of that name.
+        """
+        here = Path(self.path)
+        generator, weights = load(str(here) if here.is_file() else self.name)
+        if weights.digest != self.digest:
+            raise WeightsError(
+                f"{weights.path}: other weights than the run began with (digest {weights.digest[:12]}, expected "
+                f"{self.digest[:12]}); install the same file everywhere"
+            )
+        return generator
+
+
+def reference(name: str, weights: Weights) -> Reference:
+    """The reference of weights that were loaded by a name or path."""
+    return Reference(name if os.sep not in name else weights.card.name, str(weights.path.absolute()), weights.digest)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gensr.errors import DomainError, UsageError
+from gensr.errors import FormatError, UsageError
 from gensr.operators import Area, Operator
-from gensr.scenes.domain import Codes, Domain, Names, Product, Scene
+from gensr.scenes.domain import Domain
+from gensr.scenes.installed import domain as installed_domain
+from gensr.scenes.installed import domains
+from gensr.scenes.product import Codes, Names, Product
+from gensr.scenes.scene import Reference, Scene
 from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.grid import IDENTITY, Affine, Factor, PixelGrid, Window
 from gensr.values.image import Image
@@ -21,22 +26,42 @@ from gensr.values.normalise import Normaliser
 if TYPE_CHECKING:
     import xarray as xr
 
+SPILLED = "array.npy"
+"""Name of the file that an array in memory is written to before other processes read it."""
+
+
+def array_domain(name: str | None) -> Domain:
+    """The domain that lends an array its generator: the one named, else the one that takes arrays that say nothing.
+
+    Raises:
+        PluginError: it is not installed.
+        UsageError: no installed domain takes arrays.
+    """
+    if name is not None:
+        return installed_domain(name)
+    found = next((d for d in domains() if d.takes_arrays), None)
+    if found is None:
+        raise UsageError("no installed domain takes arrays that say nothing of themselves; name one with domain=")
+    return found
+
 
 class ArrayScene(Scene):
     """An array (y, x), (band, y, x) or (plane, band, y, x); NaN and infinities are invalid.
 
     Args:
         source: numeric array; a DataArray with 1-D regular ``x`` and ``y`` coordinates gives the grid.
+        domain: lends its generator; see `array_domain`.
 
     Raises:
         UsageError: not numeric, empty, or of another number of dimensions.
     """
 
-    def __init__(self, source: npt.NDArray[Any] | xr.DataArray) -> None:
+    def __init__(self, source: npt.NDArray[Any] | xr.DataArray, domain: Domain | None = None) -> None:
         import xarray as xr
 
         self.path = Path("array")
         self.unit = ""
+        self.domain = domain or array_domain(None)
         names: tuple[str, ...] | None = None
         transform, frame = IDENTITY, "pixel"
         if isinstance(source, xr.DataArray):
@@ -60,6 +85,18 @@ class ArrayScene(Scene):
         self.dtype = array.dtype if array.dtype.kind in "ui" else np.dtype(np.float32)
         self.quantum = 1.0 if array.dtype.kind in "ui" else 0.0
 
+    @property
+    def kept_dims(self) -> tuple[bool, bool]:
+        """See `Scene.kept_dims`: results have the dimensions of the array."""
+        return self.dims == 4, self.dims >= 3
+
+    def spill(self, folder: Path) -> None:
+        """Write the array to a file, so that other processes can open it; see `Scene.spill`."""
+        if self.reference is None:
+            path = folder / SPILLED
+            np.save(path, self._data.reshape(self._data.shape[4 - self.dims :]), allow_pickle=False)
+            self.reference = ArrayReference(str(path.absolute()), self.domain.name, self.bands, self.unit, self.grid)
+
     def read(self, plane: int, window: Window) -> Image:
         """See `Scene.read`."""
         row, col, rows, cols = window
@@ -77,9 +114,73 @@ class ArrayScene(Scene):
         clipped = int(np.count_nonzero(((rounded < limits.min) | (rounded > limits.max)) & valid))
         return np.where(valid, np.clip(rounded, limits.min, limits.max), 0).astype(self.dtype), clipped
 
-    def facts(self) -> dict[str, Any]:
-        """See `Scene.facts`."""
+    def metadata(self) -> dict[str, Any]:
+        """See `Scene.metadata`."""
         return {"shape": list(self._data.shape[4 - self.dims :]), "dtype": str(self.dtype)}
+
+    def operator(self, factor: Factor) -> Operator:
+        """See `Scene.operator`: pixel integration."""
+        return Area(factor)
+
+    def noise(self) -> Noise | None:
+        """See `Scene.noise`: unknown."""
+        return None
+
+    def generator(self) -> str:
+        """See `Scene.generator`: the usual one of the domain."""
+        return self.domain.prior
+
+    def normaliser(self) -> Normaliser:
+        """See `Scene.normaliser`: percentiles 1 and 99.9."""
+        return percentile_normaliser(self, 1, 99.9)
+
+    def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
+        """Mean, std and samples as one ``.npz``."""
+        whole = Window(0, 0, *self.grid.refine(product.factor).shape)
+        planes = range(self.planes)
+        arrays = {"mean": np.stack([product.mean(p, whole) for p in planes])}
+        arrays["std"] = np.stack([product.std(p, whole) for p in planes])
+        for k in range(product.samples):
+            arrays[f"sample{k + 1}"] = np.stack([product.sample(k, p, whole) for p in planes])
+        path = folder / names.mean(".npz")
+        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+        return [path]
+
+    def render(self, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
+        """Grey between the 0.5 and 99.5 percentiles of the first band; grey where invalid."""
+        known = reference[np.isfinite(reference)]
+        low, high = np.percentile(known, [0.5, 99.5]) if known.size else (0.0, 1.0)
+        level = np.clip((values[0] - low) / ((high - low) or 1.0), 0, 1)
+        grey = np.where(np.isfinite(level), level * 255, 128).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, -1)
+
+
+@dataclass(frozen=True)
+class ArrayReference(Reference):
+    """An array that was written to a file; see `ArrayScene.spill`."""
+
+    path: str
+    domain: str
+    bands: tuple[str, ...]
+    unit: str
+    grid: PixelGrid
+
+    def scene(self) -> Scene:
+        """See `Reference.scene`; the file is mapped, not read."""
+        return _mapped(self)
+
+
+@lru_cache(maxsize=8)
+def _mapped(reference: ArrayReference) -> ArrayScene:
+    try:
+        array = np.load(reference.path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise FormatError(
+            f"{reference.path}: the array was written there for this run and is gone ({error})"
+        ) from error
+    scene = ArrayScene(array, installed_domain(reference.domain))
+    scene.bands, scene.unit, scene.grid, scene.reference = reference.bands, reference.unit, reference.grid, reference
+    return scene
 
 
 def _regular(source: xr.DataArray) -> tuple[Affine, str]:
@@ -96,74 +197,3 @@ def _regular(source: xr.DataArray) -> tuple[Affine, str]:
         steps.append((step, values[0] - step / 2))
     (a, c), (e, f) = steps
     return Affine(float(a), 0.0, float(c), 0.0, float(e), float(f)), "coordinates"
-
-
-class ArrayDomain(Domain):
-    """Arrays seen through a domain: its generator, and percentiles as normalisation.
-
-    Args:
-        like: the domain that lends generator and rendering.
-    """
-
-    name: ClassVar[str] = "array"
-    description: ClassVar[str] = "numpy and xarray arrays"
-    suffixes: ClassVar[tuple[str, ...]] = ()
-    defaults: ClassVar[Mapping[str, Any]] = {}
-
-    def __init__(self, like: Domain) -> None:
-        self._like = like
-
-    def sniff(self, path: Path) -> int:
-        """See `Domain.sniff`; arrays are no files."""
-        return 0
-
-    def open(self, path: Path, options: Mapping[str, Any]) -> Scene:
-        """See `Domain.open`; arrays are no files."""
-        raise DomainError(f"{path}: pass arrays to gensr.upsample() directly")
-
-    def stem(self, path: Path) -> str:
-        """See `Domain.stem`."""
-        return path.name
-
-    def operator(self, scene: Scene, factor: Factor) -> Operator:
-        """See `Domain.operator`."""
-        return Area(factor)
-
-    def noise(self, scene: Scene) -> Noise | None:
-        """See `Domain.noise`."""
-        return None
-
-    def generator(self, scene: Scene) -> str:
-        """See `Domain.generator`."""
-        return self._like.generator(scene)
-
-    def normaliser(self, scene: Scene) -> Normaliser:
-        """See `Domain.normaliser`."""
-        return percentile_normaliser(scene, 1, 99.9)
-
-    def write(self, scene: Scene, product: Product, folder: Path, names: Names) -> list[Path]:
-        """Mean, std and samples as one ``.npz``."""
-        whole = Window(0, 0, *scene.grid.refine(product.factor).shape)
-        planes = range(scene.planes)
-        arrays = {"mean": np.stack([product.mean(p, whole) for p in planes])}
-        arrays["std"] = np.stack([product.std(p, whole) for p in planes])
-        for k in range(product.samples):
-            arrays[f"sample{k + 1}"] = np.stack([product.sample(k, p, whole) for p in planes])
-        path = folder / names.mean(".npz")
-        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
-        return [path]
-
-    def render(self, scene: Scene, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
-        """Grey between the 0.5 and 99.5 percentiles of the first band; grey where invalid."""
-        known = reference[np.isfinite(reference)]
-        low, high = np.percentile(known, [0.5, 99.5]) if known.size else (0.0, 1.0)
-        level = np.clip((values[0] - low) / ((high - low) or 1.0), 0, 1)
-        grey = np.where(np.isfinite(level), level * 255, 128).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, -1)
-
-
-def kept_dims(scene: Scene) -> tuple[bool, bool]:
-    """Whether results keep the plane axis and the band axis."""
-    if isinstance(scene, ArrayScene):
-        return scene.dims == 4, scene.dims >= 3
-    return scene.planes > 1, len(scene.bands) > 1

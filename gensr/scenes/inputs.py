@@ -8,21 +8,70 @@ from __future__ import annotations
 import glob
 import os
 import re
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from gensr import registry
-from gensr.cli.keys import MARKED
 from gensr.errors import DomainError, FormatError, GensrError, PluginError
+from gensr.scenes import installed
 from gensr.scenes.domain import Domain
+from gensr.scenes.product import MARKED
+from gensr.scenes.scene import Reference, Scene
 
 _MAGIC = re.compile(r"[*?[]")
 SIDECARS = (".msk", ".ovr")
 """Endings of masks and overviews that belong to the image whose name stands before."""
 _NAMED = 3
 """File names that a note spells out."""
+
+
+@dataclass(frozen=True)
+class FileReference(Reference):
+    """A file or folder, the name of the domain that reads it, and the options that it was opened with."""
+
+    domain: str
+    path: str
+    options: tuple[tuple[str, Any], ...]
+
+    def scene(self) -> Scene:
+        """See `Reference.scene`; an input that changed in the meantime is opened anew."""
+        try:
+            changed = os.stat(self.path).st_mtime_ns
+        except OSError as error:
+            raise FormatError(
+                f"{self.path}: cannot be opened again ({error.strerror}); it was moved or removed"
+            ) from error
+        return _opened(self, changed)
+
+
+@lru_cache(maxsize=8)
+def _opened(reference: FileReference, changed: int) -> Scene:
+    return open_scene(installed.domain(reference.domain), Path(reference.path), dict(reference.options))
+
+
+def open_scene(domain: Domain, path: Path, options: Mapping[str, Any]) -> Scene:
+    """Open a file or folder, so that other processes can open it again.
+
+    Args:
+        domain: reads it.
+        path: the file or folder.
+        options: of the domain; what is left out has its default.
+
+    Raises:
+        FormatError: damaged, unsafe or unsupported.
+        DomainError: values or options that the domain refuses.
+    """
+    scene = domain.open(path, options)
+    plain = tuple(sorted((name, _plain(value)) for name, value in options.items()))
+    scene.reference = FileReference(domain.name, str(path.absolute()), plain)
+    return scene
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """Lists as tuples, so that a reference can be the key of a cache."""
+    return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True)
@@ -64,7 +113,7 @@ def guess(path: Path, domains: Iterable[Domain] | None = None) -> Domain:
         raise FormatError(f"{path}: no such file or folder; check the path")
     if not (path.is_file() or path.is_dir()):
         raise FormatError(f"{path}: is a device or pipe; give a regular file")
-    asked, broken = _installed() if domains is None else (list(domains), [])
+    asked, broken = installed.usable() if domains is None else (list(domains), [])
     scores = {domain.name: domain.sniff(path) for domain in asked}
     best = max(scores.values(), default=0)
     surest = [domain for domain in asked if scores[domain.name] == best]
@@ -88,7 +137,7 @@ def expand(texts: Sequence[str], domain: Domain | None = None, domains: Sequence
         domain: the domain that the user named; None lets every input be guessed.
         domains: the domains to ask; all that are installed if None.
     """
-    asked = [domain] if domain is not None else _installed()[0] if domains is None else list(domains)
+    asked = [domain] if domain is not None else installed.usable()[0] if domains is None else list(domains)
     found = Expansion()
     for text in texts:
         try:
@@ -182,18 +231,6 @@ def _few(paths: Sequence[Path]) -> str:
 
 def _list(domains: Sequence[Domain]) -> str:
     return "; ".join(f"{d.name} ({' '.join(d.suffixes)})" for d in domains) or "none is installed"
-
-
-def _installed() -> tuple[list[Domain], list[PluginError]]:
-    """Domains that can be loaded, and why others cannot."""
-    found, broken = [], []
-    for name in registry.names("domains"):
-        try:
-            found.append(registry.domain(name))
-        except PluginError as error:
-            broken.append(error)
-            warnings.warn(str(error), stacklevel=2)
-    return found, broken
 
 
 def _by_name(path: Path, asked: Sequence[Domain], broken: Sequence[GensrError]) -> Domain:

@@ -23,7 +23,7 @@ def software() -> str:
 def sentence(report: Mapping[str, Any]) -> str:
     """One ASCII line for a header: mark, version, generator with hash, operator, factor, seed, residual."""
     generator = report.get("generator", {})
-    slices = (report.get("across") or {}).get("factor")
+    slices = (report.get("through_plane") or {}).get("factor")
     parts = [
         MARK,
         str(report.get("gensr", software())),

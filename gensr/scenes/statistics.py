@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from gensr.scenes.domain import Scene
+from gensr.scenes.scene import Scene
 from gensr.values.grid import Window
 from gensr.values.image import Image
 from gensr.values.normalise import AffineNormaliser

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.scenes.domain import Across, Codes, Scene
+from gensr.scenes.product import Codes, ThroughPlane
+from gensr.scenes.scene import Scene
 from gensr.values.grid import Factor, Window, as_factor
 
 
 class NearestProduct:
-    """A `gensr.scenes.domain.Product` whose mean and samples replicate every pixel (flux divided when ``total``).
+    """A `gensr.scenes.product.Product` whose mean and samples replicate every pixel (flux divided when ``total``).
 
     Args:
         scene: the opened input.
@@ -21,7 +22,7 @@ class NearestProduct:
         total: the scene holds flux per pixel, so replicated values are divided by the number of new pixels.
         std: the constant standard deviation, physical units.
         samples: number of samples; sample k equals the mean.
-        across: refinement across planes, replicated too.
+        through_plane: refinement through planes, replicated too.
     """
 
     def __init__(
@@ -31,11 +32,11 @@ class NearestProduct:
         total: bool = False,
         std: float = 1.0,
         samples: int = 1,
-        across: Across | None = None,
+        through_plane: ThroughPlane | None = None,
     ) -> None:
         self.scene, self.factor, self.samples = scene, as_factor(factor), samples
-        self._across = across or Across(scene.planes, 1)
-        self.slices = self._across.factor
+        self._through_plane = through_plane or ThroughPlane(scene.planes, 1)
+        self.slices = self._through_plane.factor
         self._divide = float(self.factor[0] * self.factor[1]) if total else 1.0
         self._std = std
         self.report: Mapping[str, Any] = {
@@ -50,21 +51,21 @@ class NearestProduct:
         fy, fx = self.factor
         row, col = window.row // fy, window.col // fx
         rows, cols = -(-(window.row + window.rows) // fy) - row, -(-(window.col + window.cols) // fx) - col
-        image = self.scene.read(self._across.coarse(plane), Window(row, col, rows, cols))
+        image = self.scene.read(self._through_plane.coarse(plane), Window(row, col, rows, cols))
         top, left = window.row - row * fy, window.col - col * fx
         cut = np.s_[:, top : top + window.rows, left : left + window.cols]
         values = np.repeat(np.repeat(image.values, fy, 1), fx, 2)[cut] / np.float32(self._divide)
         return values, np.repeat(np.repeat(image.valid, fy, 1), fx, 2)[cut]
 
     def mean(self, plane: int, window: Window) -> Codes:
-        """See `gensr.scenes.domain.Product.mean`."""
-        return self.scene.encode(self._across.coarse(plane), *self._fine(plane, window))[0]
+        """See `gensr.scenes.product.Product.mean`."""
+        return self.scene.encode(self._through_plane.coarse(plane), *self._fine(plane, window))[0]
 
     def sample(self, index: int, plane: int, window: Window) -> Codes:
-        """See `gensr.scenes.domain.Product.sample`."""
+        """See `gensr.scenes.product.Product.sample`."""
         return self.mean(plane, window)
 
     def std(self, plane: int, window: Window) -> npt.NDArray[np.float32]:
-        """See `gensr.scenes.domain.Product.std`."""
+        """See `gensr.scenes.product.Product.std`."""
         valid = self._fine(plane, window)[1]
         return np.where(valid, np.float32(self._std), np.float32(np.nan))

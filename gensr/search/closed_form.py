@@ -43,11 +43,11 @@ class ClosedForm(Solver[State]):
         move = near.newton(torch.zeros_like(state.loss), None if dense else ITERATIONS, 1e-7)
         return self._state(problem, state.flat + move)
 
-    def judge(self, problem: Problem, images: Tensor, reason: tuple[StopReason, ...]) -> tuple[StopReason, ...]:
+    def verdict(self, problem: Problem, low: Tensor, reason: tuple[StopReason, ...]) -> tuple[StopReason, ...]:
         """A finite candidate is solved."""
         return tuple(StopReason.CLOSED_FORM if r is StopReason.STEPS else r for r in reason)
 
     @torch.no_grad()
     def _state(self, problem: Problem, flat: Tensor) -> State:
-        images = problem.images(flat)
-        return State(flat, problem.objective(flat, images), problem.chi2(images))
+        low = problem.predict(flat)
+        return State(flat, problem.objective(flat, low), problem.chi2(low))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gensr.operators import Operator
-from gensr.priors.generator import Observation
+from gensr.priors.observation import Observation
 
 LOCAL = 5
 """Side of the neighbourhood in which a residual must exceed the noise, low-resolution pixels."""
@@ -34,11 +34,8 @@ def update(x: Tensor, variance: Tensor, data: Observation) -> Tensor:
         data: what was observed.
     """
     operator = data.operator
-    unit = torch.zeros_like(data.y[:1, :1])
-    unit[..., unit.shape[-2] // 2, unit.shape[-1] // 2] = 1.0
-    energy = operator.adjoint(unit).square().sum()
     residual = torch.where(data.usable, data.y - operator.forward(x), 0.0)
-    spread = operator.forward(variance) * energy + data.variance
+    spread = operator.forward(variance) * operator.row_energy(data.y) + data.variance
     # Photon noise without read noise has no variance where nothing was counted.
     chi2 = residual.square() / data.variance.clamp(min=torch.finfo(residual.dtype).tiny)
     local = torch.nn.functional.avg_pool2d(chi2, LOCAL, 1, LOCAL // 2, count_include_pad=False)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from gensr.operators import Operator
 from gensr.operators.linear import conjugate, rows_dot
-from gensr.priors.generator import Generator, Observation
+from gensr.priors.generator import Generator
+from gensr.priors.observation import Observation
 
 DataStep = Literal["tweedie", "pigdm", "ddnm"]
 EXPLICIT = 64
@@ -142,7 +143,7 @@ def solve_iterative(
     its own and costs a derivative more.
     """
     ratio = covariance.sigma2 / (1 + covariance.sigma2)
-    scale = 1 / (ratio * row_energies(data) + data.variance)
+    scale = 1 / (ratio * data.operator.row_energy(data.y) + data.variance)
     tiny = torch.finfo(residual.dtype).tiny
     u, gain, r = torch.zeros_like(residual), torch.zeros_like(covariance.leaf), residual
     seen: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
@@ -170,16 +171,8 @@ def solve_range(data: Measured, ratio: float, residual: Tensor) -> Tensor:
     def apply(v: Tensor) -> Tensor:
         return ratio * data.forward(data.adjoint(v)) + data.variance * v
 
-    start = 1 / (ratio * row_energies(data) + data.variance)
+    start = 1 / (ratio * data.operator.row_energy(data.y) + data.variance)
     return conjugate(apply, residual, start, RANGE_ITERATIONS, 1e-6 if residual.dtype == torch.float32 else 1e-12)
-
-
-def row_energies(data: Measured) -> Tensor:
-    """``|A^T e|^2`` of a datum in the middle of the image, as a tensor with one element."""
-    h, w = data.y.shape[-2:]
-    one = data.y.new_zeros(h, w)
-    one[h // 2, w // 2] = 1.0
-    return data.operator.adjoint(one).square().sum().view(1)
 
 
 def _jitter(like: Tensor) -> float:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from gensr.errors import SearchError
-from gensr.search.loop import Solver, State
+from gensr.search.loop import Solver, Start, State
 from gensr.search.problem import Problem
 
 
@@ -30,11 +31,11 @@ def value_and_grad(problem: Problem, flat: Tensor) -> tuple[Tensor, Tensor, Tens
     """Objective (n,), chi2 (n,) and gradient (n, d) at ``flat``."""
     with torch.enable_grad():
         z = flat.detach().requires_grad_()
-        images = problem.images(z)
-        loss = problem.objective(z, images)
+        low = problem.predict(z)
+        loss = problem.objective(z, low)
         (grad,) = torch.autograd.grad(loss.sum(), z)
     with torch.no_grad():
-        return loss.detach(), problem.chi2(images.detach()), grad
+        return loss.detach(), problem.chi2(low.detach()), grad
 
 
 def adam_moments(state: AdamState, betas: tuple[float, float], step: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -68,6 +69,7 @@ class Adam(Solver[AdamState]):
     betas: tuple[float, float] = (0.9, 0.99)
     tolerance: float = 1e-8
     name: str = "adam"
+    start: ClassVar[Start] = "bank"
 
     def init(self, problem: Problem, flat: Tensor) -> AdamState:
         """See `Solver.init`."""
@@ -105,6 +107,8 @@ class SphericalAdam(Solver[AdamState]):
     betas: tuple[float, float] = (0.9, 0.99)
     tolerance: float = 1e-8
     name: str = "spherical-adam"
+    start: ClassVar[Start] = "prior"
+    independent: ClassVar[bool] = True
 
     def init(self, problem: Problem, flat: Tensor) -> AdamState:
         """See `Solver.init`.

@@ -45,7 +45,7 @@ class Linearised:
         self.problem, self.flat = problem, flat.detach()
         with torch.enable_grad():
             self._leaf = self.flat.clone().requires_grad_()
-            self._output = problem.whitened(problem.images(self._leaf))
+            self._output = problem.whitened(problem.predict(self._leaf))
         raw = self._output.detach()
         self.unit = raw.new_ones(len(raw), 1)
         if problem.unknown_variance:
@@ -160,5 +160,5 @@ class GaussNewton(Solver[NewtonState]):
 
 @torch.no_grad()
 def _values(problem: Problem, flat: Tensor) -> tuple[Tensor, Tensor]:
-    images = problem.images(flat)
-    return problem.objective(flat, images), problem.chi2(images)
+    low = problem.predict(flat)
+    return problem.objective(flat, low), problem.chi2(low)

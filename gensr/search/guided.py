@@ -8,19 +8,17 @@ arXiv:2211.01095): one denoiser evaluation per step. How the data enter is `gens
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gensr.errors import SearchError
-from gensr.priors.generator import Generator, Observation
+from gensr.priors.diffusion import integrate, karras
+from gensr.priors.generator import Generator
+from gensr.priors.observation import Observation
 from gensr.search.datastep import DataStep, Measured, Told
-
-RHO = 7.0
-"""Curvature of the noise schedule (Karras et al., arXiv:2206.00364, eq. 5)."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +55,7 @@ class Guided:
 
     def sigmas(self) -> list[float]:
         """Noise level at every step, falling from ``sigma_max`` to ``sigma_min``."""
-        high, low = self.sigma_max ** (1 / RHO), self.sigma_min ** (1 / RHO)
-        last = max(1, self.steps - 1)
-        return [float((high + i / last * (low - high)) ** RHO) for i in range(self.steps)]
+        return karras(self.sigma_max, self.sigma_min, self.steps)
 
 
 def guided_samples(
@@ -95,39 +91,6 @@ def guided_samples(
             "use more steps, or check that the noise level is right"
         )
     return x
-
-
-def integrate(
-    denoise: Callable[[Tensor, float], Tensor],
-    x: Tensor,
-    sigmas: Sequence[float],
-    noise: Callable[[int], Tensor],
-    renoise: float,
-) -> Tensor:
-    """Carry ``x`` from noise level ``sigmas[0]`` to the denoised image of the last one, DPM-Solver++(2M).
-
-    Args:
-        denoise: from noisy image and noise level to the clean one.
-        x: (n, band, rows, cols).
-        sigmas: falling noise levels.
-        noise: see `guided_samples`.
-        renoise: see `Guided`.
-    """
-    previous: tuple[Tensor, float] | None = None
-    for i, sigma in enumerate(sigmas):
-        clean = denoise(x, sigma)
-        if i == len(sigmas) - 1:
-            return clean
-        after = sigmas[i + 1]
-        h = math.log(sigma / after)
-        kept, fresh = math.exp(-h * renoise), -math.expm1(-h * (1 + renoise))
-        step = after / sigma * kept * x + fresh * clean
-        if previous is not None:
-            step = step + 0.5 * fresh * (h / previous[1]) * (clean - previous[0])
-        if renoise > 0:
-            step = step + after * math.sqrt(-math.expm1(-2 * h * renoise)) * noise(i + 1).to(x)
-        x, previous = step, (clean, h)
-    raise SearchError("no noise level to integrate over; give at least one")
 
 
 class _Told:

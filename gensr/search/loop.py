@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -38,6 +38,9 @@ class State:
 
 
 S = TypeVar("S", bound=State)
+Start = Literal["prior", "centre", "encoded", "bank"]
+"""Where a candidate begins: at a draw from the prior, at the centre of its problem, at what the generator's encoder
+makes of the data, or at the best of the generator's own starts (`gensr.priors.generator.Generator.starts`)."""
 Callback = Callable[[int, Tensor, Tensor], None]
 """Called with the step, and the loss and chi2 of every candidate."""
 
@@ -52,6 +55,11 @@ class Solver(ABC, Generic[S]):
 
     name: str
     steps: int
+    start: ClassVar[Start] = "centre"
+    """Where candidates begin if nobody says otherwise, see `Start`."""
+    independent: ClassVar[bool] = False
+    """Whether candidates are searches of their own from random starts (a sphere has no centre); the others are one
+    optimum and randomised problems about it, which are posterior samples."""
     finished: StopReason = StopReason.CONVERGED
     """Verdict of a candidate that `terminate` ends."""
 
@@ -67,12 +75,8 @@ class Solver(ABC, Generic[S]):
         """Which candidates are done, bool (n,)."""
         return torch.zeros_like(state.loss, dtype=torch.bool)
 
-    def postprocess(self, problem: Problem, flat: Tensor) -> Tensor:
-        """Last word on the best latents (n, d)."""
-        return flat
-
-    def judge(self, problem: Problem, images: Tensor, reason: tuple[StopReason, ...]) -> tuple[StopReason, ...]:
-        """Last word on the verdicts, from the images that are returned."""
+    def verdict(self, problem: Problem, low: Tensor, reason: tuple[StopReason, ...]) -> tuple[StopReason, ...]:
+        """Last word on why candidates stopped, from the predictions of what is returned."""
         return reason
 
 
@@ -185,20 +189,20 @@ def finish(
     seed: int | None,
 ) -> Solution:
     """Images and figures of the best latents, all of one iterate."""
-    flat = solver.postprocess(problem, best)
-    images = problem.images(flat)
-    correction = problem.correction(images)
+    images = problem.images(best)
+    low = problem.low(best, images)
+    correction = problem.correction(best, images)
     corrected = images + correction
-    expected = max(1, flat.shape[1]) ** 0.5
+    expected = max(1, best.shape[1]) ** 0.5
     return Solution(
-        latents=problem.spec.unflatten(flat, problem.fixed),
+        latents=problem.spec.unflatten(best, problem.fixed),
         images=corrected,
-        low=problem.data.operator.forward(corrected),
-        objective=problem.objective(flat, images),
-        chi2=problem.chi2(images),
-        norm=flat.norm(dim=1) / expected,
+        low=problem.low(best, corrected),
+        objective=problem.objective(best, low),
+        chi2=problem.chi2(low),
+        norm=best.norm(dim=1) / expected,
         correction=correction.flatten(1).square().mean(1).sqrt(),
-        reason=solver.judge(problem, images, reason),
+        reason=solver.verdict(problem, low, reason),
         steps=moved,
         seconds=seconds,
         solver=solver.name,

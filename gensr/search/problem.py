@@ -4,6 +4,9 @@ For latents ``z`` with image ``G(z)`` the objective is ``|A G(z) - y|^2_C + |z -
 with ``C = noise + A S A^T``: what the detector adds, and what the generator cannot express (standard deviation
 ``discrepancy``, white on the high-resolution grid). The anchor ``a`` is 0; randomised samples move it. Rows are
 independent: candidates of one image are rows with equal data.
+
+An operator with latents of its own (a PSF of unknown width) adds them to those of the generator: one whitened vector
+with named parts, ``A(theta) G(z)``, and no solver knows the difference.
 """
 
 from __future__ import annotations
@@ -15,9 +18,13 @@ import torch
 from torch import Tensor
 
 from gensr.errors import SearchError
-from gensr.priors.generator import Generator, Observation
-from gensr.values.latent import Latents, LatentSpec
+from gensr.operators.base import Operator
+from gensr.priors.generator import Generator
+from gensr.priors.observation import Observation
+from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
+OPERATOR = "operator."
+"""What the names of the operator's latents begin with."""
 FLOOR = 1e-4
 """Smallest noise deviation assumed, generator units: exact data would make the prior vanish beside them."""
 
@@ -51,8 +58,14 @@ class Problem:
 
     @cached_property
     def spec(self) -> LatentSpec:
-        """Latents of one candidate."""
-        return self.generator.latents(self.data.shape)
+        """Latents of one candidate: those of the generator, then those of the operator, each under its own name."""
+        own = self.generator.latents(self.data.shape).tensors
+        return LatentSpec((*own, *(replace(t, name=f"{OPERATOR}{t.name}") for t in self._movable)))
+
+    @cached_property
+    def _movable(self) -> tuple[LatentTensor, ...]:
+        found = self.data.operator.latents()
+        return () if found is None else found.tensors
 
     @cached_property
     def count(self) -> Tensor:
@@ -62,7 +75,7 @@ class Problem:
     @cached_property
     def variance(self) -> Tensor:
         """Variance of every datum, noise and discrepancy together, shape of y; 1 where the datum is not usable."""
-        total = self.data.variance + self.discrepancy**2 * row_energy(self.data)
+        total = self.data.variance + self.discrepancy**2 * self.data.operator.row_energy(self.data.y)
         return torch.where(self.data.usable, total.clamp(min=FLOOR**2), 1.0)
 
     @cached_property
@@ -75,6 +88,11 @@ class Problem:
         """The data, 0 where they are not usable (there they may be NaN)."""
         return torch.where(self.data.usable, self.data.y, 0.0)
 
+    def complete(self, flat: Tensor) -> Tensor:
+        """All unknowns (n, d) from those of the generator; the operator begins at the centre of its prior."""
+        missing = self.spec.dimension - flat.shape[1]
+        return torch.cat([flat, flat.new_zeros(len(flat), missing)], 1) if missing else flat
+
     def start(self, flat: Tensor | None = None) -> Tensor:
         """A start (n, d): the one given, or the centre of the prior."""
         if flat is not None:
@@ -86,55 +104,60 @@ class Problem:
         """Images (n, band, rows, cols) of searched latents (n, d); differentiable."""
         return self.generator.synthesize(self.spec.unflatten(flat, self.fixed), self.data.shape)
 
-    def residual(self, images: Tensor) -> Tensor:
-        """``A x - y``, shape of y, 0 where the datum is not usable."""
-        return (self.data.operator.forward(images) - self.observed) * self.data.usable
+    def operator(self, flat: Tensor) -> Operator:
+        """The operator at searched latents (n, d); the known one where nothing of it may move."""
+        if not self._movable:
+            return self.data.operator
+        latents = self.spec.unflatten(flat, self.fixed)
+        return self.data.operator.at({t.name: latents[f"{OPERATOR}{t.name}"] for t in self._movable})
 
-    def whitened(self, images: Tensor) -> Tensor:
+    def low(self, flat: Tensor, images: Tensor) -> Tensor:
+        """``A(theta) x`` of images that belong to latents (n, d), shape of y."""
+        return self.operator(flat).forward(images)
+
+    def predict(self, flat: Tensor) -> Tensor:
+        """``A(theta) G(z)``, shape of y: what the data should be; differentiable in every unknown."""
+        return self.low(flat, self.images(flat))
+
+    def residual(self, low: Tensor) -> Tensor:
+        """``A x - y`` of a prediction, shape of y, 0 where the datum is not usable."""
+        return (low - self.observed) * self.data.usable
+
+    def whitened(self, low: Tensor) -> Tensor:
         """Residual (n, m) in units of its standard deviation; with an unknown variance up to a common factor."""
-        return ((self.data.operator.forward(images) - self.observed) * self.scale).flatten(1)
+        return ((low - self.observed) * self.scale).flatten(1)
 
-    def misfit(self, images: Tensor) -> Tensor:
+    def misfit(self, low: Tensor) -> Tensor:
         """Minus twice the log likelihood (n,) up to a constant: ``|r|^2_C``, or ``m log |r|^2`` (Jeffreys)."""
-        square = self.whitened(images).square().sum(1)
+        square = self.whitened(low).square().sum(1)
         return self.count * square.clamp(min=torch.finfo(square.dtype).tiny).log() if self.unknown_variance else square
 
     def distance(self, flat: Tensor) -> Tensor:
         """``|z - a|^2`` per candidate, (n,)."""
         return (flat if self.anchor is None else flat - self.anchor).square().sum(1)
 
-    def objective(self, flat: Tensor, images: Tensor | None = None) -> Tensor:
-        """Minus twice the log posterior per candidate, (n,)."""
-        return self.misfit(self.images(flat) if images is None else images) + self.distance(flat)
+    def objective(self, flat: Tensor, low: Tensor | None = None) -> Tensor:
+        """Minus twice the log posterior per candidate, (n,); ``low`` is its prediction if that is known already."""
+        return self.misfit(self.predict(flat) if low is None else low) + self.distance(flat)
 
-    def chi2(self, images: Tensor) -> Tensor:
+    def chi2(self, low: Tensor) -> Tensor:
         """Mean squared whitened residual per usable datum, (n,): 1 where the data are explained to their noise."""
-        return self.whitened(images).square().sum(1) / self.count
+        return self.whitened(low).square().sum(1) / self.count
 
-    def correction(self, images: Tensor) -> Tensor:
+    def correction(self, flat: Tensor, images: Tensor) -> Tensor:
         """What the data say about the discrepancy: ``S A^T (A S A^T + N)^-1 (y - A x)``; zeros if there is none.
 
         Together with the latents' optimum this is the joint optimum over latents and discrepancy.
         """
         if self.discrepancy == 0:
             return torch.zeros_like(images)
-        weighted = -self.residual(images) / self.variance
-        return self.discrepancy**2 * self.data.operator.adjoint(weighted)
+        operator = self.operator(flat)
+        weighted = -self.residual(operator.forward(images)) / self.variance
+        return self.discrepancy**2 * operator.adjoint(weighted)
 
     def with_data(self, y: Tensor, anchor: Tensor) -> Problem:
         """The same problem with other data and another centre of the prior."""
         return replace(self, data=replace(self.data, y=y), anchor=anchor)
-
-
-def row_energy(data: Observation) -> float:
-    """``|A^T e|^2`` of a datum in the middle of the image: the variance that white discrepancy of 1 puts on a datum.
-
-    Data are treated as independent under the discrepancy: exact for operators whose rows do not overlap (area).
-    """
-    h, w = data.y.shape[-2:]
-    one = torch.zeros(h, w, dtype=data.y.dtype, device=data.y.device)
-    one[h // 2, w // 2] = 1.0
-    return float(data.operator.adjoint(one).square().sum())
 
 
 def repeat(data: Observation, copies: int) -> Observation:

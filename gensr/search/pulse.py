@@ -12,13 +12,14 @@ evaluated on the whitened latents that are searched; for generators without laye
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from gensr.errors import SearchError
 from gensr.search.first_order import AdamState, adam_moments
-from gensr.search.loop import Solver
+from gensr.search.loop import Solver, Start
 from gensr.search.problem import Problem
 from gensr.search.solution import StopReason
 from gensr.values.latent import LatentSpec
@@ -91,15 +92,17 @@ class Pulse(Solver[AdamState]):
     fidelity: float = 100.0
     cross: float = 0.05
     name: str = "pulse"
+    start: ClassVar[Start] = "prior"
+    independent: ClassVar[bool] = True
 
-    def error(self, problem: Problem, images: Tensor) -> Tensor:
+    def error(self, problem: Problem, predicted: Tensor) -> Tensor:
         """Mean squared error of the low-resolution image on a 0..1 scale, (n,)."""
         low, high = problem.generator.card.value_range
-        return (problem.residual(images) / (high - low)).flatten(1).square().sum(1) / problem.count
+        return (problem.residual(predicted) / (high - low)).flatten(1).square().sum(1) / problem.count
 
-    def loss(self, problem: Problem, flat: Tensor, images: Tensor) -> Tensor:
+    def loss(self, problem: Problem, flat: Tensor, predicted: Tensor) -> Tensor:
         """The published loss per candidate, (n,)."""
-        clamped = self.error(problem, images).clamp(min=self.eps)
+        clamped = self.error(problem, predicted).clamp(min=self.eps)
         return self.fidelity * clamped + self.cross * geocross(problem.spec, flat)
 
     def init(self, problem: Problem, flat: Tensor) -> AdamState:
@@ -125,17 +128,17 @@ class Pulse(Solver[AdamState]):
         loss, chi2, grad = self._evaluate(problem, flat)
         return AdamState(flat, loss, chi2, grad, first, second, state.radius)
 
-    def judge(self, problem: Problem, images: Tensor, reason: tuple[StopReason, ...]) -> tuple[StopReason, ...]:
+    def verdict(self, problem: Problem, low: Tensor, reason: tuple[StopReason, ...]) -> tuple[StopReason, ...]:
         """The published gate as a verdict on the images that are returned."""
-        passed = (self.error(problem, images) <= self.eps).tolist()
+        passed = (self.error(problem, low) <= self.eps).tolist()
         gate = [StopReason.GATE if ok else StopReason.GATE_MISSED for ok in passed]
         return tuple(g if r is StopReason.STEPS else r for g, r in zip(gate, reason, strict=True))
 
     def _evaluate(self, problem: Problem, flat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with torch.enable_grad():
             z = flat.detach().requires_grad_()
-            images = problem.images(z)
-            loss = self.loss(problem, z, images)
+            low = problem.predict(z)
+            loss = self.loss(problem, z, low)
             (grad,) = torch.autograd.grad(loss.sum(), z)
         with torch.no_grad():
-            return loss.detach(), problem.chi2(images.detach()), grad
+            return loss.detach(), problem.chi2(low.detach()), grad

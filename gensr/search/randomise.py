@@ -26,6 +26,7 @@ def randomised(
     data_noise: Tensor,
     latent_noise: Tensor,
     image_noise: Tensor | None = None,
+    start: Tensor | None = None,
     *,
     seed: int | None = None,
 ) -> Solution:
@@ -37,6 +38,7 @@ def randomised(
         data_noise: standard normal numbers, shape of y.
         latent_noise: standard normal numbers, (n, d).
         image_noise: standard normal numbers (n, band, rows, cols); needed if the problem has a discrepancy.
+        start: (n, d) where candidates begin; the centre of each one's own problem if not given.
         seed: for the report.
 
     Returns:
@@ -56,17 +58,18 @@ def randomised(
         extra = problem.discrepancy * image_noise.to(data.y)
         y = y - data.operator.forward(extra)
     anchor = latent_noise.to(data.y) if problem.anchor is None else problem.anchor + latent_noise.to(data.y)
-    found = solve(solver, problem.with_data(y, anchor), seed=seed)
+    found = solve(solver, problem.with_data(y, anchor), start, seed=seed)
     flat = problem.spec.flatten(found.latents)
     with torch.no_grad():
         plain = problem.images(flat)
+        low = problem.low(flat, plain)
         images = found.images + extra
         return replace(
             found,
             images=images,
-            low=data.operator.forward(images),
-            objective=problem.objective(flat, plain),
-            chi2=problem.chi2(plain),
+            low=problem.low(flat, images),
+            objective=problem.objective(flat, low),
+            chi2=problem.chi2(low),
             correction=(images - plain).flatten(1).square().mean(1).sqrt(),
         )
 

@@ -2,65 +2,150 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor
 
-from gensr.priors.generator import Generator, Observation
-from gensr.search.loop import solve
+from gensr.errors import SearchError
+from gensr.operators import Area
+from gensr.priors.generator import Generator
+from gensr.priors.observation import Observation
+from gensr.search.loop import Solver, Start, solve
 from gensr.search.presets import Preset
 from gensr.search.problem import Problem, repeat
 from gensr.search.randomise import randomised
 from gensr.search.solution import Solution
 from gensr.search.solvers import solver
+from gensr.values.latent import Latents
 from gensr.values.random import Stream
 
-SPHERICAL = ("pulse", "spherical-adam")
-"""Solvers that search from random starts; the others solve randomised problems from their centre."""
+PROPOSED = 4
+"""Starts that are looked at on a coarse stage for each one that is kept."""
 
 
-def candidates(
-    generator: Generator, data: Observation, preset: Preset, streams: list[Stream], count: int
-) -> list[Tensor]:
-    """Candidates of every image, the best one first.
+@dataclass(frozen=True)
+class Found:
+    """What a search made of every image.
+
+    Attributes:
+        best: (n, band, rows, cols) the best candidate.
+        others: tensors like ``best``: posterior samples, or, of solvers without them, candidates in order of worth.
+        solution: all candidates; ``k`` of image ``i`` is row ``i * count + k``.
+    """
+
+    best: Tensor
+    others: list[Tensor]
+    solution: Solution
+
+
+def candidates(generator: Generator, data: Observation, preset: Preset, streams: list[Stream], count: int) -> Found:
+    """Search every image.
 
     Args:
         generator: searched through its latents.
         data: n images.
-        preset: names the solver and its steps.
+        preset: names the solver, its numbers and where it starts.
         streams: one random stream per image.
-        count: candidates per image.
-
-    Returns:
-        ``count`` tensors (n, band, rows, cols), ordered by the objective for each image.
+        count: of ``others``; one more is searched where they are samples about an optimum.
     """
-    found = search(generator, data, preset, streams, count)
-    n = len(data.y)
-    images = found.images.view(n, count, *found.images.shape[1:])
-    order = found.objective.view(n, count).nan_to_num(nan=float("inf")).argsort(stable=True, dim=1)
-    rows = torch.arange(n, device=order.device)
-    return [images[rows, order[:, k]] for k in range(count)]
+    method = solver(preset.solver, preset.solver_options)
+    rows = count if method.independent else count + 1
+    found = search(generator, data, preset, streams, max(rows, 1))
+    n, rows = len(data.y), max(rows, 1)
+    images = found.images.view(n, rows, *found.images.shape[1:])
+    if not method.independent:
+        return Found(images[:, 0], [images[:, k] for k in range(1, rows)], found)
+    order = found.objective.view(n, rows).nan_to_num(nan=float("inf")).argsort(stable=True, dim=1)
+    first = torch.arange(n, device=order.device)
+    ranked = [images[first, order[:, k]] for k in range(rows)]
+    return Found(ranked[0], ranked, found)
 
 
 def search(generator: Generator, data: Observation, preset: Preset, streams: list[Stream], count: int) -> Solution:
-    """The same as one `Solution`; candidate ``k`` of image ``i`` is row ``i * count + k``.
+    """Search ``count`` candidates of every image; candidate ``k`` of image ``i`` is row ``i * count + k``.
 
-    Solvers on the sphere start at draws from the prior. The others return the optimum as candidate 0 and randomised
-    samples after it. Discrete latents come from the generator's encoder if it has one.
+    Solvers whose candidates are independent begin at different starts. The others return the optimum as candidate 0 and
+    randomised samples after it. Discrete latents come from the generator's encoder if it has one.
     """
+    method = solver(preset.solver, preset.solver_options)
     spec = generator.latents(data.shape)
     keys = [stream.child("candidate", k) for stream in streams for k in range(count)]
     drawn = {name: t.to(data.y) for name, t in spec.sample(keys).items()}
-    fixed = drawn
-    if "encode" in generator.capabilities:
-        fixed = {name: t.repeat_interleave(count, 0) for name, t in generator.encode(data).items()}
-    problem = Problem(generator, repeat(data, count), fixed, discrepancy=generator.card.discrepancy)
-    method, start, seed = solver(preset.solver, preset.steps), spec.flatten(drawn), streams[0].seed
-    if preset.solver in SPHERICAL:
-        return solve(method, problem, start, seed=seed)
+    encoded = _encoded(generator, data, count)
+    problem = Problem(generator, repeat(data, count), encoded or drawn, discrepancy=generator.card.discrepancy)
+    begin = _begin(generator, data, start_of(generator, method, preset.start), drawn, count)
+    begin = None if begin is None else problem.complete(begin)
+    seed = streams[0].seed
+    if method.independent:
+        return solve(method, problem, begin, seed=seed)
     sampled = (torch.arange(len(keys)) % count > 0).to(data.y)
     numbers = [torch.stack([k.child(name).normal(shape) for k in keys]).to(data.y) for name, shape in _shapes(data)]
     first, second = (sampled.view(-1, 1, 1, 1) * x for x in numbers)
-    return randomised(method, problem, first, sampled[:, None] * start, second, seed=seed)
+    anchor = _anchor(problem, spec.flatten(drawn), keys)
+    return randomised(method, problem, first, sampled[:, None] * anchor, second, begin, seed=seed)
+
+
+def _anchor(problem: Problem, drawn: Tensor, keys: list[Stream]) -> Tensor:
+    """Standard normal numbers (n, d) of all unknowns: those of the generator, and fresh ones for the operator."""
+    missing = problem.spec.dimension - drawn.shape[1]
+    if not missing:
+        return drawn
+    return torch.cat([drawn, torch.stack([k.child("operator").normal((missing,)) for k in keys]).to(drawn)], 1)
+
+
+def _encoded(generator: Generator, data: Observation, count: int) -> Latents | None:
+    if "encode" not in generator.capabilities:
+        return None
+    return {name: t.repeat_interleave(count, 0) for name, t in generator.encode(data).items()}
+
+
+def start_of(generator: Generator, method: Solver[object], asked: Start | None) -> Start:
+    """Where candidates begin: where the user says, else where the solver likes best and the generator can.
+
+    Raises:
+        SearchError: asked for what the generator does not have.
+    """
+    able = {"bank": "starts" in generator.capabilities, "encoded": "encode" in generator.capabilities}
+    if asked is not None:
+        if not able.get(asked, True):
+            others = ", ".join(["prior", "centre", *(name for name, has in able.items() if has)])
+            raise SearchError(f"search.start={asked}: {generator.card.name} has none; it can start from {others}")
+        return asked
+    return method.start if able.get(method.start, True) else "centre"
+
+
+def _begin(generator: Generator, data: Observation, start: Start, drawn: Latents, count: int) -> Tensor | None:
+    """Searched latents (n * count, d) of the generator to begin from; None for the centre of each problem."""
+    if start == "bank":
+        return _ranked(generator, data, count)
+    if start == "centre":
+        return None
+    latents = drawn if start == "prior" else _encoded(generator, data, count)
+    return None if latents is None else generator.latents(data.shape).flatten(latents)
+
+
+@torch.no_grad()
+def _ranked(generator: Generator, data: Observation, count: int) -> Tensor:
+    """The best of the generator's starts: several for each that is kept, ranked on its cheapest fitting stage."""
+    spec = generator.latents(data.shape)
+    stage = next((s for s in generator.stages(data.shape) if _fits(s.shape, data)), None)
+    if stage is None:
+        return spec.flatten(generator.starts(data, count))
+    proposed = count * PROPOSED
+    latents = generator.starts(data, proposed)
+    coarse = generator.synthesize(latents, data.shape, stage)
+    seen = repeat(data, proposed)
+    operator = Area((stage.shape[0] // data.y.shape[-2], stage.shape[1] // data.y.shape[-1]))
+    misfit = Problem(generator, replace(seen, operator=operator), latents).misfit(operator.forward(coarse))
+    order = misfit.view(-1, proposed).argsort(stable=True, dim=1)[:, :count]
+    rows = (order + proposed * torch.arange(len(order), device=order.device)[:, None]).flatten()
+    return spec.flatten({t.name: latents[t.name][rows] for t in spec.tensors})
+
+
+def _fits(shape: tuple[int, int], data: Observation) -> bool:
+    """Whether coarse images of a shape are whole multiples of the data."""
+    return all(have >= want and have % want == 0 for have, want in zip(shape, data.y.shape[-2:], strict=True))
 
 
 def _shapes(data: Observation) -> tuple[tuple[str, tuple[int, ...]], ...]:

@@ -35,6 +35,8 @@ class Image:
         usable: bool (band, y, x); False also where a valid pixel must not enter the likelihood (saturated).
         bands: one name per band.
         unit: unit of the values, "" if unknown.
+        variance: float32 (band, y, x) noise variance that the file states for every pixel, in units squared; None if
+            it states none.
     """
 
     values: FloatArray
@@ -43,10 +45,13 @@ class Image:
     usable: BoolArray
     bands: tuple[str, ...]
     unit: str = ""
+    variance: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("values", "valid", "usable"):
+        for name in ("values", "valid", "usable", "variance"):
             array = getattr(self, name)
+            if array is None:
+                continue
             if array.ndim != 3 or array.shape[1:] != self.grid.shape or array.shape[0] != len(self.bands):
                 raise GridError(
                     f"{name} of shape {array.shape} does not fit {len(self.bands)} bands on a grid of {self.grid.shape}"

@@ -1,4 +1,4 @@
-"""Noise models: variance of an observed value, likelihood, whitening, sampling.
+"""Noise models: the variance of an observed value, per band and, where the file says so, per pixel.
 
 Every model acts on physical values of the low-resolution image.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,44 +18,52 @@ class Noise(ABC):
     """Independent noise per low-resolution pixel."""
 
     @abstractmethod
-    def variance(self, expected: Tensor) -> Tensor:
-        """Variance of the observation where the noise-free value is ``expected`` (any shape), in units squared."""
+    def variance(self, expected: Tensor, stated: Tensor | None = None) -> Tensor:
+        """Variance of observations where the noise-free values are ``expected``, in units squared.
+
+        Args:
+            expected: (..., band, y, x).
+            stated: variance that the file states for every pixel, same shape; None where it states none.
+        """
 
     @abstractmethod
-    def describe(self) -> dict[str, float | str]:
+    def describe(self) -> dict[str, Any]:
         """Name and parameters for the report."""
 
-    def sample(self, expected: Tensor, unit_normal: Tensor) -> Tensor:
-        """One noisy observation of ``expected``, from standard normal numbers of the same shape."""
-        return expected + self.variance(expected).sqrt() * unit_normal
-
-    def negative_log_likelihood(self, observed: Tensor, expected: Tensor) -> Tensor:
-        """Element-wise ``(r^2/v + log v)/2`` up to a constant; ``v`` must be positive."""
-        v = self.variance(expected)
-        return 0.5 * ((observed - expected) ** 2 / v + v.log())
-
-    def whiten(self, residual: Tensor, expected: Tensor) -> Tensor:
-        """Residual in units of its standard deviation."""
-        return residual / self.variance(expected).sqrt()
+    def level(self, band: int) -> float | None:
+        """The standard deviation of a band if it is one number, None where it varies."""
+        return None
 
 
 @dataclass(frozen=True)
 class GaussianNoise(Noise):
-    """White noise of one standard deviation ``sigma`` (units of the image); 0 means noise-free."""
+    """White noise of a standard deviation ``sigma`` (units of the image) for all bands, or of one per band."""
 
-    sigma: float
+    sigma: float | tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.sigma) and self.sigma >= 0):
+        if not self.levels or not all(math.isfinite(s) and s >= 0 for s in self.levels):
             raise ValueError(f"noise sigma {self.sigma} is not a number >= 0")
 
-    def variance(self, expected: Tensor) -> Tensor:
-        """See `Noise.variance`."""
-        return torch.full_like(expected, self.sigma**2)
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """One deviation for all bands, or one per band."""
+        return self.sigma if isinstance(self.sigma, tuple) else (self.sigma,)
 
-    def describe(self) -> dict[str, float | str]:
+    def variance(self, expected: Tensor, stated: Tensor | None = None) -> Tensor:
+        """See `Noise.variance`."""
+        squares = [s**2 for s in self.levels]
+        if len(squares) == 1:
+            return torch.full_like(expected, squares[0])
+        return torch.tensor(squares, dtype=expected.dtype, device=expected.device).view(-1, 1, 1).expand_as(expected)
+
+    def level(self, band: int) -> float | None:
+        """See `Noise.level`."""
+        return self.levels[band if len(self.levels) > 1 else 0]
+
+    def describe(self) -> dict[str, Any]:
         """See `Noise.describe`."""
-        return {"model": "gaussian", "sigma": self.sigma}
+        return {"model": "gaussian", "sigma": list(self.sigma) if isinstance(self.sigma, tuple) else self.sigma}
 
 
 @dataclass(frozen=True)
@@ -73,34 +82,35 @@ class PoissonGaussianNoise(Noise):
         if not (math.isfinite(self.gain) and math.isfinite(self.sigma) and self.gain >= 0 and self.sigma >= 0):
             raise ValueError(f"noise gain {self.gain} and sigma {self.sigma} must be numbers >= 0")
 
-    def variance(self, expected: Tensor) -> Tensor:
+    def variance(self, expected: Tensor, stated: Tensor | None = None) -> Tensor:
         """See `Noise.variance`."""
         return expected.clamp(min=0) * self.gain + self.sigma**2
 
-    def describe(self) -> dict[str, float | str]:
+    def describe(self) -> dict[str, Any]:
         """See `Noise.describe`."""
         return {"model": "poisson-gaussian", "gain": self.gain, "sigma": self.sigma}
 
 
 @dataclass(frozen=True)
-class UnknownVariance(Noise):
-    """White noise whose variance is integrated out under the Jeffreys prior: ``m/2 log |r|^2``.
+class StatedNoise(Noise):
+    """The variance that the file states for every pixel (`gensr.values.image.Image.variance`).
 
-    ``variance`` is a plug-in value, the mean square residual that the search last saw (``guess`` before that).
+    Attributes:
+        sigma: median of the stated deviations, what is said where one number must do.
     """
 
-    guess: float = 1.0
+    sigma: float
 
-    def variance(self, expected: Tensor) -> Tensor:
-        """See `Noise.variance`."""
-        return torch.full_like(expected, self.guess**2)
+    def variance(self, expected: Tensor, stated: Tensor | None = None) -> Tensor:
+        """See `Noise.variance`.
 
-    def describe(self) -> dict[str, float | str]:
+        Raises:
+            ValueError: the file states no variance here.
+        """
+        if stated is None:
+            raise ValueError("the noise is said to be stated for every pixel, but the image states none")
+        return stated.to(expected)
+
+    def describe(self) -> dict[str, Any]:
         """See `Noise.describe`."""
-        return {"model": "unknown variance"}
-
-    @staticmethod
-    def marginal(residual: Tensor) -> Tensor:
-        """Jeffreys-marginal negative log likelihood per sample: residual (n, ...) to (n,)."""
-        flat = residual.flatten(1)  # (n, m)
-        return 0.5 * flat.shape[1] * flat.square().sum(1).log()
+        return {"model": "stated for every pixel", "median sigma": self.sigma}

@@ -61,6 +61,14 @@ class AffineNormaliser(Normaliser):
         """See `Normaliser.derivative`."""
         return self._column(self.gain, generator).expand_as(generator)
 
+    def scaled(self, factor: float | tuple[float, ...]) -> AffineNormaliser:
+        """The map with its gain multiplied (per band), keeping the middle of the range (0.5) where it is."""
+        factors = factor if isinstance(factor, tuple) else (factor,) * len(self.gain)
+        offset = tuple(
+            o if k == 1.0 else o + 0.5 * g * (1 - k) for o, g, k in zip(self.offset, self.gain, factors, strict=True)
+        )
+        return AffineNormaliser(tuple(g * k for g, k in zip(self.gain, factors, strict=True)), offset)
+
     def describe(self) -> dict[str, Any]:
         """See `Normaliser.describe`."""
         return {"kind": "affine", "gain": list(self.gain), "offset": list(self.offset)}

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from gensr.benchmarks import command, runner
+from gensr.benchmarks import cells, command
 from gensr.benchmarks.journal import Journal, substance
 from gensr.benchmarks.sets import SETS
 from gensr.cli.main import main as gensr
@@ -155,13 +155,13 @@ def test_markdown_and_page_hold_the_same_numbers_and_need_no_other_file(finished
 def idle(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of generators that were asked; competitors may not be computed."""
     asked: list[str] = []
-    ask = runner.ask
-    monkeypatch.setattr(runner, "ask", lambda *a, **k: asked.append(a[5].generator) or ask(*a, **k))
+    ask = cells.ask
+    monkeypatch.setattr(cells, "ask", lambda *a, **k: asked.append(a[5].generator) or ask(*a, **k))
 
     def fail(*_: object) -> None:
         raise AssertionError("competitors were computed again")
 
-    monkeypatch.setattr(runner, "competitor_rows", fail)
+    monkeypatch.setattr(cells, "competitor_rows", fail)
     return asked
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gensr.benchmarks import runner
+from gensr.benchmarks import cells
 from gensr.benchmarks.answers import Answer, How, ask
 from gensr.benchmarks.crops import SIDE, Crop, busiest, spread
 from gensr.benchmarks.datasets import Case
@@ -131,19 +131,19 @@ def test_only_some_pictures_have_several_samples(small_packs: Path, monkeypatch:
         misfit = {"square": 4.0, "chi2": 2.0, "count": 1.0}
         return Answer(np.full(shape, 100.0), np.ones(shape), drawn, {}, [misfit] * samples, 0.0, 1.0)
 
-    monkeypatch.setattr(runner, "ask", answered)
-    monkeypatch.setattr(runner, "MANY_ON", 2)
-    cell = runner.Cell(SET["microscopy"], small_packs, 4, 0.01, 3, 3)
+    monkeypatch.setattr(cells, "ask", answered)
+    monkeypatch.setattr(cells, "MANY_ON", 2)
+    cell = cells.Cell(SET["microscopy"], small_packs, 4, 0.01, 3, 3)
     how, ticks = How("flow-microscopy", seed=5), []
-    answers = runner.drawn(cell, how, lambda: ticks.append(1))
+    answers = cells.drawn(cell, how, lambda: ticks.append(1))
     assert [len(a.samples) for a in answers] == [8, 1, 8]
     assert (seeds, len(ticks)) == ([5, 6, 7], 3)
-    sample, mean = runner.draw_rows(cell, how, answers)
+    sample, mean = cells.draw_rows(cell, how, answers)
     assert (sample["method"], sample["cases"], sample["chi2"]) == ("flow sample", 3, 2)
     assert sample["consistency_rms_codes"] == 2
     assert (mean["method"], mean["cases"]) == ("flow mean of 8", 2)
     assert abs(float(mean["psnr_over_mean"])) < 0.1
-    (only,) = runner.draw_rows(
+    (only,) = cells.draw_rows(
         cell, How("gaussian-microscopy"), [dataclasses.replace(a, samples=a.samples[:1]) for a in answers]
     )
     assert only["method"] == "gaussian sample"

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from gensr.benchmarks import faces_search, gallery, pictures, seams, speed
+from gensr.benchmarks.cells import Fitted
 from gensr.benchmarks.datasets import Case
 from gensr.benchmarks.faces_search import Way
-from gensr.benchmarks.runner import Fitted
 from gensr.benchmarks.sets import SETS
 from gensr.errors import UsageError
 from gensr.priors.weights import available

@@ -13,7 +13,7 @@ import tifffile
 import torch
 
 from gensr.priors import weights
-from gensr.priors.generator import GeneratorCard
+from gensr.priors.card import GeneratorCard
 
 sys.path.insert(0, str(Path(__file__).parent))
 import hostile

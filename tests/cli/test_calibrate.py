@@ -10,7 +10,7 @@ from gensr.cli.calibrate_keys import KEYS
 from gensr.cli.completion import complete
 from gensr.generators.gaussian.training import mixture_tensors
 from gensr.priors import weights
-from gensr.priors.generator import GeneratorCard
+from gensr.priors.card import GeneratorCard
 
 SIDE, SPREAD, UNIT = 8, 0.1, 200.0
 CARD = GeneratorCard(

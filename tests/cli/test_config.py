@@ -13,6 +13,7 @@ from gensr.cli.keys import KEYS, OPERATORS
 from gensr.cli.upsample import chosen_preset
 from gensr.errors import UsageError
 from gensr.operators.registry import OPERATORS as KNOWN_OPERATORS
+from gensr.scenes import installed
 from gensr.search.presets import PRESETS
 
 
@@ -95,7 +96,7 @@ def test_wrong_values_are_named_with_what_is_accepted(key, text, words):
 def test_domains_ship_the_defaults_of_their_code():
     for name in ("astronomy", "faces", "medical", "microscopy", "satellite"):
         node = upsample(domain=name).domain
-        assert node == {"name": name, **registry.domain(name).defaults}
+        assert node == {"name": name, **installed.domain(name).defaults}
 
 
 def test_a_domain_without_configuration_can_be_named(monkeypatch):

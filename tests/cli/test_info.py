@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+from gensr.scenes import installed
+
 
 def test_text(run, micrograph, tmp_path):
     outcome = run("info", micrograph(tmp_path / "a.tif", (12, 20)))
@@ -34,13 +36,12 @@ def test_options_of_the_domain_are_used(run, micrograph, tmp_path):
 
 
 def test_a_refusal_of_the_domain_is_a_fact(run, tmp_path, monkeypatch, micrograph):
-    from gensr import registry
     from gensr.errors import DomainError
 
     def refuse(scene, factor):
         raise DomainError("too small; crop less")
 
-    monkeypatch.setattr(registry.domain("microscopy"), "operator", refuse)
+    monkeypatch.setattr(installed.domain("microscopy"), "operator", refuse)
     outcome = run("info", micrograph(tmp_path / "a.tif"))
     assert outcome.code == 0
     assert "too small; crop less" in outcome.out

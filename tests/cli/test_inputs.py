@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from gensr import registry
 from gensr.errors import DomainError, FormatError, PluginError
-from gensr.scenes import inputs
+from gensr.scenes import installed
 from gensr.scenes.inputs import expand, guess
 
 
@@ -92,8 +93,8 @@ class TestGuess:
                 raise PluginError("'sure' needs the package 'xlib'; pip install xlib")
             return OTHER
 
-        monkeypatch.setattr(inputs.registry, "names", lambda group: ["sure", "other"])
-        monkeypatch.setattr(inputs.registry, "domain", domain)
+        monkeypatch.setattr(registry, "names", lambda group: ["sure", "other"])
+        monkeypatch.setattr(installed, "domain", domain)
         with pytest.warns(UserWarning, match="xlib"), pytest.raises(PluginError, match=r"a.x: .*pip install xlib"):
             guess(Path("a.x"))
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gensr.priors import weights
-from gensr.priors.generator import GeneratorCard
+from gensr.priors.card import GeneratorCard
 
 CARD = GeneratorCard(
     name="toy",

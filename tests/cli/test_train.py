@@ -8,6 +8,7 @@ import pytest
 
 from gensr import registry
 from gensr.errors import UsageError
+from gensr.priors import families
 
 
 class Toy:
@@ -21,13 +22,13 @@ class Toy:
 
 
 @pytest.fixture
-def families(monkeypatch):
+def toys(monkeypatch):
     found = {"toy": Toy(), "fixed": object()}
     monkeypatch.setattr(registry, "names", lambda group: sorted(found) if group == "generators" else [])
-    monkeypatch.setattr(registry, "family", found.__getitem__)
+    monkeypatch.setattr(families, "family", found.__getitem__)
 
 
-@pytest.mark.usefixtures("families")
+@pytest.mark.usefixtures("toys")
 class TestTrain:
     def test_options_reach_the_family(self, run):
         outcome = run("train", "generator=toy", "data=crops")

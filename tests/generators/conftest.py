@@ -13,7 +13,7 @@ from gensr.generators.flow.generator import Flow, Settings
 from gensr.generators.flow.model import Model, Scales
 from gensr.generators.flow.network import Network, Shape
 from gensr.generators.flow.stretch import Stretch
-from gensr.priors.generator import GeneratorCard
+from gensr.priors.card import GeneratorCard
 
 FloatArray = npt.NDArray[np.float32]
 

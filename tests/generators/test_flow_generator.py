@@ -15,7 +15,7 @@ from gensr.generators.flow.training import save
 from gensr.operators import Area, Bicubic, GaussianPSF
 from gensr.operators.scaled import unit_gain
 from gensr.priors import weights
-from gensr.priors.generator import Observation
+from gensr.priors.observation import Observation
 from gensr.search.guided import Guided, guided_samples
 from gensr.values.random import Stream
 

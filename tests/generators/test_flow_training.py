@@ -17,7 +17,7 @@ from gensr.generators.flow.degrade import Recipe
 from gensr.generators.flow.loop import Budget, Corpus, Run, measure, pairs
 from gensr.generators.flow.network import Network, Shape, place
 from gensr.generators.flow.options import lasting, parse
-from gensr.generators.flow.pictures import Aligned, Fields, Scaling, Sized
+from gensr.generators.flow.pictures import Aligned, Contrast, Fields, Sized
 from gensr.generators.flow.sheet import FACTOR, GAP, ROWS
 from gensr.generators.flow.stretch import Stretch
 from gensr.generators.flow.training import FLUX_JITTER, train
@@ -139,7 +139,7 @@ class TestOptions:
 class TestPictures:
     def test_windows_of_fields(self, discs):
         images = discs(4, 40)
-        source = Fields(images, Scaling(unit=255.0, jitter=0.0), 24, 0)
+        source = Fields(images, Contrast(unit=255.0, jitter=0.0), 24, 0)
         assert len(source) == 4
         batch = source.batch(16)
         assert batch.shape == (16, 1, 24, 24)
@@ -152,23 +152,23 @@ class TestPictures:
         assert float(nearest.max()) < 0.02
 
     def test_percentiles_and_contrast(self, discs):
-        source = Fields(discs(4, 40), Scaling(0, 100, jitter=0.0), 40, 0)
+        source = Fields(discs(4, 40), Contrast(0, 100, jitter=0.0), 40, 0)
         plane = source.planes[0].float()
         assert (float(plane.min()), float(plane.max())) == pytest.approx((0, 1))
-        same, other = (Fields(discs(4, 40), Scaling(0, 100, jitter=j), 40, 0).batch(64) for j in (0.0, 0.5))
+        same, other = (Fields(discs(4, 40), Contrast(0, 100, jitter=j), 40, 0).batch(64) for j in (0.0, 0.5))
         assert float(other.std((1, 2, 3)).std()) > 1.5 * float(same.std((1, 2, 3)).std())
 
     def test_nearly_empty_planes_are_left_out(self, discs):
         empty = np.zeros((1, 40, 40), np.float32)
         empty[0, 0, 0] = 1000.0
         empty[0, 1, :4] = 1.0
-        assert len(Fields([*discs(2, 40), empty], Scaling(1, 99.9), 24, 0)) == 2
+        assert len(Fields([*discs(2, 40), empty], Contrast(1, 99.9), 24, 0)) == 2
 
     def test_small_images_are_left_out_and_bands_are_planes(self, discs):
-        assert len(Fields([*discs(2, 40, bands=3), *discs(1, 20)], Scaling(), 24, 0)) == 6
+        assert len(Fields([*discs(2, 40, bands=3), *discs(1, 20)], Contrast(), 24, 0)) == 6
 
     def test_a_restart_draws_others(self, discs):
-        for source in (Fields(discs(4), Scaling(), 24, 0), Sized(Aligned(discs(8), 255.0, 0), 40)):
+        for source in (Fields(discs(4), Contrast(), 24, 0), Sized(Aligned(discs(8), 255.0, 0), 40)):
             first = source.batch(8)
             source.restart(5)
             later = source.batch(8)

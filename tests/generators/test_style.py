@@ -18,7 +18,8 @@ from gensr.generators.style.pictures import Pictures, read
 from gensr.generators.style.training import parse, train
 from gensr.operators import Area
 from gensr.priors import weights
-from gensr.priors.generator import GeneratorCard, Observation
+from gensr.priors.card import GeneratorCard
+from gensr.priors.observation import Observation
 from gensr.search.presets import preset
 from gensr.search.problem import Problem
 from gensr.search.run import search

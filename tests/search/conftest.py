@@ -10,7 +10,9 @@ from torch import Tensor
 
 from gensr.benchmarks.truth import SIDE, toy
 from gensr.operators import Area
-from gensr.priors.generator import Generator, GeneratorCard, Observation
+from gensr.priors.card import GeneratorCard
+from gensr.priors.generator import Generator
+from gensr.priors.observation import Observation
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
 

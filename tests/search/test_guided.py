@@ -14,7 +14,8 @@ from gensr.benchmarks.truth import SIDE, Case, cases, simulate, toy
 from gensr.errors import SearchError, UsageError
 from gensr.operators import Area, GaussianPSF, Operator
 from gensr.operators.linear import conjugate
-from gensr.priors.generator import Generator, Observation
+from gensr.priors.generator import Generator
+from gensr.priors.observation import Observation
 from gensr.search import datastep
 from gensr.search.guided import Guided, guided_samples
 from gensr.search.presets import PRESETS, preset

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from gensr.errors import SearchError, UsageError
-from gensr.priors.generator import Generator, Observation
+from gensr.priors.generator import Generator
+from gensr.priors.observation import Observation
 from gensr.search.closed_form import ClosedForm
 from gensr.search.first_order import Adam, SphericalAdam
 from gensr.search.gauss_newton import GaussNewton, Linearised

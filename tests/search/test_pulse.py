@@ -10,7 +10,8 @@ import torch
 
 from gensr.benchmarks.truth import SIDE, toy
 from gensr.operators import Area
-from gensr.priors.generator import Generator, Observation
+from gensr.priors.generator import Generator
+from gensr.priors.observation import Observation
 from gensr.search.loop import solve
 from gensr.search.presets import PRESETS
 from gensr.search.problem import Problem

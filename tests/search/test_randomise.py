@@ -1,4 +1,4 @@
-"""Randomised samples, their refusals, resampling, and posterior summaries."""
+"""Randomised samples, their refusals, resampling."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 
 from gensr.benchmarks.truth import SIDE, cases, simulate
 from gensr.errors import SearchError
-from gensr.posterior import Posterior
-from gensr.priors.generator import Generator, Observation
+from gensr.priors.generator import Generator
+from gensr.priors.observation import Observation
 from gensr.search.closed_form import ClosedForm
 from gensr.search.gauss_newton import GaussNewton
 from gensr.search.problem import Problem
@@ -61,21 +61,3 @@ def test_choice_follows_the_shares() -> None:
         counts = torch.bincount(choose(shares + 1000, 100, uniform), minlength=4).tolist()
         assert all(abs(c - w) <= 1 for c, w in zip(counts, (10, 0, 60, 30), strict=True)), counts
         assert counts[1] == 0
-
-
-def test_posterior_summary() -> None:
-    numbers = torch.Generator().manual_seed(0)
-    truth = torch.randn(4000, generator=numbers)
-    samples = torch.randn(99, 4000, generator=numbers)
-    good = Posterior(samples)
-    cover = good.coverage(truth)
-    assert all(abs(cover[level] - level) < 0.02 for level in (0.5, 0.9, 0.95))
-    low, middle, high = good.quantiles([0.05, 0.5, 0.95])
-    assert ((low < middle) & (middle < high)).all()
-    narrow = Posterior(0.5 * samples)
-    repaired = narrow.calibrated(truth)
-    assert repaired.scale == pytest.approx(2.0, rel=0.1)
-    assert repaired.coverage(truth)[0.9] == pytest.approx(0.9, abs=0.01)
-    torch.testing.assert_close(repaired.std, repaired.scale * narrow.std)
-    with pytest.raises(SearchError, match="at least 2"):
-        Posterior(samples[:1])

@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from gensr.domains.astronomy import Astronomy
-from gensr.scenes.domain import Names
+from gensr.scenes.product import Names
 from gensr.scenes.testing import NearestProduct
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -89,11 +89,11 @@ def refined(domain, opened, tmp_path):
 
     def make(path, factor=2, samples=1, std=1.0, **options):
         scene = opened(path, **options)
-        total = scene.facts()["values"] == "flux"
+        total = scene.metadata()["values"] == "flux"
         product = NearestProduct(scene, factor, total=total, samples=samples, std=std)
         folder = tmp_path / "out"
         folder.mkdir(exist_ok=True)
-        return domain.write(scene, product, folder, Names(domain.stem(path), 2))
+        return scene.write(product, folder, Names(domain.stem(path), 2))
 
     return make
 

@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from gensr.errors import DomainError, FormatError, GensrError, UsageError
-from gensr.scenes.domain import Names
+from gensr.scenes.product import Names
 from gensr.scenes.testing import NearestProduct
 
 IMAGE = np.arange(48, dtype=np.float32).reshape(6, 8)
@@ -174,9 +174,9 @@ def test_thin_images(shape, refined, fits_file):
 def test_all_invalid(refined, domain, opened, fits_file):
     path = fits_file(np.full((6, 8), np.nan, np.float32))
     scene = opened(path)
-    assert scene.facts()["sky"]["usable_pixels"] == 0
-    assert domain.noise(scene) is None
-    assert domain.normaliser(scene).describe()["gain"] == [1.0]
+    assert scene.metadata()["sky"]["usable_pixels"] == 0
+    assert scene.noise() is None
+    assert scene.normaliser().describe()["gain"] == [1.0]
     (written, _) = refined(path)
     assert np.isnan(fits.getdata(written)).all()
     assert (fits.getdata(written, "MASK") == 1).all()
@@ -229,8 +229,8 @@ def test_no_damage_gives_another_exception(domain, tmp_path):
         bad.write_bytes(data)
         try:
             scene = domain.open(bad, {})
-            scene.facts()
-            domain.write(scene, NearestProduct(scene, 2), tmp_path, Names("out", 2))
+            scene.metadata()
+            scene.write(NearestProduct(scene, 2), tmp_path, Names("out", 2))
             scene.close()
             outcomes["opened"] += 1
         except GensrError as error:

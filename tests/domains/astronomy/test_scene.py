@@ -31,7 +31,7 @@ def test_sample_values_and_facts(sample, samples, opened):
     entry = next(e for e in known if e["file"] == f"astronomy/{sample.name}")
     hdu = entry["hdus"][entry["first_image_hdu"]]
     scene = opened(sample)
-    facts = scene.facts()
+    facts = scene.metadata()
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
     assert facts["hdu"] == entry["first_image_hdu"]
     assert facts["stored"]["bitpix"] == hdu["bitpix"]
@@ -135,7 +135,7 @@ def test_compressed(kind, dtype, opened, tmp_path):
     scene = opened(path)
     values, image = whole(scene)
     if dtype == np.float32 and not lossless:
-        assert "quantised" in scene.facts()["stored"]["compression"]
+        assert "quantised" in scene.metadata()["stored"]["compression"]
         if kind != "HCOMPRESS_1":  # its wavelets spread a NaN over the tile
             assert np.argwhere(~image.valid[0]).tolist() == [[3, 5]]
             np.testing.assert_allclose(values[image.valid[0]], data[image.valid[0]], atol=3)
@@ -180,7 +180,7 @@ def test_sky_axes_are_read_from_the_header_not_assumed(opened, fits_file):
     assert scene.grid.shape == (6, 8)
     assert scene.planes == 5
     assert np.array_equal(whole(scene, 4)[0], cube[:, :, 4])
-    assert scene.facts()["axes"] == {"rows": "NAXIS3", "columns": "NAXIS2"}
+    assert scene.metadata()["axes"] == {"rows": "NAXIS3", "columns": "NAXIS2"}
 
 
 def test_unequal_pixels_and_swapped_sky_axes(opened, fits_file):
@@ -232,8 +232,8 @@ def test_chips_bring_their_own_errors_and_flags(opened, domain, tmp_path):
         _, image = whole(scene)
         assert np.argwhere(~image.valid[0]).tolist() == [[version, version]]
         assert np.argwhere(~image.usable[0]).tolist() == [[version, version], [5, 5]]
-        assert domain.noise(scene).describe() == {"model": "gaussian", "sigma": pytest.approx(version / 10)}
-        other = next(label for label in scene.facts()["not_copied"] if f"SCI,{3 - version}" in label)
+        assert scene.noise().describe() == {"model": "gaussian", "sigma": pytest.approx(version / 10)}
+        other = next(label for label in scene.metadata()["not_copied"] if f"SCI,{3 - version}" in label)
         assert "hdu=" in other
 
 

@@ -12,7 +12,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.wcs import WCS
 
 from gensr.domains.astronomy.stream import FitsStream, encode_sum, ones_sum
-from gensr.scenes.domain import Names
+from gensr.scenes.product import Names
 from gensr.scenes.provenance import MARK, sentence
 from gensr.scenes.testing import NearestProduct
 
@@ -176,8 +176,8 @@ def test_our_own_output_can_be_refined_again(fits_file, refined, domain, opened,
     data[2, 2] = np.nan
     first = refined(fits_file(data, cards), 2, std=0.25)[0]
     scene = opened(first)
-    assert domain.noise(scene).describe()["sigma"] == pytest.approx(0.25)
-    second = domain.write(scene, NearestProduct(scene, 2), tmp_path, Names("again", 2))[0]
+    assert scene.noise().describe()["sigma"] == pytest.approx(0.25)
+    second = scene.write(NearestProduct(scene, 2), tmp_path, Names("again", 2))[0]
     assert np.array_equal(fits.getdata(second), repeated(data, 4, 4), equal_nan=True)
     with fits.open(second, checksum=True) as hdus:
         assert [h.name for h in hdus].count("UNCERT") == 1
@@ -245,7 +245,7 @@ def test_blocks_do_not_show(fits_file, domain, opened, monkeypatch, tmp_path):
     for pixels in (1, 96, 1 << 20):
         monkeypatch.setattr("gensr.domains.astronomy.writer.BLOCK_PIXELS", pixels)
         product = NearestProduct(scene, 2, total=True)
-        files.append(domain.write(scene, product, tmp_path, Names(f"b{pixels}", 2))[0].read_bytes())
+        files.append(scene.write(product, tmp_path, Names(f"b{pixels}", 2))[0].read_bytes())
     assert files[0] == files[1] == files[2]
 
 
@@ -262,7 +262,7 @@ def test_every_sample_file_is_named_and_counted(fits_file, refined):
 
 def test_gzip_output_is_reproducible(samples, domain, opened, tmp_path):
     scene = opened(samples / "acs_distortion_lookup.fits.gz")
-    written = [domain.write(scene, NearestProduct(scene, 2), tmp_path, Names(f"r{i}", 2))[0] for i in (1, 2)]
+    written = [scene.write(NearestProduct(scene, 2), tmp_path, Names(f"r{i}", 2))[0] for i in (1, 2)]
     assert written[0].read_bytes() == written[1].read_bytes()
     assert sorted(p.suffix for p in tmp_path.iterdir() if p.is_file()) == [".gz"] * 4
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gensr.domains.faces import Faces
-from gensr.scenes.domain import Names
+from gensr.scenes.product import Names
 from gensr.scenes.testing import NearestProduct
 
 
@@ -23,7 +23,7 @@ def upscale(tmp_path: Path) -> Callable[..., dict[str, Path]]:
         folder.mkdir(exist_ok=True)
         scene = domain.open(path, options)
         product = NearestProduct(scene, factor, std=2.5)
-        files = domain.write(scene, product, folder, Names(domain.stem(path), product.factor[0]))
+        files = scene.write(product, folder, Names(domain.stem(path), product.factor[0]))
         assert all(f.parent == folder and f.is_file() for f in files)
         return dict(zip(("mean", "std", "sample"), files, strict=True))
 

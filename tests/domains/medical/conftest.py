@@ -218,7 +218,7 @@ def medical():
 @pytest.fixture
 def upscale(medical, tmp_path):
     """Open, replicate pixels, write; returns the scene and the written paths by kind."""
-    from gensr.scenes.domain import Names
+    from gensr.scenes.product import Names
     from gensr.scenes.testing import NearestProduct
 
     count = iter(range(1000))
@@ -229,7 +229,7 @@ def upscale(medical, tmp_path):
         out.mkdir()
         product = product(scene) if product else NearestProduct(scene, factor, std=std)
         names = Names(medical.stem(path), max(product.factor))
-        written = medical.write(scene, product, out, names)
+        written = scene.write(product, out, names)
         kinds = {}
         for p in written:
             assert p.parent == out

@@ -171,7 +171,7 @@ def test_a_held_out_brain_gains_over_cubic_interpolation(samples, tmp_path):
 @pytest.mark.parametrize(("option", "factor"), [("auto", 2), ("off", 1), (False, 1), (1, 1), (3, 3)])
 def test_the_option_decides(medical, volume, option, factor):
     scene = medical.open(volume, {"through_plane": option})
-    across = medical.across(scene, (2, 2))
+    across = scene.through_plane((2, 2))
     assert (1 if across is None else across.factor) == factor
 
 
@@ -180,11 +180,11 @@ def test_refusals(make, medical, volume, tmp_path):
         with pytest.raises(UsageError, match="through_plane"):
             medical.open(volume, {"through_plane": word})
     with pytest.raises(DomainError, match="understood=true"):
-        medical.across(medical.open(volume, {"through_plane": 6}), (2, 2))
+        medical.open(volume, {"through_plane": 6}).through_plane((2, 2))
     flat = make.nifti(tmp_path / "flat.nii", np.zeros((8, 9, 1), np.int16))
-    assert medical.across(medical.open(flat, {}), (2, 2)) is None
+    assert medical.open(flat, {}).through_plane((2, 2)) is None
     with pytest.raises(DomainError, match="several slices with an even step"):
-        medical.across(medical.open(flat, {"through_plane": 2}), (2, 2))
+        medical.open(flat, {"through_plane": 2}).through_plane((2, 2))
     make.enhanced(tmp_path / "frames.dcm")
     with pytest.raises(DomainError, match="several slices with an even step"):
-        medical.across(medical.open(tmp_path / "frames.dcm", {"through_plane": 2}), (2, 2))
+        medical.open(tmp_path / "frames.dcm", {"through_plane": 2}).through_plane((2, 2))

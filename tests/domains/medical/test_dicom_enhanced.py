@@ -57,8 +57,8 @@ def test_geometry_and_rescale_of_every_frame(make, upscale, tmp_path, per_frame,
     evidence = after.SourceImageEvidenceSequence[0]
     assert evidence.StudyInstanceUID == before.StudyInstanceUID
     assert evidence.ReferencedSeriesSequence[0].SeriesInstanceUID == before.SeriesInstanceUID
-    assert scene.facts()["rescale"] == [[1.0, 0.0], [2.5, -40.0]]
-    assert scene.facts()["slice_step_mm"] == pytest.approx(4.0)
+    assert scene.metadata()["rescale"] == [[1.0, 0.0], [2.5, -40.0]]
+    assert scene.metadata()["slice_step_mm"] == pytest.approx(4.0)
 
 
 def test_std_has_one_rescale_for_all_frames(make, upscale, tmp_path):
@@ -88,18 +88,20 @@ def test_frames_in_any_order_are_planes(make, medical, tmp_path):
     ds.save_as(path)
     scene = medical.open(path, {})
     assert scene.planes == 4
-    assert any("even stack" in w for w in scene.facts()["warnings"])
+    assert any("even stack" in w for w in scene.metadata()["warnings"])
 
 
 def test_refusals(make, medical, tmp_path):
-    from gensr.scenes.domain import Across, Names
+    from gensr.scenes.product import Names, ThroughPlane
 
     path = tmp_path / "a.dcm"
     make.enhanced(path)
     scene = medical.open(path, {})
     assert scene.suggested_slices() == 1
     with pytest.raises(DomainError, match="single-frame slices"):
-        medical.write(scene, NearestProduct(scene, 2, across=Across(scene.stack.slices, 2)), tmp_path, Names("a", 2))
+        scene.write(
+            NearestProduct(scene, 2, through_plane=ThroughPlane(scene.stack.slices, 2)), tmp_path, Names("a", 2)
+        )
     ds = pydicom.dcmread(path)
     del ds.PerFrameFunctionalGroupsSequence[3]
     ds.save_as(tmp_path / "b.dcm")

@@ -128,7 +128,7 @@ def test_stale_elements_go_and_windows_stay(make, upscale, tmp_path):
     assert (ds.LossyImageCompression, ds.LossyImageCompressionRatio) == ("01", 12)
     assert list(ds.AcquisitionMatrix) == [0, 6, 8, 0]
     assert ds.ReconstructionDiameter == 250
-    warnings = " ".join(scene.facts()["warnings"])
+    warnings = " ".join(scene.metadata()["warnings"])
     assert "overlays" in warnings
     assert "lossy" in warnings
 
@@ -191,7 +191,7 @@ def test_no_patient_word_in_facts_names_or_errors(make, medical, upscale, tmp_pa
     file = tmp_path / "PID987654-scan.dcm"
     single(make, file)
     alone, more = upscale(file, 2)
-    texts = [words_in(scene.facts()), words_in(alone.facts())]
+    texts = [words_in(scene.metadata()), words_in(alone.facts())]
     texts += [str(p.relative_to(tmp_path)).lower() for p in [*kinds.values(), *more.values()]]
     texts += [p.name for p in kinds["mean"].iterdir()]
     ds = pydicom.dcmread(file)

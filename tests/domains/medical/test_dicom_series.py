@@ -5,7 +5,7 @@ import pydicom
 import pytest
 
 from gensr.errors import DomainError, FormatError
-from gensr.scenes.domain import Across
+from gensr.scenes.product import ThroughPlane
 from gensr.scenes.testing import NearestProduct
 from gensr.values.grid import Window
 
@@ -55,7 +55,7 @@ def test_written_series_covers_the_same_box(make, upscale, tmp_path, factor):
         assert new.SourceImageSequence[0].ReferencedSOPInstanceUID == old.SOPInstanceUID
     assert len({str(d.SeriesInstanceUID) for d in after}) == 1
     assert len({str(d.SOPInstanceUID) for d in after}) == 5
-    assert scene.facts()["slice_step_mm"] == pytest.approx(5.0)
+    assert scene.metadata()["slice_step_mm"] == pytest.approx(5.0)
 
 
 def test_slices_are_ordered_by_position_not_by_number(make, medical, tmp_path):
@@ -69,7 +69,7 @@ def test_slices_are_ordered_by_position_not_by_number(make, medical, tmp_path):
 def test_time_series_keep_their_volumes(make, upscale, medical, tmp_path):
     codes, _, _ = make.series(tmp_path / "in", slices=3, volumes=4)
     scene, kinds = upscale(tmp_path / "in", 2)
-    assert (scene.facts()["slices"], scene.facts()["volumes"], scene.planes) == (3, 4, 12)
+    assert (scene.metadata()["slices"], scene.metadata()["volumes"], scene.planes) == (3, 4, 12)
     for t in range(4):
         for z in range(3):
             np.testing.assert_array_equal(scene.read(3 * t + z, Window(0, 0, 9, 7)).values[0], codes[t, z])
@@ -81,8 +81,10 @@ def test_time_series_keep_their_volumes(make, upscale, medical, tmp_path):
 
 def test_through_plane_writes_new_slices_between(make, upscale, tmp_path):
     codes, _, _ = make.series(tmp_path / "in", slices=3, volumes=2)
-    scene, kinds = upscale(tmp_path / "in", product=lambda s: NearestProduct(s, 2, across=Across(s.stack.slices, 4)))
-    assert scene.facts()["through_plane_factor_suggested"] == 4
+    scene, kinds = upscale(
+        tmp_path / "in", product=lambda s: NearestProduct(s, 2, through_plane=ThroughPlane(s.stack.slices, 4))
+    )
+    assert scene.metadata()["through_plane_factor_suggested"] == 4
     before, after = stack(tmp_path / "in"), stack(kinds["mean"])
     assert len(after) == 24
     np.testing.assert_allclose(corners(after), corners(before), atol=1e-6)
@@ -186,13 +188,15 @@ def test_uneven_slices_are_processed_in_the_plane_only(make, upscale, medical, t
     names["1.2.3.4.0.3"].unlink()
     scene, _ = upscale(tmp_path / "in", 2)
     assert scene.planes == 4
-    assert scene.facts()["slice_step_mm"] is None
-    assert any("unevenly" in w for w in scene.facts()["warnings"])
+    assert scene.metadata()["slice_step_mm"] is None
+    assert any("unevenly" in w for w in scene.metadata()["warnings"])
     assert scene.suggested_slices() == 1
-    from gensr.scenes.domain import Names
+    from gensr.scenes.product import Names
 
     with pytest.raises(DomainError, match="even step"):
-        medical.write(scene, NearestProduct(scene, 2, across=Across(scene.stack.slices, 2)), tmp_path, Names("a", 2))
+        scene.write(
+            NearestProduct(scene, 2, through_plane=ThroughPlane(scene.stack.slices, 2)), tmp_path, Names("a", 2)
+        )
 
 
 def test_slightly_skewed_cosines_are_orthonormalised(make, upscale, tmp_path):
@@ -201,7 +205,7 @@ def test_slightly_skewed_cosines_are_orthonormalised(make, upscale, tmp_path):
     scene, kinds = upscale(make.save(ds, tmp_path / "a.dcm"), 2)
     x, y = np.array(pydicom.dcmread(kinds["mean"]).ImageOrientationPatient, float).reshape(2, 3)
     np.testing.assert_allclose([x @ x, y @ y, x @ y], [1, 1, 0], atol=1e-12)
-    assert any("orthonormalised" in w for w in scene.facts()["warnings"])
+    assert any("orthonormalised" in w for w in scene.metadata()["warnings"])
 
 
 def test_images_without_positions_are_separate_planes(make, upscale, tmp_path):
@@ -212,7 +216,7 @@ def test_images_without_positions_are_separate_planes(make, upscale, tmp_path):
         make.save(ds, folder / name)
     scene, kinds = upscale(folder, 2)
     assert [scene.read(p, Window(0, 0, 1, 1)).values.item() for p in range(2)] == [1, 2]
-    assert any("InstanceNumber" in w for w in scene.facts()["warnings"])
+    assert any("InstanceNumber" in w for w in scene.metadata()["warnings"])
     assert len(list(kinds["mean"].iterdir())) == 2
 
 

@@ -36,7 +36,7 @@ def refused(medical, path):
     """The refusal of a file, "" when it opens; any other exception is a failure of the test."""
     try:
         scene = medical.open(path, {})
-        scene.facts()
+        scene.metadata()
         scene.close()
     except GensrError as error:
         return str(error)

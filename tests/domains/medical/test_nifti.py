@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gensr.errors import DomainError, FormatError
-from gensr.scenes.domain import Across
+from gensr.scenes.product import ThroughPlane
 from gensr.scenes.testing import NearestProduct
 from gensr.values.grid import Window
 
@@ -82,7 +82,7 @@ def test_written_file_covers_the_same_world(make, upscale, tmp_path, options, fa
     check_grid(before, std, scale)
     assert std.get_data_dtype().newbyteorder("=") == np.float32
     np.testing.assert_array_equal(np.asarray(std.dataobj), np.full(blocks.shape, 1.5, np.float32))
-    assert scene.facts()["volumes"] == (volumes or 1)
+    assert scene.metadata()["volumes"] == (volumes or 1)
 
 
 def test_quaternion_and_codes_are_bit_for_bit(make, upscale, tmp_path):
@@ -166,7 +166,7 @@ def test_shear_is_kept_in_the_sform_and_said(make, upscale, tmp_path):
     raw[280:328] = sheared[:3].astype("<f4").tobytes()
     path.write_bytes(raw)
     scene, kinds = upscale(path, 2)
-    assert any("shear" in w for w in scene.facts()["warnings"])
+    assert any("shear" in w for w in scene.metadata()["warnings"])
     out = nib.load(kinds["mean"])
     np.testing.assert_allclose(corners(out.affine, out.shape), corners(sheared, DATA.shape), atol=1e-4)
     assert out.header["qform_code"] == 0
@@ -178,7 +178,7 @@ def test_neither_form_stays_neither(make, upscale, tmp_path):
     header = nib.load(kinds["mean"]).header
     assert (int(header["qform_code"]), int(header["sform_code"])) == (0, 0)
     np.testing.assert_allclose(header.get_zooms(), (1.0, 1.5, 4.0))
-    assert any("position in space" in w for w in scene.facts()["warnings"])
+    assert any("position in space" in w for w in scene.metadata()["warnings"])
 
 
 def test_labels_in_header_extension_and_sidecar(make, upscale, tmp_path):
@@ -224,19 +224,21 @@ def test_extensions_are_kept_byte_for_byte_and_damaged_ones_dropped(make, upscal
     assert [e.get_code() for e in nib.load(kinds["mean"]).header.extensions] == [4, 6]
     path = make.nifti(tmp_path / "b.nii", DATA, extension=struct.pack("<ii", 4000, 4) + b"\0" * 24)
     scene, kinds = upscale(path, 2)
-    assert any("extensions" in w for w in scene.facts()["warnings"])
+    assert any("extensions" in w for w in scene.metadata()["warnings"])
     np.testing.assert_array_equal(np.asarray(nib.load(kinds["mean"]).dataobj)[::2, ::2], DATA)
 
 
 def test_through_plane_refines_the_slice_axis(make, upscale, medical, tmp_path):
     data = np.stack([DATA, DATA + 7], -1)
     path = make.nifti(tmp_path / "a.nii.gz", data, OBLIQUE)
-    scene, kinds = upscale(path, product=lambda scene: NearestProduct(scene, 2, across=Across(scene.stack.slices, 3)))
+    scene, kinds = upscale(
+        path, product=lambda scene: NearestProduct(scene, 2, through_plane=ThroughPlane(scene.stack.slices, 3))
+    )
     before, after = nib.load(path), nib.load(kinds["mean"])
     check_grid(before, after, [2, 2, 3])
     blocks = np.repeat(np.repeat(np.repeat(data, 2, 0), 2, 1), 3, 2)
     np.testing.assert_array_equal(np.asarray(after.dataobj), blocks)
-    assert scene.facts()["through_plane_factor_suggested"] == 4
+    assert scene.metadata()["through_plane_factor_suggested"] == 4
     assert medical.open(path, {"understood": True}).suggested_slices() == 6
 
 
@@ -319,10 +321,10 @@ def test_truncated_and_bombs(make, medical, tmp_path):
 def test_too_large_for_nifti1_is_refused(make, medical, tmp_path):
     path = make.nifti(tmp_path / "a.nii", np.zeros((9000, 1, 1), np.uint8))
     scene = medical.open(path, {"axis": 2})
-    from gensr.scenes.domain import Names
+    from gensr.scenes.product import Names
 
     with pytest.raises(FormatError, match="32767"):
-        medical.write(scene, NearestProduct(scene, 4), tmp_path, Names("a", 4))
+        scene.write(NearestProduct(scene, 4), tmp_path, Names("a", 4))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 9, 1), (6, 1, 1), (5, 6), (5, 6, 2, 1, 1)])
@@ -342,18 +344,20 @@ def test_vector_images_are_refused(make, medical, tmp_path):
 
 
 def test_factor_above_four_needs_understood(make, medical, tmp_path):
-    from gensr.scenes.domain import Names
+    from gensr.scenes.product import Names
 
     path = make.nifti(tmp_path / "a.nii", DATA)
     scene = medical.open(path, {})
     with pytest.raises(DomainError, match="understood=true"):
-        medical.operator(scene, (8, 8))
+        scene.operator((8, 8))
     with pytest.raises(DomainError, match="understood=true"):
-        medical.write(scene, NearestProduct(scene, 8), tmp_path, Names("a", 8))
+        scene.write(NearestProduct(scene, 8), tmp_path, Names("a", 8))
     with pytest.raises(DomainError, match="understood=true"):
-        medical.write(scene, NearestProduct(scene, 2, across=Across(scene.stack.slices, 6)), tmp_path, Names("a", 2))
+        scene.write(
+            NearestProduct(scene, 2, through_plane=ThroughPlane(scene.stack.slices, 6)), tmp_path, Names("a", 2)
+        )
     informed = medical.open(path, {"understood": True})
-    assert medical.operator(informed, (8, 8)).factor == (8, 8)
+    assert informed.operator((8, 8)).factor == (8, 8)
     out = tmp_path / "out"
     out.mkdir()
-    assert medical.write(informed, NearestProduct(informed, 8), out, Names("a", 8))
+    assert informed.write(NearestProduct(informed, 8), out, Names("a", 8))

@@ -50,7 +50,7 @@ def test_single_files(samples, upscale, name, factor):
 def test_oblique_mr_series(samples, upscale, factor):
     scene, kinds = upscale(samples / "dicom_series", factor)
     assert scene.planes == 24
-    assert scene.facts()["slice_step_mm"] == pytest.approx(0.6666667, abs=1e-6)
+    assert scene.metadata()["slice_step_mm"] == pytest.approx(0.6666667, abs=1e-6)
     boxes, volumes = [], []
     for folder in (samples / "dicom_series", kinds["mean"]):
         slices = [pydicom.dcmread(p) for p in folder.iterdir()]
@@ -92,13 +92,13 @@ def test_the_bright_side_of_a_radiograph_is_shown_bright(samples, medical):
     scene = medical.open(samples / "dx_image_monochrome1.dcm", {})
     image = scene.read(0, Window(0, 0, *scene.grid.shape))
     stored = pydicom.dcmread(samples / "dx_image_monochrome1.dcm").pixel_array
-    shown = medical.render(scene, image.values, image.values)[..., 0].astype(float)
+    shown = scene.render(image.values, image.values)[..., 0].astype(float)
     assert np.corrcoef(shown.ravel(), stored.ravel())[0, 1] < -0.99
 
 
 def test_no_patient_word_leaves_the_samples(samples, medical):
     for path in sorted(samples.iterdir()):
         scene = medical.open(path, {})
-        text = repr(scene.facts()).lower()
+        text = repr(scene.metadata()).lower()
         for word in ("jane", "doe", "avery", "compressedsamples", "veterinarian"):
             assert word not in text

@@ -7,7 +7,7 @@ from gensr.domains.medical.through_plane import (
     refine_extent,
     refine_positions,
 )
-from gensr.scenes.domain import Across
+from gensr.scenes.product import ThroughPlane
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_refined_positions_share_the_centre_of_their_slice(factor):
 def test_extent_and_suggestion():
     assert refine_extent(5.0, 4) == (1.25, 1.25)
     stack = Stack(3, 2, 5.0, 3.0, (1.0, 1.0))
-    assert [Across(3, 2).coarse(p) for p in range(12)] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert [ThroughPlane(3, 2).coarse(p) for p in range(12)] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     assert stack.suggestion() == 5
     assert Stack(1, 1, 5.0, 3.0, (1.0, 1.0)).suggestion() == 1
     assert Stack(3, 1, None, 3.0, (1.0, 1.0)).suggestion() == 1

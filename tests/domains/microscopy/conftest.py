@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from gensr.domains.microscopy import Microscopy
-from gensr.scenes.domain import Names
+from gensr.scenes.product import Names
 from gensr.scenes.testing import NearestProduct
 
 RAMP = np.stack([np.arange(256, dtype=np.uint8), np.zeros(256, np.uint8), np.zeros(256, np.uint8)])
@@ -181,7 +181,7 @@ def upscale(tmp_path: Path) -> Callable[..., dict[str, Path]]:
         scene = domain.open(path, options)
         try:
             product = NearestProduct(scene, factor, std=3.5)
-            files = domain.write(scene, product, folder, Names(domain.stem(path), product.factor[0]))
+            files = scene.write(product, folder, Names(domain.stem(path), product.factor[0]))
         finally:
             scene.close()
         assert all(f.parent == folder and f.is_file() for f in files)

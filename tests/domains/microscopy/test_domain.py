@@ -11,17 +11,16 @@ import pytest
 import tifffile
 import torch
 
-from gensr import registry
 from gensr.domains.microscopy import Microscopy
-from gensr.domains.microscopy.scores import affine_fit, otsu
 from gensr.domains.microscopy.units import escape, micrometres, unescape
+from gensr.scenes import installed
 from gensr.values.grid import Window
 
 DOMAIN = Microscopy()
 
 
 def test_registered() -> None:
-    assert isinstance(registry.domain("microscopy"), Microscopy)
+    assert isinstance(installed.domain("microscopy"), Microscopy)
 
 
 @pytest.mark.parametrize(
@@ -34,10 +33,10 @@ def test_stem(name: str, stem: str) -> None:
 
 def test_defaults_of_a_scene(make) -> None:
     scene = DOMAIN.open(make("M1 bigtiff"), {})
-    assert DOMAIN.noise(scene) is None
-    assert DOMAIN.generator(scene) == "flow-microscopy"
-    assert DOMAIN.operator(scene, (2, 3)).describe()["name"] == "area"
-    normaliser = DOMAIN.normaliser(scene)
+    assert scene.noise() is None
+    assert scene.generator() == "flow-microscopy"
+    assert scene.operator((2, 3)).describe()["name"] == "area"
+    normaliser = scene.normaliser()
     values = torch.linspace(0, 65535, 50).view(1, 1, 5, 10)
     torch.testing.assert_close(normaliser.inverse(normaliser.forward(values)), values, rtol=1e-6, atol=1e-2)
     rows, cols = scene.grid.shape
@@ -59,45 +58,12 @@ def test_other_units() -> None:
     assert unescape(escape("µm Å")) == "µm Å"
 
 
-def test_scores_ignore_gain_and_offset() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.normal(100, 30, (1, 64, 64)).astype(np.float32)
-    wrong = truth + rng.normal(0, 3, truth.shape).astype(np.float32)
-    plain, scaled = DOMAIN.metrics(truth, wrong), DOMAIN.metrics(truth, 7 * wrong - 20)
-    assert plain == pytest.approx(scaled, rel=1e-4)
-    low, high = np.percentile(truth, [0.1, 99.9])
-    assert plain["nrmse_affine"] == pytest.approx(3 / (high - low), rel=0.05)
-    assert plain["psnr_affine"] == pytest.approx(-20 * np.log10(plain["nrmse_affine"]), rel=1e-9)
-
-
-def test_foreground_score_sees_only_the_foreground() -> None:
-    truth = np.zeros((1, 40, 40), np.float32)
-    truth[0, 10:20, 10:20] = 100
-    bad = truth.copy()
-    bad[0, 10:20, 10:20] += np.where(np.arange(10) % 2, 10, -10).astype(np.float32)
-    found = DOMAIN.metrics(truth, bad)
-    assert found["psnr_foreground"] == pytest.approx(20, abs=0.2)
-    assert found["psnr_affine"] > found["psnr_foreground"] + 10
-
-
-def test_scores_without_range_or_data() -> None:
-    flat = np.ones((1, 8, 8), np.float32)
-    assert DOMAIN.metrics(flat, flat) == {}
-    assert DOMAIN.metrics(np.full_like(flat, np.nan), flat) == {}
-
-
-def test_otsu_splits_two_levels() -> None:
-    values = np.repeat([3.0, 9.0], [70, 30])
-    assert 3.0 <= otsu(values) < 9.0
-    assert affine_fit(np.array([1.0, 1.0]), np.array([2.0, 4.0])).tolist() == [3.0, 3.0]
-
-
 def test_preview(make) -> None:
     scene = DOMAIN.open(make("M13 nanometres"), {})
     values = scene.read(0, Window(0, 0, 40, 48)).values.copy()
     reference = values.copy()
     values[0, 0, 0] = np.nan
-    shown = DOMAIN.render(scene, values, reference)
+    shown = scene.render(values, reference)
     assert (shown.shape, shown.dtype, shown[0, 0].tolist()) == ((40, 48, 3), np.uint8, [128, 128, 128])
     low, high = np.percentile(reference, [1, 99.9])
     assert shown[values[0] <= low].max() == 0

@@ -73,7 +73,7 @@ def test_physical_sizes(
     make, kind_name: str, size: tuple[float, float], z: float | None, interval: float | None
 ) -> None:
     scene = DOMAIN.open(make(kind_name), {})
-    facts = scene.facts()
+    facts = scene.metadata()
     assert scene.grid.frame == "um"
     assert scene.grid.pixel_size == pytest.approx(size, rel=1e-6)
     assert facts["z_step_um"] == (None if z is None else pytest.approx(z, rel=1e-9))
@@ -85,7 +85,7 @@ def test_physical_sizes(
 @pytest.mark.parametrize("kind_name", ["M11 offset", "planar", "double", "M12 rgb48"])
 def test_no_pixel_size_is_invented(make, kind_name: str) -> None:
     scene = DOMAIN.open(make(kind_name), {})
-    assert (scene.grid.frame, scene.grid.pixel_size, scene.facts()["pixel_size_um"]) == ("pixel", (1.0, 1.0), None)
+    assert (scene.grid.frame, scene.grid.pixel_size, scene.metadata()["pixel_size_um"]) == ("pixel", (1.0, 1.0), None)
     scene.close()
 
 
@@ -101,7 +101,7 @@ def test_no_pixel_size_is_invented(make, kind_name: str) -> None:
 )
 def test_code_ranges(make, kind_name: str, low: int, high: int, step: int) -> None:
     scene = DOMAIN.open(make(kind_name), {})
-    facts = scene.facts()
+    facts = scene.metadata()
     assert (facts["code_range"], facts["code_step"], scene.quantum) == ([low, high], step, step)
     values = np.array([[[low - 999.0, high + 999.0, low + 2.4 * step]]], np.float32)
     codes, clipped = scene.encode(0, values, np.ones(values.shape, bool))
@@ -123,7 +123,7 @@ def test_saturated_pixels_are_valid_but_not_usable(make) -> None:
     image = scene.read(0, Window(0, 0, 64, 64))
     np.testing.assert_array_equal(~image.usable[0], planes_of(path)[0] == 4095)
     assert image.valid.all()
-    assert scene.facts()["saturation_code"] == {"C0": 4095}
+    assert scene.metadata()["saturation_code"] == {"C0": 4095}
     scene.close()
 
 
@@ -147,7 +147,7 @@ def test_labels_are_refused_by_name_or_repeated(tmp_path: Path, upscale, channel
     with pytest.raises(DomainError, match=rf"{channel_name}.*labels=nearest.*labels=image"):
         DOMAIN.open(path, {})
     scene = DOMAIN.open(path, {"labels": "nearest"})
-    assert scene.facts()["label_planes"] == [1, 3]
+    assert scene.metadata()["label_planes"] == [1, 3]
     assert not scene.read(1, Window(0, 0, 40, 40)).valid.any()
     assert scene.read(0, Window(0, 0, 40, 40)).valid.all()
     scene.close()
@@ -195,7 +195,7 @@ def test_several_images_need_a_choice(tmp_path: Path, upscale) -> None:
         DOMAIN.open(path, {})
     scene = DOMAIN.open(path, {"series": "1"})
     assert scene.planes == 3
-    assert scene.facts()["not_carried"] == ["1 other images of the file"]
+    assert scene.metadata()["not_carried"] == ["1 other images of the file"]
     scene.close()
     with tifffile.TiffFile(upscale(path, 2, series=1)["mean"]) as tif:
         assert [s.name for s in tif.series] == ["detail"]
@@ -219,7 +219,7 @@ def test_real_samples_report_the_published_facts(sample: Path) -> None:
     published = json.loads((sample.parents[1] / "facts.json").read_text())["samples"]
     wanted = next(s for s in published if s["file"] == f"microscopy/{sample.name}")
     scene = DOMAIN.open(sample, {})
-    facts = scene.facts()
+    facts = scene.metadata()
     assert (facts["axes"], facts["shape"], facts["dtype"]) == (wanted["axes"], wanted["shape"], wanted["dtype"])
     assert (facts["byte_order"], facts["bigtiff"]) == (wanted["byte_order"], wanted["bigtiff"])
     size = wanted.get("physical_size_x")

@@ -153,10 +153,10 @@ def test_imagej_over_four_gigabytes_is_refused_before_work(make) -> None:
     domain = Microscopy()
     scene = domain.open(make("M5 hyperstack"), {})
     with pytest.raises(DomainError, match=r"at most 4 GB; use container=ome"):
-        domain.operator(scene, (1200, 1200))
+        scene.operator((1200, 1200))
     scene.close()
     scene = domain.open(make("M5 hyperstack"), {"container": "ome"})
-    assert domain.operator(scene, (1200, 1200)).factor == (1200, 1200)
+    assert scene.operator((1200, 1200)).factor == (1200, 1200)
     scene.close()
 
 
@@ -297,7 +297,7 @@ def test_descriptive_tags_are_carried(tmp_path: Path, upscale) -> None:
     tags = [(271, 2, 0, "Maker", True), (315, 2, 0, "Someone", True), (65000, 3, 1, 7, True)]
     tifffile.imwrite(tmp_path / "t.tif", data, description="note", extratags=tags, metadata=None, resolution=(72, 72))
     scene = Microscopy().open(tmp_path / "t.tif", {})
-    assert scene.facts()["not_carried"] == ["TIFF tag 65000 65000"]
+    assert scene.metadata()["not_carried"] == ["TIFF tag 65000 65000"]
     scene.close()
     with tifffile.TiffFile(upscale(tmp_path / "t.tif", 3)["mean"]) as tif:
         tags = tif.pages[0].tags

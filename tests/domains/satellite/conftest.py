@@ -55,14 +55,14 @@ def raster(tmp_path):
 @pytest.fixture
 def run(domain, tmp_path):
     """Factory: open, write with pixels replicated, close; returns the scene and the paths of mean, std and samples."""
-    from gensr.scenes.domain import Names
+    from gensr.scenes.product import Names
     from gensr.scenes.testing import NearestProduct
 
     def go(path, factor=2, samples=1, **options):
         scene = domain.open(path, options)
         folder = tmp_path / f"out_{path.name}_{factor}"
         folder.mkdir(exist_ok=True)
-        paths = domain.write(scene, NearestProduct(scene, factor, std=0.5, samples=samples), folder, Names("o", factor))
+        paths = scene.write(NearestProduct(scene, factor, std=0.5, samples=samples), folder, Names("o", factor))
         assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in paths)
         scene.close()
         return scene, paths

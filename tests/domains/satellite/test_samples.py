@@ -88,7 +88,7 @@ def test_reader_reports_the_published_facts(domain, name):
     if not alpha and facts["scales"] == [1.0] * facts["count"] and not any(facts["offsets"]):
         stored = image.values.astype(np.dtype(facts["dtypes"][0]).newbyteorder("<"))
         assert hashlib.sha256(stored.tobytes()).hexdigest() == facts["pixel_sha256"]
-    json.dumps(scene.facts(), allow_nan=False)
+    json.dumps(scene.metadata(), allow_nan=False)
     scene.close()
 
 

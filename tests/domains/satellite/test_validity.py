@@ -197,10 +197,10 @@ def test_all_invalid(domain, raster, run):
         assert not written.dataset_mask().any()
         assert np.isnan(deviation.read()).all()
     scene = domain.open(raster(np.zeros((2, 40, 50), np.uint16), nodata=0), {})
-    normaliser = domain.normaliser(scene).describe()
+    normaliser = scene.normaliser().describe()
     assert np.isfinite(normaliser["gain"]).all()
     values = np.full((2, 40, 50), np.nan, np.float32)
-    assert (domain.render(scene, values, values) == 128).all()
+    assert (scene.render(values, values) == 128).all()
 
 
 def test_nodata_outside_the_dtype_is_dropped_with_a_note(domain, tmp_path):
@@ -214,7 +214,7 @@ def test_nodata_outside_the_dtype_is_dropped_with_a_note(domain, tmp_path):
 
 
 def test_a_wrong_product_is_an_error(domain, raster, tmp_path):
-    from gensr.scenes.domain import Names
+    from gensr.scenes.product import Names
     from gensr.scenes.testing import NearestProduct
 
     class Wrong(NearestProduct):
@@ -225,10 +225,10 @@ def test_a_wrong_product_is_an_error(domain, raster, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
     with pytest.raises(OutputError, match="expected uint8"):
-        domain.write(scene, Wrong(scene, 2), folder, Names("a", 2))
+        scene.write(Wrong(scene, 2), folder, Names("a", 2))
     assert list(folder.iterdir()) == []
     with pytest.raises(OutputError, match="cannot be written"):
-        domain.write(scene, NearestProduct(scene, 2), tmp_path / "missing", Names("a", 2))
+        scene.write(NearestProduct(scene, 2), tmp_path / "missing", Names("a", 2))
 
 
 def test_the_cache_is_bounded(raster, tmp_path):

@@ -74,7 +74,7 @@ def test_area_and_point_give_the_same_place(run, raster):
 def test_unequal_factors(domain, raster, tmp_path):
     path = raster(noise(2))
     scene = domain.open(path, {})
-    paths = domain.write(scene, NearestProduct(scene, (2, 3)), tmp_path, Names("u", 3))
+    paths = scene.write(NearestProduct(scene, (2, 3)), tmp_path, Names("u", 3))
     with rasterio.open(path) as source, rasterio.open(paths[0]) as written:
         assert written.shape == (60, 132)
         assert np.array_equal(corners(written), corners(source))
@@ -220,7 +220,7 @@ def test_metadata_travels_and_false_statements_do_not(run, raster):
         assert written.units[1] == "W m-2 sr-1"
         assert written.tags(2) == {}
     assert sample.name == "o_x4_generated_sample1.tif"
-    assert "STATISTICS_MEAN" in scene.facts()["tags_dropped"]
+    assert "STATISTICS_MEAN" in scene.metadata()["tags_dropped"]
 
 
 @pytest.mark.parametrize("both", [False, True])
@@ -291,7 +291,7 @@ def test_overviews_of_the_deviation_are_root_mean_squares(domain, raster, tmp_pa
             return np.broadcast_to((rows % 2 * 6.0 + 1).astype(np.float32), (1, window.rows, window.cols))
 
     scene = domain.open(raster(noise(1, rows=300, cols=300)), {})
-    paths = domain.write(scene, Product(scene, 2), tmp_path, Names("d", 2))
+    paths = scene.write(Product(scene, 2), tmp_path, Names("d", 2))
     with rasterio.open(paths[1]) as written:
         half = written.read(1, out_shape=(300, 300))
     assert half == pytest.approx(5.0)  # sqrt((1 + 49) / 2)
@@ -318,7 +318,7 @@ def test_memory_is_set_by_the_block_not_by_the_image(domain, tmp_path):
 import resource, sys
 from pathlib import Path
 import numpy as np, rasterio
-from gensr.scenes.domain import Names
+from gensr.scenes.product import Names
 from gensr.domains.satellite import Satellite
 folder = Path(sys.argv[1]); source = folder / "big.tif"
 with rasterio.open(source, "w", driver="GTiff", width=1024, height=1024, count=4, dtype="uint16",
@@ -330,7 +330,7 @@ class Product:
     def std(self, plane, w): return np.zeros((4, w.rows, w.cols), np.float32)
 domain = Satellite(); scene = domain.open(source, {})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-domain.write(scene, Product(), folder, Names("big", 4))
+scene.write(Product(), folder, Names("big", 4))
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
     )

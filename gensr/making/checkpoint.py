@@ -50,8 +50,14 @@ def load(path: Path, learners: Mapping[str, Learner], average: Mapping[str, Tens
             for key, parameter in network.named_parameters():
                 moments = [m for m in ("step", "exp_avg", "exp_avg_sq") if f"{name}-{m}.{key}" in tensors]
                 optimiser.state[parameter] = {
-                    m: tensors[f"{name}-{m}.{key}"].to("cpu" if m == "step" else parameter.device) for m in moments
+                    m: tensors[f"{name}-{m}.{key}"] if m == "step" else _like(tensors[f"{name}-{m}.{key}"], parameter)
+                    for m in moments
                 }
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{path}: no checkpoint of these networks ({error}); remove it to begin anew") from error
     return facts
+
+
+def _like(moment: Tensor, parameter: Tensor) -> Tensor:
+    """In the memory order of the parameter: fused optimisers walk both as they lie, and would pair strangers."""
+    return torch.empty_like(parameter, requires_grad=False).copy_(moment)

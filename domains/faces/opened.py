@@ -1,0 +1,102 @@
+"""A portrait as one plane: red, green and blue, or grey; alpha travels beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gensr.errors import DomainError
+from gensr.scenes.scene import Scene
+from gensr.values.grid import PixelGrid, Window
+from gensr.values.image import Image
+
+from .marks import exif_is_sound
+from .photo import Codes, Photo
+
+
+class OpenedPhoto(Scene):
+    """An opened portrait.
+
+    Attributes:
+        photo: the decoded picture.
+        options: options of the domain.
+        peak: largest code.
+    """
+
+    def __init__(self, photo: Photo, options: Mapping[str, Any]) -> None:
+        self.photo, self.options, self.path = photo, options, photo.path
+        self.planes, self.unit, self.quantum = 1, "", 1.0
+        self.bands = ("grey",) if len(photo.codes) == 1 else ("red", "green", "blue")
+        rows, cols = (int(n) for n in photo.codes.shape[1:])
+        self.grid = PixelGrid((rows, cols))
+        self.dtype = photo.codes.dtype
+        self.peak = int(np.iinfo(self.dtype).max)
+        self._check_alignment(rows, cols)
+
+    def read(self, plane: int, window: Window) -> Image:
+        """See `Scene.read`; every pixel is valid, transparent ones too."""
+        row, col, rows, cols = window
+        values = self.photo.codes[:, row : row + rows, col : col + cols].astype(np.float32)
+        good = np.ones(values.shape, np.bool_)
+        return Image(values, self.grid.crop(window), good, good, self.bands)
+
+    def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
+        """See `Scene.encode`; pictures have no invalid code, so 0 stands for it."""
+        keep = valid & np.isfinite(values)
+        rounded = np.rint(np.where(keep, values, np.float32(0)).astype(np.float64))
+        clipped = np.clip(rounded, 0, self.peak)
+        return clipped.astype(self.dtype), int(np.count_nonzero(clipped != rounded))
+
+    @property
+    def output_format(self) -> str:
+        """Format of the output: that of the input, or PNG for a JPEG with ``lossless=true``."""
+        return "PNG" if self.photo.format == "JPEG" and self.options["lossless"] else self.photo.format
+
+    def metadata(self) -> dict[str, Any]:
+        """See `Scene.metadata`."""
+        photo = self.photo
+        exact = (
+            "exact" if self.output_format != "JPEG" else "JPEG quality 100, 4:4:4: codes move by a few; lossless=true"
+        )
+        return {
+            "kind": photo.format,
+            "shape": list(self.grid.shape),
+            "bands": list(self.bands),
+            "mode_in_file": photo.mode,
+            "alpha": photo.alpha is not None,
+            "dtype": self.dtype.name,
+            "orientation_undone": photo.orientation,
+            "icc_profile": bool(photo.info.get("icc_profile")),
+            "nodata": None,
+            "noise": "estimated from the data",
+            "operator": "area (pixel integration)",
+            "output": f"{self.output_format}, {exact}",
+            "not_carried": self._not_carried(),
+            "use": "not for identification, evidence or biometrics: a consistent face is not the person's face",
+        }
+
+    def _not_carried(self) -> list[str]:
+        left = []
+        if self.photo.frames > 1:
+            left.append(f"{self.photo.frames - 1} further pictures of a multi-picture JPEG")
+        if self.photo.mode in ("P", "PA"):
+            left.append("the palette (the picture becomes true colour)")
+        if not exif_is_sound(self.photo):
+            left.append("EXIF (damaged or too long)")
+        return left
+
+    def _check_alignment(self, rows: int, cols: int) -> None:
+        aligned = self.options["aligned"]
+        if aligned is False:
+            raise DomainError(
+                f"{self.path}: aligned=false asks for face detection, which is not available; "
+                "crop the face to an upright square and use aligned=auto"
+            )
+        if aligned == "auto" and rows != cols:
+            raise DomainError(
+                f"{self.path}: is {cols} x {rows} pixels, not a square aligned face; "
+                "crop the upright face to a square, or use aligned=true if the picture is one face as it is"
+            )

@@ -1,0 +1,234 @@
+"""A microscope file as planes: every channel, slice, frame and colour sample is one plane with one band."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gensr.errors import DomainError
+from gensr.scenes.scene import Scene
+from gensr.values.grid import PixelGrid, Window
+from gensr.values.image import Image
+
+from .calibration import Calibration, ome_pixels, read_calibration
+from .codes import Census, CodeRange, code_range, encode
+from .container import Container, compression_name
+from .segments import PlaneReader
+
+BANDS = ("intensity",)
+CENSUS_PIXELS = 1 << 26
+"""Files with more pixels are sampled when ranges are detected."""
+CENSUS_SIDE = 1024
+_LABEL_NAME = re.compile(r"(^|[^a-z])(masks?|labels?|labell?ed|segmentation|seg)([^a-z]|$)")
+_TYPES = ("uint8", "int8", "uint16", "int16", "float32", "float64")
+
+
+class OpenedMicrograph(Scene):
+    """An opened microscope file.
+
+    Attributes:
+        container: the file and the series that is processed.
+        reader: windows of its planes.
+        axes: axes of the planes in stored order without Y and X, "S" last where samples are planes.
+        loops: length of every axis in ``axes``.
+        calibration: pixel sizes.
+        names: one name per channel, colour samples counted as channels.
+        codes: range of stored codes, None for floating point.
+        labels: planes that hold labels, not intensities.
+        options: options of the domain.
+    """
+
+    def __init__(self, container: Container, options: Mapping[str, Any]) -> None:
+        self.container, self.options, self.path = container, options, container.path
+        self.reader = PlaneReader(container)
+        self.calibration: Calibration = read_calibration(container)
+        self.axes, self.loops = _loop_axes(container, self.reader)
+        self.planes, self.bands, self.unit = self.reader.planes, BANDS, ""
+        self.dtype = self.reader.dtype
+        if self.dtype.name not in _TYPES:
+            raise DomainError(
+                f"{self.path}: {self.dtype.name} samples are not supported (32-bit integers are mostly labels); "
+                "convert intensities to uint16 or float32"
+            )
+        if container.kind == "imagej" and self.dtype.name not in ("uint8", "uint16", "float32"):
+            raise DomainError(f"{self.path}: ImageJ cannot hold {self.dtype.name} samples; save it as OME-TIFF")
+        transform, frame = self.calibration.transform()
+        self.grid = PixelGrid((self.reader.rows, self.reader.cols), transform, frame)
+        self.codes: CodeRange | None = None
+        self.labels: frozenset[int] = frozenset()
+        self.names = self._channel_names()
+        if self.dtype.kind in "iu":
+            self._survey()
+        self.quantum = float(self.codes.step) if self.codes is not None else 0.0
+
+    def read(self, plane: int, window: Window) -> Image:
+        """See `Scene.read`; saturated pixels are valid and not usable, planes of labels are invalid."""
+        codes = self.reader.read(plane, window)[None]  # (1, y, x)
+        with np.errstate(over="ignore"):  # doubles beyond float32 become infinite, hence invalid
+            values = codes.astype(np.float32)
+        valid = np.isfinite(values) if plane not in self.labels else np.zeros(values.shape, np.bool_)
+        usable = valid
+        if self.codes is not None:
+            top = self.codes.saturation[self.channel(plane)]
+            usable = valid & (codes != top) if top is not None else valid
+        return Image(values, self.grid.crop(window), valid, usable, BANDS)
+
+    def encode(
+        self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]
+    ) -> tuple[npt.NDArray[Any], int]:
+        """See `Scene.encode`; the type has no invalid integer, so 0 stands for it."""
+        return encode(values, valid, self.dtype, self.codes)
+
+    def coordinates(self, plane: int) -> dict[str, int]:
+        """Position of a plane on every axis.
+
+        Example: ``{"Z": 3, "C": 0}``.
+        """
+        index = np.unravel_index(plane, self.loops) if self.loops else ()
+        return {axis: int(i) for axis, i in zip(self.axes, index, strict=True)}
+
+    def channel(self, plane: int) -> int:
+        """Number of the channel of a plane; colour samples count fastest."""
+        place, sizes = self.coordinates(plane), dict(zip(self.axes, self.loops, strict=True))
+        return place.get("C", 0) * sizes.get("S", 1) + place.get("S", 0)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels, colour samples included."""
+        sizes = dict(zip(self.axes, self.loops, strict=True))
+        return sizes.get("C", 1) * sizes.get("S", 1)
+
+    def metadata(self) -> dict[str, Any]:
+        """See `Scene.metadata`."""
+        c, cal, key = self.container, self.calibration, self.container.key
+        facts: dict[str, Any] = {
+            "kind": {"ome": "OME-TIFF", "imagej": "ImageJ TIFF", "plain": "TIFF"}[c.kind],
+            "axes": str(c.series.axes),
+            "shape": [int(n) for n in c.series.shape],
+            "planes": self.planes,
+            "dtype": self.dtype.name,
+            "byte_order": {"<": "little", ">": "big"}[c.tif.byteorder],
+            "bigtiff": bool(c.tif.is_bigtiff),
+            "compression": compression_name(key),
+            "channels": self.names,
+            "pixel_size_um": [cal.x, cal.y] if cal.x is not None and cal.y is not None else None,
+            "pixel_size_source": cal.source,
+            "unit_in_file": cal.unit,
+            "z_step_um": cal.z,
+            "frame_interval_s": cal.interval,
+            "nodata": "NaN" if self.dtype.kind == "f" else None,
+            "noise": "estimated from the data",
+            "operator": "area (pixel integration); no point spread function is assumed",
+        }
+        if cal.z is not None and cal.x is not None:
+            facts["anisotropy_z"] = cal.z / cal.x
+        if self.codes is not None:
+            tops = self.codes.saturation
+            facts["code_range"] = [self.codes.low, self.codes.high]
+            facts["code_step"], facts["bits"], facts["range_source"] = (
+                self.codes.step,
+                self.codes.bits,
+                self.codes.source,
+            )
+            facts["saturation_code"] = {n: t for n, t in zip(self.names, tops, strict=True) if t is not None}
+        facts["label_planes"] = sorted(self.labels)
+        facts["not_carried"] = self._not_carried()
+        return facts
+
+    def close(self) -> None:
+        """See `Scene.close`."""
+        self.reader.close()
+        self.container.tif.close()
+
+    def _channel_names(self) -> list[str]:
+        names = [f"C{i}" for i in range(self.channels)]
+        if self.container.kind == "ome":
+            pixels = ome_pixels(self.container.ome, self.container.index)
+            found = [e.getAttribute("Name") for e in pixels.getElementsByTagNameNS("*", "Channel")]
+            samples = self.channels // len(found) if found and self.channels % len(found) == 0 else 0
+            if samples:
+                spread = [
+                    f"{n or f'C{i}'}{f':{s}' if samples > 1 else ''}"
+                    for i, n in enumerate(found)
+                    for s in range(samples)
+                ]
+                names = spread
+        elif self.channels in (3, 4) and "S" in self.axes and int(self.container.key.photometric) in (2, 6):
+            names = ["red", "green", "blue", "alpha"][: self.channels]
+        return names
+
+    def _survey(self) -> None:
+        """Count codes once, then settle range, saturation and labels."""
+        census = Census(self.dtype, self.channels)
+        whole = self.planes * self.grid.shape[0] * self.grid.shape[1] <= CENSUS_PIXELS
+        for plane, window in self._blocks(whole):
+            census.add(self.channel(plane), self.reader.read(plane, window))
+        self.codes = code_range(census, self._declared_bits(), whole)
+        named = bool(_LABEL_NAME.search(self.path.name.lower()))
+        suspects = [
+            i
+            for i, name in enumerate(self.names)
+            if named or _LABEL_NAME.search(name.lower()) or census.looks_like_labels(i)
+        ]
+        if suspects and self.options["labels"] != "image":
+            self._settle_labels(suspects)
+
+    def _settle_labels(self, suspects: list[int]) -> None:
+        found = ", ".join(self.names[i] for i in suspects)
+        if self.options["labels"] == "refuse" or len(suspects) == self.channels:
+            way = "labels=nearest repeats them, " if len(suspects) < self.channels else ""
+            raise DomainError(
+                f"{self.path}: channel {found} looks like a label image or mask (few values, or its name says so), "
+                f"which super-resolution would falsify; {way}labels=image treats them as intensities"
+            )
+        self.labels = frozenset(p for p in range(self.planes) if self.channel(p) in suspects)
+
+    def _blocks(self, whole: bool) -> Iterator[tuple[int, Window]]:
+        rows, cols = self.grid.shape
+        side = CENSUS_SIDE
+        down, across = -(-rows // side), -(-cols // side)
+        total = self.planes * down * across
+        budget = max(1, CENSUS_PIXELS // (side * side))
+        # A golden-ratio walk meets all channels and planes; a fixed step could fall in with their period.
+        spread = sorted({int((0.5 + i * 0.6180339887498949) % 1.0 * total) for i in range(budget)})
+        for index in range(total) if whole else spread:
+            plane, place = divmod(index, down * across)
+            row, col = place // across * side, place % across * side
+            yield plane, Window(row, col, min(side, rows - row), min(side, cols - col))
+
+    def _declared_bits(self) -> int | None:
+        if self.container.kind != "ome":
+            return None
+        text = ome_pixels(self.container.ome, self.container.index).getAttribute("SignificantBits")
+        return int(text) if text.isdigit() and 0 < int(text) <= 64 else None
+
+    def _not_carried(self) -> list[str]:
+        """What of the input the output leaves out because it would be wrong on the refined grid."""
+        left = []
+        if self.container.kind == "imagej":
+            meta = self.container.tif.imagej_metadata or {}
+            left += [f"ImageJ {key} (pixel coordinates)" for key in ("ROI", "Overlays", "Plot") if key in meta]
+        if self.container.count > 1:
+            left.append(f"{self.container.count - 1} other images of the file")
+        if self.container.kind == "plain":
+            known = {254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 282, 283, 284, 296, 305, 317, 320, 322, 323}
+            known |= {324, 325, 330, 338, 339, 347, 529, 530, 531, 532, 270} | set(CARRIED_TAGS)
+            left += [f"TIFF tag {t.code} {t.name}" for t in self.container.key.tags if t.code not in known]
+        return left
+
+
+CARRIED_TAGS = (269, 271, 272, 285, 306, 315, 316, 33432, 34675)
+"""DocumentName, Make, Model, PageName, DateTime, Artist, HostComputer, Copyright, ICC profile."""
+
+
+def _loop_axes(container: Container, reader: PlaneReader) -> tuple[str, tuple[int, ...]]:
+    series = container.series
+    pairs = [(a, int(n)) for a, n in zip(series.axes, series.shape, strict=True) if a not in "YX"]
+    inner = [p for p in pairs if p[0] == "S"] if not reader.separate else []
+    outer = [p for p in pairs if p not in inner]
+    ordered = outer + inner
+    return "".join(a for a, _ in ordered), tuple(n for _, n in ordered)

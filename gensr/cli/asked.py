@@ -1,0 +1,84 @@
+"""From a configuration to the request of one input: what ``upsample`` runs and ``info`` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gensr.cli.domains import given_options
+from gensr.cli.structure import build
+from gensr.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from gensr.cli.config import InfoConfig, UpsampleConfig
+    from gensr.pipeline.request import Request, Runtime
+    from gensr.scenes.inputs import Input
+    from gensr.search.presets import Preset
+
+
+def check_once(config: UpsampleConfig | InfoConfig) -> None:
+    """Find what is wrong for every input before the first is opened; a weights file gets its full path.
+
+    Raises:
+        UsageError: an operator or generator that there is not.
+        WeightsError: a damaged or unsafe weights file.
+    """
+    from gensr.operators import parse_operator
+    from gensr.priors import weights
+
+    if config.operator is not None:
+        parse_operator(config.operator, config.factor)
+    if config.generator is None:
+        return
+    known = weights.available()
+    if config.generator not in known and not Path(config.generator).exists():
+        advice = nearest(config.generator, known) or ";"
+        raise UsageError(
+            f"generator={config.generator}: no such generator or file{advice} installed: {', '.join(known)}"
+        )
+    path = known.get(config.generator, Path(config.generator).absolute())
+    weights.read(path)
+    config.generator = config.generator if config.generator in known else str(path)
+
+
+def runtime_of(node: Mapping[str, Any]) -> Runtime:
+    """The runtime of the configuration node ``runtime``; a file that sets other keys only leaves the local one.
+
+    Raises:
+        UsageError: unknown key or impossible value.
+    """
+    from gensr.pipeline.request import Runtime
+
+    return build(Runtime, node, "runtime")
+
+
+def request_of(item: Input, config: UpsampleConfig | InfoConfig, search: Preset, **more: Any) -> Request:  # noqa: ANN401
+    """The request of one input.
+
+    Args:
+        item: path and domain.
+        config: of the command.
+        search: the preset, already checked.
+        more: fields of the request that only this command has.
+    """
+    from gensr.pipeline.request import Request
+
+    options = given_options(config.domain, item.domain)
+    fields = {
+        "source": item.path,
+        "factor": config.factor,
+        "domain": item.domain.name,
+        "generator": config.generator,
+        "operator": config.operator,
+        "noise": config.noise,
+        "search": search,
+        "samples": config.samples,
+        "seed": config.seed,
+        "device": config.device,
+        "tile": config.tile,
+        "batch": config.batch,
+        "options": options,
+        "runtime": runtime_of(config.runtime),
+    }
+    return Request(**{**fields, **more})

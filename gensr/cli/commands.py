@@ -1,0 +1,18 @@
+"""The built-in commands by name; nothing of them is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gensr.cli.console import Console
+
+Command = Callable[[Sequence[str], Console], int]
+
+COMMANDS = {
+    "upsample": "super-resolve files, folders or globs",
+    "info": "what is understood of files, and what upsample would do with them",
+    "models": "list, describe and verify generators",
+    "train": "train a generator of your own",
+    "completion": "print the completion script of bash, zsh or fish",
+}
+"""Each is the function ``run`` of ``gensr.cli.<name>``."""

@@ -1,0 +1,135 @@
+"""What the package offers in one call each: ``gensr.open`` and ``gensr.upsample``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gensr.errors import GensrError
+from gensr.pipeline.events import Settled, Through, TileDone, Written
+from gensr.pipeline.request import Request, Runtime
+from gensr.pipeline.result import Result
+from gensr.pipeline.settle import open_source, settle
+from gensr.runners.base import Runner
+from gensr.scenes.scene import Scene
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import xarray as xr
+
+    from gensr.search.presets import Preset
+
+Listener = Callable[[int, int], None]
+"""Told output pixels done and output pixels in all."""
+
+
+def open(source: str | Path, *, domain: str | None = None, options: Mapping[str, Any] | None = None) -> Scene:
+    """Open a file or folder as a scene.
+
+    Args:
+        source: path of the input.
+        domain: its domain; guessed from the content if not given.
+        options: options of the domain.
+
+    Raises:
+        FormatError: unreadable, or no domain recognises it.
+    """
+    return open_source(Path(source), domain, options or {})[0]
+
+
+def upsample(
+    source: str | Path | xr.DataArray | npt.NDArray[Any],
+    *,
+    factor: int = 4,
+    domain: str | None = None,
+    generator: str | None = None,
+    operator: str | None = None,
+    noise: str | float | None = None,
+    search: str | Preset = "balanced",
+    samples: int = 1,
+    seed: int = 0,
+    device: str = "auto",
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    tile: int | None = None,
+    batch: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    runtime: Runtime | str = "local",
+    progress: Listener | None = None,
+) -> Result:
+    """Search the high-resolution images that explain a low-resolution one.
+
+    Args:
+        source: a file or folder that a domain reads, or an array (y, x), (band, y, x); for arrays name the domain.
+        factor: whole number from 2 to 64, refinement of rows and columns.
+        domain: domain name; guessed from a file's content, the one that takes arrays for arrays.
+        generator: name or .safetensors file; the scene's default if not given.
+        operator: forward operator such as "area" or "gaussian:sigma=0.5"; the scene's default if not given.
+        noise: "auto", a deviation in image units (or one per band, "2,200"), "1%", "poisson:gain=2,sigma=3", 0 for
+            exact data; if not given, the file's own or estimated.
+        search: fast, balanced, best, posterior, pulse, or a `gensr.search.presets.Preset`.
+        samples: number of posterior samples to keep.
+        seed: of all random numbers; results depend on it and on nothing else.
+        device: "auto", "cpu", "cuda".
+        output: folder to write into, in the format of the input; nothing is written if not given.
+        overwrite: replace an earlier output.
+        resume: continue a run that was killed (needs ``output``).
+        tile: side of a tile in input pixels; chosen for the generator if not given.
+        batch: tiles computed together, chosen from the memory at hand if not given; does not change results.
+        options: options of the domain.
+        runtime: where tiles run: "local", "dask", or a `Runtime` with address or workers.
+        progress: called with (output pixels done, output pixels in all).
+
+    Returns:
+        The posterior with report and preview.
+
+    Raises:
+        GensrError: with one line that names the input, what was wrong and what to do.
+
+    >>> import numpy as np
+    >>> result = upsample(np.outer(np.hanning(16), np.hanning(16)), factor=2, samples=0)  # doctest: +SKIP
+    >>> result.mean.shape  # doctest: +SKIP
+    (32, 32)
+    """
+    request = Request(
+        source=source,
+        factor=factor,
+        domain=domain,
+        generator=generator,
+        operator=operator,
+        noise=noise,
+        search=search,
+        samples=samples,
+        seed=seed,
+        device=device,
+        output=output,
+        overwrite=overwrite,
+        resume=resume,
+        tile=tile,
+        batch=batch,
+        options=options or {},
+        runtime=Runtime(runtime) if isinstance(runtime, str) else runtime,
+    )
+    return drain(request, progress)
+
+
+def drain(request: Request, progress: Listener | None = None, where: Runner | None = None) -> Result:
+    """Settle a request and run it to its end.
+
+    Args:
+        request: what is asked.
+        progress: called with (output pixels done, output pixels in all).
+        where: tiles run; made from the request if not given.
+
+    Raises:
+        GensrError: see `upsample`.
+    """
+    with settle(request) as plan:
+        for event in plan.run(where):
+            if progress is not None and isinstance(event, Settled | TileDone | Through):
+                progress(event.position.done, event.position.total)
+            if isinstance(event, Written):
+                return event.result
+    raise GensrError("the run ended without a result; report this with the input")

@@ -1,0 +1,88 @@
+"""What was settled about one scene before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gensr.pipeline.cost import Expected
+from gensr.pipeline.noise import Level
+from gensr.pipeline.request import Request
+from gensr.pipeline.task import Task
+from gensr.pipeline.tiles import Tile
+from gensr.scenes.product import Names, ThroughPlane
+from gensr.scenes.scene import Scene
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Everything that a run needs to know.
+
+    Attributes:
+        request: what the user asked for, without the source.
+        domain: name of the domain, or "array".
+        scene: the opened input.
+        names: of its outputs.
+        task: what decides the pixels.
+        why: why this prior was chosen, in words.
+        level: noise and scale, and where they come from.
+        through_plane: refinement through planes that follows, if any.
+        tiles: of the scene.
+        batch: tiles that are computed together.
+        expected: memory and time.
+    """
+
+    request: Request
+    domain: str
+    scene: Scene
+    names: Names
+    task: Task
+    why: str
+    level: Level
+    through_plane: ThroughPlane | None
+    tiles: tuple[Tile, ...]
+    batch: int
+    expected: Expected
+
+    @property
+    def slices(self) -> int:
+        """Refinement through planes, 1 for none."""
+        return 1 if self.through_plane is None else self.through_plane.factor
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user should know before the run."""
+        card = self.task.generator.card
+        if self.domain not in (card.domain, "array"):
+            return [f"the generator was made for {card.domain} images"]
+        return []
+
+    def describe(self) -> dict[str, Any]:
+        """What a run would do, for people: JSON-able."""
+        rows, cols = self.scene.grid.refine(self.task.factor).shape
+        moments, samples = self.task.method.words
+        card = self.task.generator.card
+        noise = {**self.task.noise_model.describe(), "unit": self.scene.unit, "from": self.level.source}
+        return {
+            "output": f"{rows} x {cols} pixels, {self.scene.planes * self.slices} plane(s), "
+            f"{len(self.scene.bands)} band(s)",
+            "domain": self.domain,
+            "generator": {"name": card.name, "family": card.family, "made for": card.domain, "chosen as": self.why},
+            "operator": {**self.task.operator.describe(), "gain": self.task.operator.gain},
+            "noise": noise,
+            "data are": "explained exactly" if self.task.exact else "explained to their noise",
+            "search": self.task.preset.name,
+            "mean and std": moments,
+            "samples": f"{self.task.samples}, {samples}" if self.task.samples else "none",
+            "through planes": None if self.through_plane is None else f"x{self.slices}",
+            "tiles": self._tiles(),
+            "runtime": self.request.runtime.name,
+            "device": self.task.device,
+            **self.expected.describe(),
+            "warnings": self.warnings,
+        }
+
+    def _tiles(self) -> str:
+        core, read = self.tiles[0].core, self.tiles[0].read
+        size = f"{core.cols} x {core.rows} input pixels, {read.cols} x {read.rows} with context"
+        return f"{len(self.tiles)} of {size}, {self.batch} together"

@@ -1,0 +1,123 @@
+"""Which generator answers a scene: a short table of rules, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gensr.errors import SearchError
+from gensr.operators.base import Operator
+from gensr.pipeline.task import Prior
+from gensr.priors import weights
+from gensr.priors.device import choose_device
+from gensr.priors.generator import Generator
+from gensr.scenes.scene import Scene
+from gensr.search.presets import Preset
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of a prior.
+
+    Attributes:
+        scene: the opened input.
+        operator: of unit gain.
+        named: generator that the user named, None for the scene's own.
+        device: "auto", or the user's word.
+    """
+
+    scene: Scene
+    operator: Operator
+    named: str | None
+    device: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, cols) of the refined grid."""
+        return self.scene.grid.refine(self.operator.factor).shape
+
+
+RULES: tuple[tuple[str, Callable[[Wanted], str], Callable[[Wanted], bool]], ...] = (
+    ("named by the user", lambda w: w.named or "", lambda w: True),
+    ("usual for the scene", lambda w: "" if w.named else w.scene.generator(), lambda w: True),
+    ("stands in where that one cannot serve", lambda w: _fallback(w), lambda w: w.named is None),
+)
+"""In order: why, the name of the candidate ("" for none), and whether the rule applies. The first that serves is it."""
+
+
+def _fallback(wanted: Wanted) -> str:
+    return weights.load(wanted.scene.generator())[0].fallback
+
+
+def choose_prior(wanted: Wanted) -> tuple[Prior, str]:
+    """The prior on its device, and why it is this one.
+
+    Raises:
+        WeightsError: no such generator.
+        SearchError: none that applies can serve the operator, the size or the bands; the message names another.
+    """
+    first: Generator | None = None
+    for why, candidate, applies in RULES:
+        name = candidate(wanted) if applies(wanted) else ""
+        if not name:
+            continue
+        generator, stored = weights.load(name)
+        first = first or generator
+        if generator.serves(wanted.operator, wanted.shape):
+            _check(generator, wanted.scene)
+            placed = generator.to(choose_device(wanted.device))
+            return Prior(placed, weights.reference(name, stored), wanted.device), why
+    rows, cols = wanted.shape
+    assert first is not None
+    other = f"generator={first.fallback}" if first.fallback else "another generator (gensr models list)"
+    raise SearchError(
+        f"{wanted.scene.path.name}: {first.card.name} cannot serve {wanted.operator.describe()} and an output of "
+        f"{cols} x {rows} pixels; use {other}"
+    )
+
+
+def _check(generator: Generator, scene: Scene) -> None:
+    """Refuse bands and shapes that the generator does not model."""
+    bands = generator.card.bands
+    if bands not in (1, len(scene.bands)):
+        raise SearchError(
+            f"{scene.path.name}: {len(scene.bands)} bands, but {generator.card.name} models {bands} jointly; "
+            "choose a generator of one band (gensr models list)"
+        )
+    if generator.card.aligned and scene.grid.shape[0] != scene.grid.shape[1]:
+        raise SearchError(
+            f"{scene.path.name}: {scene.grid.shape[1]} x {scene.grid.shape[0]} pixels; {generator.card.name} is for "
+            "aligned square pictures; crop it, or choose another generator (gensr models list)"
+        )
+
+
+def check_options(preset: Preset, generator: Generator) -> None:
+    """Refuse numbers that the user gave and that this generator does not have.
+
+    Raises:
+        SearchError: with what it has.
+    """
+    for name in preset.said:
+        if name in preset.generator_options and name not in generator.options:
+            has = ", ".join(f"search.{own}" for own in generator.options) or "none"
+            raise SearchError(f"search.{name}: {generator.card.name} has no such number; of its own it has {has}")
+
+
+def closed_prior(prior: Prior, operator: Operator) -> Prior:
+    """The prior where it has a posterior of its own for the operator, its fallback otherwise, if that is installed."""
+    generator = prior.generator
+    if generator.closed(operator) or generator.fallback not in weights.available():
+        return prior
+    other, stored = weights.load(generator.fallback)
+    placed = other.to(choose_device(prior.device))
+    return Prior(placed, weights.reference(generator.fallback, stored), prior.device)
+
+
+def evidence_of(prior: Prior) -> Generator | None:
+    """The generator whose evidence tells the noise: this one, its fallback if that is installed, or none."""
+    generator = prior.generator
+    if "evidence" in generator.capabilities:
+        return generator
+    if not generator.fallback or generator.fallback not in weights.available():
+        return None
+    return weights.load(generator.fallback)[0].to(choose_device(prior.device))

@@ -1,0 +1,112 @@
+"""What a user asks for, in one value: every way in makes one, and everything else follows from it.
+
+Nothing heavy is imported here: the command line reads names, defaults and limits from this class before it needs torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gensr.errors import UsageError
+from gensr.values.words import EXPECTED, parse_noise
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import xarray as xr
+
+    from gensr.search.presets import Preset
+
+SMALLEST_FACTOR, LARGEST_FACTOR = 2, 64
+FACTORS = f"a whole number from {SMALLEST_FACTOR} to {LARGEST_FACTOR}"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where tiles run.
+
+    Attributes:
+        name: "local", this process; "dask", a cluster.
+        address: of a Dask scheduler such as ``tcp://host:8786``; "" starts a cluster on this machine.
+        workers: processes of a cluster that is started; 0 is one per processor.
+    """
+
+    name: str = "local"
+    address: str = ""
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.name not in ("local", "dask"):
+            raise UsageError(f"runtime={self.name}: expected local or dask")
+        if isinstance(self.workers, bool) or not isinstance(self.workers, int) or self.workers < 0:
+            raise UsageError(f"runtime.workers={self.workers}: expected a whole number from 0")
+        if self.name == "local" and (self.address or self.workers):
+            said = f"runtime.address={self.address}" if self.address else f"runtime.workers={self.workers}"
+            raise UsageError(f"{said} is for runtime=dask; runtime=local is this process alone")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; None means "what the scene says".
+
+    Attributes:
+        source: a file or folder that a domain reads, or an array (y, x), (band, y, x), (plane, band, y, x).
+        factor: whole number from 2 to 64, refinement of rows and columns.
+        domain: domain name; guessed from a file's content, the one that takes arrays for arrays.
+        generator: name or .safetensors file.
+        operator: forward operator such as "area" or "gaussian:sigma=0.5".
+        noise: "auto", a deviation in image units (or one per band, "2,200"), "1%", "poisson:gain=2,sigma=3", 0 for
+            exact data; if not given, the file's own or estimated.
+        search: fast, balanced, best, posterior, pulse, or a `gensr.search.presets.Preset`.
+        samples: number of posterior samples to keep.
+        seed: of all random numbers; results depend on it and on nothing else.
+        device: "auto", "cpu", "cuda".
+        output: folder to write into, in the format of the input; nothing is written if not given.
+        overwrite: replace an earlier output.
+        resume: continue a run that was killed (needs ``output``).
+        tile: side of a tile in input pixels; chosen for the generator if not given.
+        batch: tiles computed together; chosen from the memory at hand if not given. Results do not depend on it.
+        options: options of the domain.
+        runtime: where tiles run.
+    """
+
+    source: str | Path | npt.NDArray[Any] | xr.DataArray
+    factor: int = 4
+    domain: str | None = None
+    generator: str | None = None
+    operator: str | None = None
+    noise: str | float | None = None
+    search: str | Preset = "balanced"
+    samples: int = 1
+    seed: int = 0
+    device: str = "auto"
+    output: str | Path | None = None
+    overwrite: bool = False
+    resume: bool = False
+    tile: int | None = None
+    batch: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    runtime: Runtime = field(default_factory=Runtime)
+
+    def __post_init__(self) -> None:
+        if not _whole(self.factor, SMALLEST_FACTOR, LARGEST_FACTOR):
+            raise UsageError(f"factor={self.factor}: expected {FACTORS}, for example factor=4")
+        if not _whole(self.samples, 0):
+            raise UsageError(f"samples={self.samples}: expected 0 or more")
+        for name in ("tile", "batch"):
+            value = getattr(self, name)
+            if value is not None and not _whole(value, 1):
+                raise UsageError(f"{name}={value}: expected a whole number from 1")
+        if self.resume and self.output is None:
+            raise UsageError("resume=true needs output=, the folder of the run that was interrupted")
+        if self.noise is not None:
+            try:
+                parse_noise(self.noise)
+            except ValueError as error:
+                raise UsageError(f"noise={self.noise}: expected {EXPECTED}") from error
+
+
+def _whole(value: object, low: int, high: int | None = None) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value and (high is None or value <= high)

@@ -1,0 +1,141 @@
+"""From a request to a plan: everything that can be decided without computing, in small steps with names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gensr.errors import SearchError
+from gensr.operators import Operator, parse_operator
+from gensr.operators.scaled import unit_gain
+from gensr.pipeline.cost import choose_batch, expected
+from gensr.pipeline.noise import Level, settle_level
+from gensr.pipeline.plan import Plan
+from gensr.pipeline.prior import Wanted, check_options, choose_prior
+from gensr.pipeline.request import Request
+from gensr.pipeline.task import Prior, Task
+from gensr.pipeline.through_plane import passes
+from gensr.pipeline.tiles import scene_tiles
+from gensr.priors.card import conformal_factor
+from gensr.priors.device import choose_device
+from gensr.scenes import installed
+from gensr.scenes.arrays import ArrayScene, array_domain
+from gensr.scenes.inputs import guess, open_scene
+from gensr.scenes.product import Names, ThroughPlane
+from gensr.scenes.scene import Scene
+from gensr.search.posterior import method_of
+from gensr.search.presets import Preset, preset
+
+ARRAY = "array"
+"""What is said in place of a domain where the input is an array in memory."""
+
+
+def open_source(source: object, domain: str | None, options: Mapping[str, Any]) -> tuple[Scene, str, str]:
+    """The scene of a file, folder or array, the name of its domain and the stem of its outputs' names.
+
+    Raises:
+        FormatError: unreadable, or no domain recognises it.
+        UsageError: an array that is no image.
+    """
+    if isinstance(source, str | Path):
+        path = Path(source)
+        chosen = installed.domain(domain) if domain else guess(path)
+        return open_scene(chosen, path, options), chosen.name, chosen.stem(path)
+    scene = ArrayScene(source, array_domain(domain))  # type: ignore[arg-type]  # it refuses what is no array
+    return scene, ARRAY, scene.path.name
+
+
+def settle(request: Request) -> Plan:
+    """Open the input and decide everything; close the plan when it is not needed any more.
+
+    Raises:
+        UsageError: an impossible word.
+        FormatError: unreadable input.
+        WeightsError: no such generator.
+        SearchError: the generator cannot serve this image or operator.
+        DomainError: the domain refuses.
+    """
+    scene, domain, stem = open_source(request.source, request.domain, request.options)
+    try:
+        return settle_scene(scene, domain, stem, replace(request, source=str(scene.path)))
+    except BaseException:
+        scene.close()
+        raise
+
+
+def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan:
+    """The plan of an opened scene.
+
+    Args:
+        scene: the input.
+        domain: name of its domain.
+        stem: of the outputs' names.
+        request: what is asked; its source is not looked at.
+    """
+    chosen = chosen_preset(request)
+    operator = settle_operator(scene, request)
+    device = request.device if request.runtime.name != "local" else choose_device(request.device)
+    prior, why = choose_prior(Wanted(scene, unit_gain(operator), request.generator, device))
+    check_options(chosen, prior.generator)
+    through = settle_through_plane(scene, operator, prior)
+    level = settle_level(scene, prior, unit_gain(operator), operator.gain, request.noise)
+    task = settle_task(scene, request, chosen, operator, prior, level)
+    tiles = tuple(scene_tiles(scene.planes, scene.grid.shape, task, request.tile))
+    bands = len(scene.bands)
+    batch = choose_batch(task, max(tiles, key=lambda t: t.read.rows * t.read.cols), bands, request.batch)
+    again, slices = (0, 1) if through is None else (passes(task.samples), through.factor)
+    cost = expected(task, tiles, bands, batch, again, slices)
+    names = Names(stem, request.factor)
+    return Plan(request, domain, scene, names, task, why, level, through, tiles, batch, cost)
+
+
+def chosen_preset(request: Request) -> Preset:
+    """The preset of the request.
+
+    Raises:
+        UsageError: unknown name.
+    """
+    return request.search if isinstance(request.search, Preset) else preset(request.search)
+
+
+def settle_operator(scene: Scene, request: Request) -> Operator:
+    """The operator that the user names, else the scene's own; sums stay sums."""
+    factor = (request.factor, request.factor)
+    own = scene.operator(factor)
+    return own if request.operator is None else parse_operator(request.operator, factor, total=own.gain != 1.0)
+
+
+def settle_through_plane(scene: Scene, operator: Operator, prior: Prior) -> ThroughPlane | None:
+    """Refinement through planes, where the scene asks for it.
+
+    Raises:
+        SearchError: values are sums, or the prior is for aligned pictures.
+    """
+    through = scene.through_plane(operator.factor)
+    if through is not None and (prior.generator.card.aligned or operator.gain != 1.0):
+        raise SearchError(
+            f"{scene.path.name}: refinement across slices needs values that are means and a prior for fields of any "
+            "size; switch it off, or choose another generator (gensr models list)"
+        )
+    return through
+
+
+def settle_task(scene: Scene, request: Request, chosen: Preset, operator: Operator, prior: Prior, level: Level) -> Task:
+    """What decides the pixels, from everything that was settled before."""
+    table = prior.generator.card.conformal
+    scales = tuple(conformal_factor(table, request.factor, level.share(band)) for band in range(len(scene.bands)))
+    return Task(
+        operator=operator,
+        prior=prior,
+        normaliser=level.normaliser,
+        noise_model=level.model,
+        exact=level.exact,
+        conformal=scales,
+        preset=chosen,
+        method=method_of(prior.generator, unit_gain(operator), chosen),
+        samples=request.samples,
+        seed=request.seed,
+        quantum=scene.quantum,
+    )

@@ -1,0 +1,113 @@
+"""A task: everything that decides the pixels of a tile, small enough to travel to any process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from gensr.operators.base import Operator
+from gensr.operators.scaled import unit_gain
+from gensr.priors.device import choose_device
+from gensr.priors.generator import Generator
+from gensr.priors.weights import Reference
+from gensr.search.posterior import Method
+from gensr.search.presets import Preset
+from gensr.values.grid import Factor
+from gensr.values.noise import Noise
+from gensr.values.normalise import Normaliser
+
+QUANTISATION = 12**-0.5
+"""Standard deviation of rounding, in code steps."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A generator and where another process finds it.
+
+    Attributes:
+        generator: on its device; left out when the prior travels.
+        reference: of its weights; None for a generator that no file holds, which cannot travel.
+        device: where it computes: "auto", or the user's word.
+    """
+
+    generator: Generator
+    reference: Reference | None
+    device: str = "cpu"
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        if self.reference is None:
+            raise TypeError(f"{self.generator.card.name} was made in memory; save its weights to compute elsewhere")
+        return load_prior, (self.reference, self.device)
+
+
+def load_prior(reference: Reference, device: str) -> Prior:
+    """The prior of a reference on a device of this machine."""
+    return Prior(reference.generator().to(choose_device(device)), reference, device)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Settled choices that decide every pixel.
+
+    Attributes:
+        operator: forward operator in physical units.
+        prior: the generator.
+        normaliser: physical values to generator units.
+        noise_model: physical units.
+        exact: whether data are explained exactly (noise-free).
+        conformal: factor on the standard deviation, per band.
+        preset: how hard to work.
+        method: where moments and samples come from.
+        samples: posterior samples to draw.
+        seed: of all random numbers.
+        quantum: physical size of a code step.
+        unit: the operator with unit gain; the tile is computed on ``gain * x``.
+    """
+
+    operator: Operator
+    prior: Prior
+    normaliser: Normaliser
+    noise_model: Noise
+    exact: bool
+    conformal: tuple[float, ...]
+    preset: Preset
+    method: Method
+    samples: int
+    seed: int
+    quantum: float
+    unit: Operator = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unit", unit_gain(self.operator))
+
+    @property
+    def factor(self) -> Factor:
+        """Refinement (rows, cols)."""
+        return self.operator.factor
+
+    @property
+    def generator(self) -> Generator:
+        """The prior, on its device."""
+        return self.prior.generator
+
+    @property
+    def device(self) -> str:
+        """Where the generator lives."""
+        return choose_device(self.prior.device)
+
+    def deviation(self, observed: Tensor, stated: Tensor | None = None) -> Tensor:
+        """Standard deviation of each datum; for exact data that of rounding, or 1 if the file is not rounded.
+
+        Args:
+            observed: (band, y, x) or (n, band, y, x), physical units.
+            stated: variance that the file states, same shape; None if it states none.
+        """
+        if self.exact:
+            return torch.full_like(observed, QUANTISATION * self.quantum or 1.0)
+        return self.noise_model.variance(observed, stated).sqrt()
+
+    def with_prior(self, prior: Prior) -> Task:
+        """The same task on another prior."""
+        return replace(self, prior=prior)

@@ -1,0 +1,1 @@
+"""Where tiles run: in this process, or on a Dask cluster."""

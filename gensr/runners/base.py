@@ -1,0 +1,44 @@
+"""The Runner contract: one function over many items, results in any order."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Runner(ABC):
+    """Runs pure functions. What is run may run more than once (a worker died), so it must not have side effects."""
+
+    remote: bool = False
+    """Whether functions and items travel to other processes, so that they must pickle."""
+
+    @abstractmethod
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
+        """Items with their results, in any order, each once; a function that raises ends the run with its error.
+
+        Items are taken from the iterable as places become free, so it may be long or costly. Closing the iterator
+        cancels what has not begun.
+
+        Args:
+            function: of one item.
+            items: whatever the function takes.
+
+        Raises:
+            GensrError: of the function, or because the place where it ran is gone.
+        """
+
+    def close(self) -> None:  # noqa: B027
+        """Give up what was started for the run."""
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,146 @@
+"""The Scene contract: an opened input, its physics, and the way back to a file of its format.
+
+A scene has planes (time, depth, channel, slice) of one shape, each with one or more bands. The pipeline reads windows,
+reconstructs them and keeps the results in a `Product`; the scene writes the product in the format that came in. Scenes
+never see tiles, generators or search; the pipeline never sees a file format.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gensr.errors import DomainError
+from gensr.operators.base import Operator
+from gensr.scenes.product import Codes, Names, Product, ThroughPlane
+from gensr.values.grid import Factor, PixelGrid, Window
+from gensr.values.image import Image
+from gensr.values.noise import Noise
+from gensr.values.normalise import Normaliser
+
+
+class Reference(ABC):
+    """How to open a scene again, in a few hundred bytes that any process can read."""
+
+    @abstractmethod
+    def scene(self) -> Scene:
+        """The scene; one process opens it once.
+
+        Raises:
+            FormatError: the input is gone or has changed.
+        """
+
+
+class Scene(ABC):
+    """An opened input.
+
+    A scene pickles as its `reference`: another process opens the input again when it first needs it.
+
+    Attributes:
+        path: the file or folder.
+        planes: number of planes that are reconstructed one by one.
+        bands: band names of every plane.
+        grid: grid of a plane.
+        dtype: dtype of stored values.
+        unit: unit of physical values, "" if unknown.
+        quantum: physical size of one stored code step, 0 for floating point files.
+        reference: set by `gensr.scenes.inputs.open_scene`; None for a scene that a domain opened directly.
+    """
+
+    path: Path
+    planes: int
+    bands: tuple[str, ...]
+    grid: PixelGrid
+    dtype: np.dtype[Any]
+    unit: str
+    quantum: float
+    reference: Reference | None = None
+
+    @abstractmethod
+    def read(self, plane: int, window: Window) -> Image:
+        """Read a window that lies inside the grid, in physical units (float32), with masks."""
+
+    @abstractmethod
+    def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
+        """Physical values (band, y, x) of any window to stored codes of ``dtype``.
+
+        Integers are rounded to nearest and clipped; invalid pixels become the format's own invalid value; a valid
+        pixel never becomes that value.
+
+        Returns:
+            The codes (band, y, x), and how many valid values were clipped or moved off the nodata code.
+        """
+
+    @abstractmethod
+    def metadata(self) -> dict[str, Any]:
+        """What was understood, for ``gensr info`` and the report: JSON-able, no personal data."""
+
+    @abstractmethod
+    def operator(self, factor: Factor) -> Operator:
+        """Default forward operator, acting on physical values.
+
+        Raises:
+            DomainError: an output of that size has no place in the format, or is refused.
+        """
+
+    def through_plane(self, factor: Factor) -> ThroughPlane | None:
+        """Refinement through planes that follows the refinement within them; None, the default, leaves planes alone.
+
+        Raises:
+            DomainError: asked for, but not possible for this scene.
+        """
+        return None
+
+    @abstractmethod
+    def noise(self) -> Noise | None:
+        """Noise known from the file, in physical units; None lets the pipeline estimate it from the data."""
+
+    @abstractmethod
+    def generator(self) -> str:
+        """Name of the default generator."""
+
+    @abstractmethod
+    def normaliser(self) -> Normaliser:
+        """Map between physical values and the range of the domain's generators, from statistics of the scene."""
+
+    @abstractmethod
+    def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
+        """Write mean, std and samples into ``folder`` (a staging folder; the pipeline renames the files when whole).
+
+        Returns:
+            The files or folders written.
+        """
+
+    @abstractmethod
+    def render(self, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
+        """Preview of physical values (band, y, x) as uint8 RGB (y, x, 3).
+
+        Args:
+            values: what to show; NaN where invalid.
+            reference: values that set the display limits, so that panels share one stretch.
+        """
+
+    @property
+    def kept_dims(self) -> tuple[bool, bool]:
+        """Whether arrays of results keep the plane axis and the band axis: where there are several of them."""
+        return self.planes > 1, len(self.bands) > 1
+
+    def spill(self, folder: Path) -> None:  # noqa: B027
+        """Make sure that another process can open the scene: what is only in memory is written into ``folder``."""
+
+    def close(self) -> None:  # noqa: B027
+        """Release the file."""
+
+    def __reduce__(self) -> tuple[Callable[[Reference], Scene], tuple[Reference]]:
+        if self.reference is None:
+            raise DomainError(f"{self.path}: was opened without gensr.open, so no other process can open it again")
+        return _reopened, (self.reference,)
+
+
+def _reopened(reference: Reference) -> Scene:
+    return reference.scene()
