@@ -87,7 +87,7 @@ def rows_of(item: BenchmarkSet, generator: Generator, x: Tensor) -> list[Row]:
 def _sample(generator: Generator, data: Observation, index: int, steps: int) -> Tensor:
     shape = (*data.y.shape[:2], *data.shape)
     stream = Stream(index).child("steps")
-    return generator.draw(data, lambda step: stream.child(step).normal(shape), steps)
+    return generator.draw(data, lambda step: stream.child(step).normal(shape), {"network_steps": steps})
 
 
 def _psnr(error: Tensor) -> float:

@@ -31,14 +31,14 @@ def python(code, *flags, cwd=None):
 
 def test_import_needs_no_format_library():
     done = python(
-        f"{BLOCK}\nimport gensr\nfrom gensr.pipeline.run import upsample, open\nprint(callable(gensr.upsample))"
+        f"{BLOCK}\nimport gensr\nfrom gensr.pipeline.api import upsample, open\nprint(callable(gensr.upsample))"
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "True\n"
 
 
 def test_import_loads_no_format_library():
-    done = python(f"import gensr.pipeline.run, sys; print(sorted(set({OPTIONAL}) & set(sys.modules)))")
+    done = python(f"import gensr.pipeline.api, sys; print(sorted(set({OPTIONAL}) & set(sys.modules)))")
     assert done.stdout == "[]\n", done.stderr
 
 
@@ -88,9 +88,9 @@ def processor_seconds(code):
 
 def test_import_costs_little_more_than_torch():
     """Medians of several runs each, in processor time."""
-    processor_seconds("import torch, gensr.pipeline.run")  # writes byte code
+    processor_seconds("import torch, gensr.pipeline.api")  # writes byte code
     alone = statistics.median(processor_seconds("import torch") for _ in range(5))
-    both = statistics.median(processor_seconds("import torch, gensr.pipeline.run") for _ in range(5))
+    both = statistics.median(processor_seconds("import torch, gensr.pipeline.api") for _ in range(5))
     assert both - alone < 0.3
 
 

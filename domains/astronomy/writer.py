@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
 
-from gensr.scenes.product import Names, Product
+from gensr.scenes.names import Names
+from gensr.scenes.product import Product
 from gensr.scenes.provenance import MARK, as_json, sentence
 from gensr.values.grid import Window
 

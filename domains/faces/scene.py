@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from gensr.errors import DomainError
 from gensr.operators import Area, Operator
-from gensr.scenes.product import Codes, Names, Product
+from gensr.scenes.names import Names
+from gensr.scenes.product import Codes, Product
 from gensr.values.grid import Factor
 from gensr.values.noise import Noise
 from gensr.values.normalise import AffineNormaliser, Normaliser

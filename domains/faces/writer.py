@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import OutputError
-from gensr.scenes.product import Names, Product
+from gensr.scenes.names import Names
+from gensr.scenes.product import Product
 from gensr.scenes.provenance import software
 from gensr.values.grid import Window
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gensr.scenes.product import Names, Product
+from gensr.scenes.names import Names
+from gensr.scenes.product import Product
 from gensr.values.grid import Window
 
 from .dicom_files import guarded

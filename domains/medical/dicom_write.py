@@ -14,7 +14,8 @@ from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 
 from gensr.errors import DomainError, OutputError
-from gensr.scenes.product import Codes, Names, Product, ThroughPlane
+from gensr.scenes.names import Names
+from gensr.scenes.product import Codes, Product, ThroughPlane
 
 from .dicom_files import guarded, quiet
 from .dicom_geometry import Place, frame_groups, number, refine_groups, refine_header

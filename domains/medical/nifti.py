@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from gensr.scenes.product import Names, Product
+from gensr.scenes.names import Names
+from gensr.scenes.product import Product
 
 from .nifti_header import parse
 from .nifti_opened import OpenedNifti

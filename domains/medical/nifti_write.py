@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gensr.scenes.product import Names, Product
+from gensr.scenes.names import Names
+from gensr.scenes.product import Product
 from gensr.scenes.provenance import sentence, software
 
 from .nifti_header import RawHeader, comment_extension, refined_header

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from gensr.errors import DomainError
 from gensr.operators import Area, Operator
-from gensr.scenes.product import Codes, Names, Product, ThroughPlane
+from gensr.scenes.names import Names
+from gensr.scenes.product import Codes, Product, ThroughPlane
 from gensr.scenes.scene import Scene
 from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.grid import Factor, Window

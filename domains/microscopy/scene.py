@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.operators import Area, Operator
-from gensr.scenes.product import Codes, Names, Product
+from gensr.scenes.names import Names
+from gensr.scenes.product import Codes, Product
 from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.grid import Factor
 from gensr.values.noise import Noise

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import OutputError
-from gensr.scenes.product import Names, Product
+from gensr.scenes.names import Names
+from gensr.scenes.product import Product
 from gensr.scenes.provenance import MARK, sentence, software
 from gensr.values.grid import Factor, Window
 

@@ -40,7 +40,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Metadata:
+class Carried:
     """What travels from source to output, already free of statements that become false.
 
     Attributes:
@@ -77,7 +77,7 @@ class OpenedRaster(Scene):
         georeference: affine, GCPs or RPC.
         layout: data bands, alpha and mask.
         coding: codes to physical values.
-        metadata: what is carried into the outputs.
+        carried: what goes into the outputs.
         driver: GDAL driver that opened the file.
         noise_floor: standard deviation of the noise that the user gave, or None.
         notes: what a user should know.
@@ -91,16 +91,16 @@ class OpenedRaster(Scene):
         georeference: Georeference,
         layout: Layout,
         coding: Coding,
-        metadata: Metadata,
+        carried: Carried,
         noise_floor: float | None,
         notes: tuple[str, ...],
     ) -> None:
         self.path, self.planes, self.bands = path, 1, bands
-        self.georeference, self.layout, self.coding, self.metadata = georeference, layout, coding, metadata
+        self.georeference, self.layout, self.coding, self.carried = georeference, layout, coding, carried
         self.noise_floor, self.notes = noise_floor, notes
         self.grid = georeference.grid
         self.dtype = coding.dtype
-        units = {metadata.units[i - 1] or "" for i in layout.data}
+        units = {carried.units[i - 1] or "" for i in layout.data}
         self.unit = units.pop() if len(units) == 1 else ""
         self.quantum = coding.quantum
         self.driver = str(dataset.driver)
@@ -170,7 +170,7 @@ class OpenedRaster(Scene):
 
     def metadata(self) -> dict[str, Any]:
         """See `Scene.metadata`."""
-        geo, meta, coding = self.georeference, self.metadata, self.coding
+        geo, meta, coding = self.georeference, self.carried, self.coding
         epsg = geo.crs.to_epsg() if geo.crs is not None else None
         return {
             "format": self.driver,

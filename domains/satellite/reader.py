@@ -13,7 +13,7 @@ from gensr.values.grid import Window
 from . import gdal, georeference, tags
 from .checks import check_file, check_structure
 from .codes import EXACT, Coding, holds
-from .opened import Layout, Metadata
+from .opened import Carried, Layout
 from .options import Options
 from .scene import SatelliteScene
 from .signature import driver_of
@@ -43,9 +43,9 @@ def _understand(path: Path, dataset: Any, options: Options) -> SatelliteScene:  
     geo = georeference.read(dataset, path, options.georeference)
     layout = _layout(path, dataset, options)
     bands = _names(path, dataset, layout, options)
-    coding, metadata, notes = _values(path, dataset, layout, options)
+    coding, carried, notes = _values(path, dataset, layout, options)
     scene = SatelliteScene(
-        path, dataset, bands, geo, layout, coding, metadata, options.noise_floor, (*geo.notes, *notes)
+        path, dataset, bands, geo, layout, coding, carried, options.noise_floor, (*geo.notes, *notes)
     )
     if coding.dtype.kind in "iu" and coding.dtype.itemsize >= 4:
         _check_large_integers(scene)
@@ -117,7 +117,7 @@ def _values(
     dataset: Any,  # noqa: ANN401
     layout: Layout,
     options: Options,
-) -> tuple[Coding, Metadata, list[str]]:
+) -> tuple[Coding, Carried, list[str]]:
     notes: list[str] = []
     dtype = np.dtype(dataset.dtypes[0])
     nodata = _nodata(path, dataset, layout, options, dtype, notes)
@@ -145,7 +145,7 @@ def _values(
     if photometric == "ycbcr" or dataset.driver == "JPEG":
         notes.append("JPEG compression: its block artefacts are in the data")
     untagged = all(s == 1 for s in dataset.scales) and not any(dataset.offsets)
-    metadata = Metadata(
+    carried = Carried(
         colors=_colors(dataset, layout),
         descriptions=tuple(dataset.descriptions) if options.bands is None else options.bands,
         units=tuple(u or None for u in dataset.units),
@@ -157,7 +157,7 @@ def _values(
         dropped=dropped,
         photometric=photometric,
     )
-    return coding, metadata, notes
+    return coding, carried, notes
 
 
 def _colors(dataset: Any, layout: Layout) -> tuple[Any, ...]:  # noqa: ANN401

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import OutputError
-from gensr.scenes.product import Codes, Names, Product
+from gensr.scenes.names import Names
+from gensr.scenes.product import Codes, Product
 from gensr.values.grid import Factor, Window
 
 from . import gdal, tags
@@ -90,7 +91,7 @@ def write_product(scene: OpenedRaster, product: Product, folder: Path, names: Na
 def _image(
     scene: OpenedRaster, product: Product, path: Path, content: str, read: Callable[[int, Window], Codes]
 ) -> Output:
-    meta, layout = scene.metadata, scene.layout
+    meta, layout = scene.carried, scene.layout
     data = [i - 1 for i in layout.data]
 
     def bands(window: Window) -> Codes:
@@ -126,7 +127,7 @@ def _image(
 
 def _deviation(scene: OpenedRaster, product: Product, path: Path) -> Output:
     """The standard deviation: float32 in physical units (scale 1, offset 0), NaN where invalid."""
-    meta, count = scene.metadata, len(scene.bands)
+    meta, count = scene.carried, len(scene.bands)
     source = meta.tags.get("", {})
     own = {
         **tags.refined(source, product.factor),

@@ -20,7 +20,7 @@ from gensr.operators import Area, Operator
 from gensr.operators.scaled import Scaled
 from gensr.priors.card import GeneratorCard
 from gensr.priors.diffusion import integrate, karras
-from gensr.priors.generator import NO_OPTIONS, Capability, Generator, Options, Stage
+from gensr.priors.generator import NO_OPTIONS, Capability, Cost, Generator, Options, Stage
 from gensr.priors.observation import Moments, Observation
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 from gensr.values.normalise import AffineNormaliser
@@ -42,6 +42,8 @@ REACH = 40
 LARGEST_FACTOR = 16
 NOISE_UNIT = 16.0
 """Deviations of the noise of a datum that are one generator unit where values are fluxes."""
+MEMORY = 450.0
+"""Bytes per pixel and band that an evaluation holds, measured on the shipped networks."""
 BEYOND = 1.5
 """Aligned pictures may be so many times larger than those of training."""
 
@@ -194,6 +196,11 @@ class Flow(Generator):
         """See `Generator.alignment`: tiles start on the network's coarsest grid."""
         multiple = self.model.network.shape.multiple
         return max(multiple // math.gcd(multiple, f) for f in operator.factor)
+
+    def cost(self, operator: Operator, options: Options = NO_OPTIONS) -> Cost:
+        """See `Generator.cost`: counted on the network itself."""
+        work = self.model.network.shape.work / self.card.bands
+        return Cost(work, work * self.option(options, "network_steps"), MEMORY)
 
     # Posterior
 

@@ -66,6 +66,20 @@ class Shape:
             "fine": self.fine,
         }
 
+    @property
+    def work(self) -> float:
+        """Multiplications and additions of one evaluation, per pixel of all bands together; attention left out."""
+        outputs, area = 2 * self.bands, self.patch**2
+        products = (self.inputs * area + 2 * self.aligned + outputs * area) * self.widths[0] * 9 / area
+        for i, width in enumerate(self.widths):
+            share, ways = 1 / (area * 4**i), 1 if i == len(self.widths) - 1 else 2
+            products += ways * self.blocks * 2 * 9 * width**2 * share
+            products += 2 * width**2 * share if ways == 2 else 0
+        products += sum(8 * a * b / (area * 4 ** (i + 1)) for i, (a, b) in enumerate(pairwise(self.widths)))
+        if self.fine:
+            products += 9 * self.fine * (self.inputs + 2 * outputs + self.fine)
+        return 2 * products
+
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> Shape:
         """Inverse of `to_config`.

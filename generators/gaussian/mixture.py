@@ -8,7 +8,6 @@ the windows of all offsets, each with its exact posterior, blended with their pr
 
 from __future__ import annotations
 
-import json
 import math
 from collections import OrderedDict
 from typing import Any, ClassVar
@@ -19,16 +18,17 @@ from torch import Tensor
 from gensr.errors import SearchError
 from gensr.operators import Operator
 from gensr.priors.card import GeneratorCard
-from gensr.priors.generator import NO_OPTIONS, Capability, Generator, Options, Stage
+from gensr.priors.generator import NO_OPTIONS, Capability, Cost, Generator, Options, Stage
 from gensr.priors.observation import Moments, Observation
 from gensr.values.grid import Factor
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
-from .basis import cosine_matrix, inside
-from .closed import Seen, WindowMoments, WindowPosterior, window_matrix
+from .basis import cosine_matrix
+from .closed import WindowMoments
 from .denoiser import Denoiser
 from .fill import fill
-from .parameters import FLOOR, MixtureParameters, noise_levels, reflect
+from .parameters import MixtureParameters, noise_levels, reflect
+from .solvers import CACHED, WindowSolvers
 from .windows import coverage, cut, paste, starts
 
 TOP = 3
@@ -36,8 +36,8 @@ MOST_DATA = 64
 """Windows shrink until they hold at most this many data, which bounds the cost at small factors."""
 FILL_PASSES = 2
 LINE_WINDOWS = 8192
-CACHED = 24
-MATRICES = 3
+WINDOW_WORK, MEMORY = 1e6, 360.0
+"""What a window costs, in operations of a convolution that takes as long, and bytes per pixel; both measured."""
 COARSE_FROM = 4
 """Factor from which windows hold so few data that they may lie closer."""
 
@@ -62,10 +62,8 @@ class Mixture(Generator):
         if len(parameters.weight) == 1:
             self.capabilities = self.capabilities | {"linear"}
         # Pure caches: matrices that depend on the arguments alone.
-        self._posteriors: OrderedDict[str, WindowPosterior] = OrderedDict()
+        self._solvers = WindowSolvers(self.parameters, TOP, device)
         self._denoisers: OrderedDict[tuple[float, torch.dtype], Denoiser] = OrderedDict()
-        self._priors: OrderedDict[int, WindowMoments] = OrderedDict()
-        self._seen: OrderedDict[str, tuple[Seen, Tensor]] = OrderedDict()
 
     def to(self, device: str) -> Mixture:
         """See `Generator.to`."""
@@ -75,15 +73,7 @@ class Mixture(Generator):
 
     def prior(self, window: int) -> WindowMoments:
         """Exact prior moments of a ``window`` x ``window`` piece, float64 on the CPU."""
-        if window not in self._priors:
-            p = self.parameters.to("cpu")
-            basis = cosine_matrix(self.side)[:, inside(self.side, window)].T  # (window^2, d)
-            spread = basis @ p.directions.double()  # (k, window^2, r)
-            covariance = spread @ spread.transpose(1, 2) + (basis * p.remainder.double()[:, None]) @ basis.T
-            self._priors[window] = WindowMoments(p.weight.double(), p.mean.double() @ basis.T, covariance)
-            while len(self._priors) > 2:
-                self._priors.popitem(last=False)
-        return self._priors[window]
+        return self._solvers.prior(window)
 
     def _raster(self, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
         if min(shape) < 1:
@@ -165,44 +155,16 @@ class Mixture(Generator):
         hops = (self.hop // math.gcd(self.hop, f) for f in operator.factor)
         return math.lcm(*hops, *self.stride(operator, options))
 
+    def cost(self, operator: Operator, options: Options = NO_OPTIONS) -> Cost:
+        """See `Generator.cost`: a window's work, as often as windows begin."""
+        down, right = (s * f for s, f in zip(self.stride(operator, options), operator.factor, strict=True))
+        return Cost(WINDOW_WORK / (down * right), float("inf"), MEMORY)
+
     def stride(self, operator: Operator, options: Options) -> Factor:
         """Low-resolution pixels (of rows, of columns) between windows, evenly spaced on the refined grid."""
         largest = max(operator.factor)
         spacing = int(self.option(options, "spacing" if largest < COARSE_FROM else "coarse_spacing")) * largest
         return max(1, spacing // operator.factor[0]), max(1, spacing // operator.factor[1])
-
-    def _solver(self, operator: Operator, window: int, variance: float) -> WindowPosterior:
-        key = json.dumps([operator.describe(), window, variance], sort_keys=True)
-        if key not in self._posteriors:
-            seen, outside = self._observed(operator, window)
-            noise = outside + max(variance, FLOOR**2)
-            self._posteriors[key] = WindowPosterior(seen, noise, TOP, self.device)
-        self._posteriors.move_to_end(key)
-        while len(self._posteriors) > CACHED:
-            self._posteriors.popitem(last=False)
-        return self._posteriors[key]
-
-    def _observed(self, operator: Operator, window: int) -> tuple[Seen, Tensor]:
-        """A window and its data before noise, and the variance (m,) that comes from outside the window.
-
-        The covariance of the window itself, the largest matrix of all, is never formed.
-        """
-        key = json.dumps([operator.describe(), window], sort_keys=True)
-        if key not in self._seen:
-            matrix, lost = window_matrix(operator, window)
-            p = self.parameters.to("cpu")
-            basis = cosine_matrix(self.side)[:, inside(self.side, window)].T  # (window^2, d)
-            remainder, mean = p.remainder.double(), p.mean.double() @ basis.T
-            spread = basis @ p.directions.double()  # (k, window^2, r)
-            marginal = spread.square().sum(2) + remainder @ basis.square().T
-            cross = (matrix @ spread) @ spread.transpose(1, 2) + ((matrix @ basis) * remainder[:, None]) @ basis.T
-            level = spread.mean(1).square().sum(1) + remainder @ basis.mean(0).square()  # variance of the window's mean
-            seen = Seen(p.weight.double(), mean, mean @ matrix.T, marginal, cross, cross @ matrix.T)
-            self._seen[key] = seen, lost.square() * (marginal.mean() - level.mean())
-        self._seen.move_to_end(key)
-        while len(self._seen) > MATRICES:
-            self._seen.popitem(last=False)
-        return self._seen[key]
 
     def _windows(self, data: Observation, stride: Factor) -> tuple[Tensor, Tensor, int, tuple[int, int]]:
         if not data.operator.local:
@@ -274,14 +236,14 @@ class Mixture(Generator):
         self, operator: Operator, window: int, cells: Tensor, level: list[float], which: Tensor
     ) -> tuple[Tensor, Tensor]:
         if len(level) == 1:
-            mean, spread = self._solver(operator, window, level[0]).moments(cells.flatten(0, 2))
+            mean, spread = self._solvers(operator, window, level[0]).moments(cells.flatten(0, 2))
             return mean.view(*cells.shape[:3], -1), spread.view(*cells.shape[:3], -1)
         mean = cells.new_empty(*cells.shape[:3], window * window)
         spread = torch.empty_like(mean)
         for i, value in enumerate(level):
             chosen = which == i
             if bool(chosen.any()):
-                mean[chosen], spread[chosen] = self._solver(operator, window, value).moments(cells[chosen])
+                mean[chosen], spread[chosen] = self._solvers(operator, window, value).moments(cells[chosen])
         return mean, spread
 
     def evidence(self, data: Observation) -> Tensor:
@@ -293,7 +255,7 @@ class Mixture(Generator):
         scores = []
         for y, variance in zip(data.y.flatten(1, 1), data.variance, strict=True):
             cells = cut(y, rows, cols, ny, nx).flatten(0, 2)
-            solver = self._solver(data.operator, window, float(variance.mean()))
+            solver = self._solvers(data.operator, window, float(variance.mean()))
             scores.append((solver.log_evidence(cells).logsumexp(1) + solver.log_constant).mean() / (ny * nx))
         return torch.stack(scores)
 
@@ -307,7 +269,7 @@ class Mixture(Generator):
         _, _, window, (ny, nx) = self._windows(padded, (1, 1))
         rows, cols = self._raster(data.shape)
         h, w = padded.y.shape[-2:]
-        solver = self._solver(data.operator, window, float(data.variance.mean()))
+        solver = self._solvers(data.operator, window, float(data.variance.mean()))
         near_r, near_c = (rows // fy).clamp(max=h - ny), (cols // fx).clamp(max=w - nx)
         cells = cut(padded.y[:, 0], near_r, near_c, ny, nx)
         best = solver.log_evidence(cells.flatten(0, 2)).argmax(1).view(cells.shape[:3])

@@ -174,7 +174,7 @@ _UPSAMPLE = (
     Key(
         "runtime",
         "local, dask or a runtime of --config-dir",
-        "where tiles run; runtime.address=tcp://... or runtime.workers=N for dask",
+        "where tiles run; dask takes runtime.address= or .workers=",
         choices=lambda: RUNTIMES,
         default=RUNTIMES[0],
     ),

@@ -16,7 +16,7 @@ from gensr.cli.domains import domain_help, named_domain
 from gensr.cli.keys import KEYS, table
 from gensr.cli.progress import Progress
 from gensr.errors import OutputError, UsageError
-from gensr.scenes.product import MARKED
+from gensr.scenes.names import MARKED
 
 if TYPE_CHECKING:
     from gensr.cli.config import UpsampleConfig

@@ -31,7 +31,7 @@ Array = npt.NDArray[np.float32]
 LEVEL = 0.9
 """Nominal coverage that deviations are scaled for."""
 CAMERA = 1.0
-"""Noise level that means "that of the camera" where values are fluxes; see `gensr.priors.generator.Generator.normaliser`."""
+"""Noise level that means "that of the camera" where values are fluxes."""
 RANGE = (0.1, 99.9)
 """Percentiles that are called the value range."""
 FEWEST_IMAGES, FEWEST_DATA = 4, 4

@@ -15,8 +15,8 @@ from gensr.pipeline.tiles import Tile
 
 SHARE = 0.25
 """Part of the free memory that a batch may fill."""
-MOST = {"cpu": 4, "cuda": 32}
-"""Largest batch by kind of device: beyond it a larger one does not pay."""
+MOST = {"cuda": 32}
+"""Largest batch by kind of device. On a processor a tile fills it, and rounding would differ from batch to batch."""
 UNKNOWN_MEMORY = 2000.0
 """Bytes per output pixel and band that are assumed of a generator that does not say."""
 CHANNELS, SIDE, REPEATS = 64, 96, 3
@@ -76,7 +76,7 @@ def choose_batch(task: Task, tile: Tile, bands: int, asked: int | None) -> int:
         return asked
     kind = torch.device(task.device).type
     fitting = int(SHARE * free_memory(task.device) / max(1, tile_memory(task, tile, bands)))
-    return max(1, min(MOST.get(kind, MOST["cpu"]), fitting))
+    return max(1, min(MOST.get(kind, 1), fitting))
 
 
 def free_memory(device: str) -> int:

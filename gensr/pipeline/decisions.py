@@ -10,7 +10,8 @@ from gensr.pipeline.noise import Level
 from gensr.pipeline.request import Request
 from gensr.pipeline.task import Task
 from gensr.pipeline.tiles import Tile
-from gensr.scenes.product import Names, ThroughPlane
+from gensr.scenes.names import Names
+from gensr.scenes.product import ThroughPlane
 from gensr.scenes.scene import Scene
 
 

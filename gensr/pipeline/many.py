@@ -1,4 +1,4 @@
-"""Many inputs on a cluster: small files are spread whole, like tiles; large ones are cut into tiles, one after another."""
+"""Many inputs on a cluster: small files are spread whole, like tiles; large ones are cut into tiles, one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gensr.pipeline.output import work_folder
 from gensr.pipeline.request import Request, Runtime
 from gensr.runners.base import Runner
 from gensr.scenes import installed
-from gensr.scenes.product import Names
+from gensr.scenes.names import Names
 
 SMALL = 8 << 20
 """Bytes of a file up to which it is one piece of work."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from gensr.errors import OutputError
 from gensr.pipeline.result import StoredProduct
-from gensr.scenes.product import Names
+from gensr.scenes.names import Names
 from gensr.scenes.provenance import as_json
 from gensr.scenes.scene import Scene
 

@@ -95,13 +95,16 @@ class Plan(Decisions):
     def _compute(self, store: Store, where: Runner) -> Iterator[Event]:
         """Both passes, as far as the store does not have them."""
         fine = self.task.factor[0] * self.task.factor[1] * len(self.scene.bands)
-        todo = [tile for tile in self.tiles if _part(tile) not in store.done]
+        groups = list(batches(list(self.tiles), self.batch))
+        # Whole groups are done again, so that a run that goes on computes what the first one would have.
+        open_groups = [group for group in groups if any(_part(tile) not in store.done for tile in group)]
+        todo = [tile for group in open_groups for tile in group]
         first = pixels(list(self.tiles)) * fine
         again = 0 if self.through_plane is None else through_plane.passes(self.task.samples) * self.slices
         total, done = first * (1 + again), first - pixels(todo) * fine
         yield Settled(self, Position(done, total))
         work = TileWork(self.scene, self.task)
-        for group, results in where.map(work, batches(todo, self.batch)):
+        for group, results in where.map(work, open_groups):
             for tile, result in zip(group, results, strict=True):
                 store.finish(_part(tile), self._keep(store, tile, result))
                 done += tile.core.rows * tile.core.cols * fine

@@ -23,7 +23,8 @@ from gensr.priors.device import choose_device
 from gensr.scenes import installed
 from gensr.scenes.arrays import ArrayScene, array_domain
 from gensr.scenes.inputs import guess, open_scene
-from gensr.scenes.product import Names, ThroughPlane
+from gensr.scenes.names import Names
+from gensr.scenes.product import ThroughPlane
 from gensr.scenes.scene import Scene
 from gensr.search.posterior import method_of
 from gensr.search.presets import Preset, preset

@@ -17,7 +17,7 @@ def karras(first: float, last: float, count: int) -> list[float]:
     """``count`` noise levels that fall from ``first`` to ``last``, most of them small.
 
     >>> [round(s, 3) for s in karras(3.0, 0.03, 3)]
-    [3.0, 0.436, 0.03]
+    [3.0, 0.435, 0.03]
     """
     high, low = first ** (1 / RHO), last ** (1 / RHO)
     return [float((high + i / max(1, count - 1) * (low - high)) ** RHO) for i in range(count)]

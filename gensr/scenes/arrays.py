@@ -15,7 +15,8 @@ from gensr.operators import Area, Operator
 from gensr.scenes.domain import Domain
 from gensr.scenes.installed import domain as installed_domain
 from gensr.scenes.installed import domains
-from gensr.scenes.product import Codes, Names, Product
+from gensr.scenes.names import Names
+from gensr.scenes.product import Codes, Product
 from gensr.scenes.scene import Reference, Scene
 from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.grid import IDENTITY, Affine, Factor, PixelGrid, Window

@@ -17,7 +17,7 @@ from typing import Any
 from gensr.errors import DomainError, FormatError, GensrError, PluginError
 from gensr.scenes import installed
 from gensr.scenes.domain import Domain
-from gensr.scenes.product import MARKED
+from gensr.scenes.names import MARKED
 from gensr.scenes.scene import Reference, Scene
 
 _MAGIC = re.compile(r"[*?[]")

@@ -1,4 +1,4 @@
-"""What a domain writes: finished results on the refined grid, and the names of their files."""
+"""What a scene writes: finished results on the refined grid."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from gensr.values.grid import Factor, Window
 
 Codes = npt.NDArray[Any]
 """Stored values (band, y, x) in the dtype of the input."""
-MARKED = "_generated"
-"""What the name of every output holds."""
 
 
 class Product(Protocol):
@@ -62,23 +60,3 @@ class ThroughPlane:
         """Plane of the scene that refined plane ``plane`` lies in."""
         volume, fine = divmod(plane, self.slices * self.factor)
         return volume * self.slices + fine // self.factor
-
-
-@dataclass(frozen=True)
-class Names:
-    """File names of one output set: ``<stem>_x<factor>_generated<suffix>`` and its relatives."""
-
-    stem: str
-    factor: int
-
-    def mean(self, suffix: str) -> str:
-        """Name of the posterior mean."""
-        return f"{self.stem}_x{self.factor}{MARKED}{suffix}"
-
-    def std(self, suffix: str) -> str:
-        """Name of the standard deviation."""
-        return f"{self.stem}_x{self.factor}{MARKED}_std{suffix}"
-
-    def sample(self, index: int, suffix: str) -> str:
-        """Name of sample ``index`` (0-based here, 1-based in the name)."""
-        return f"{self.stem}_x{self.factor}{MARKED}_sample{index + 1}{suffix}"

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from gensr.errors import DomainError
 from gensr.operators.base import Operator
-from gensr.scenes.product import Codes, Names, Product, ThroughPlane
+from gensr.scenes.names import Names
+from gensr.scenes.product import Codes, Product, ThroughPlane
 from gensr.values.grid import Factor, PixelGrid, Window
 from gensr.values.image import Image
 from gensr.values.noise import Noise

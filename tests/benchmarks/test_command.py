@@ -19,7 +19,7 @@ from gensr.benchmarks.journal import Journal, substance
 from gensr.benchmarks.sets import SETS
 from gensr.cli.main import main as gensr
 from gensr.errors import UsageError
-from gensr.pipeline.plan import conformal_factor
+from gensr.priors.card import conformal_factor
 from gensr.priors.weights import available, load
 
 pytestmark = pytest.mark.skipif(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,9 +12,11 @@ import pytest
 import tifffile
 
 from gensr.cli.main import main
+from gensr.pipeline.many import Outcome
+from gensr.pipeline.request import Request
 
 
-class Outcome(NamedTuple):
+class Said(NamedTuple):
     code: int
     out: str
     err: str
@@ -27,44 +27,42 @@ class Outcome(NamedTuple):
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    def call(*argv: str | Path) -> Outcome:
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    def call(*argv: str | Path) -> Said:
         capsys.readouterr()
         code = main([str(a) for a in argv])
-        return Outcome(code, *capsys.readouterr())
+        return Said(code, *capsys.readouterr())
 
     return call
 
 
 @dataclass
-class FakeResult:
-    report: dict[str, Any]
-    files: list[Path]
-
-
-@dataclass
 class FakeUpsampler:
-    """Stands in for `gensr.pipeline.run.upsample`; ``errors`` maps a file name to what happens there."""
+    """Stands in for `gensr.pipeline.many.outcome`; ``errors`` maps a file name to what happens there."""
 
-    calls: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[Request] = field(default_factory=list)
     errors: dict[str, BaseException] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=lambda: {"consistency": {"chi2 per datum": 1.0}})
 
-    def __call__(self, source: Path, **settings: Any) -> FakeResult:
-        self.calls.append({"source": source, **settings})
-        settings["progress"](0, 1000)
-        if source.name in self.errors:
-            raise self.errors[source.name]
-        settings["progress"](1000, 1000)
+    def __call__(self, request: Request, listener: Callable[[int, int], None], where: object) -> Outcome:
+        self.calls.append(request)
+        listener(0, 1000)
+        path = Path(request.source)
+        error = self.errors.get(path.name)
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        if error is not None:
+            return Outcome((), {}, 0.0, error)
+        listener(1000, 1000)
         names = (".tif", "_std.tif", "_report.json")
-        return FakeResult(self.report, [settings["output"] / f"{source.stem}_x4_generated{n}" for n in names])
+        files = tuple(Path(request.output) / f"{path.stem}_x4_generated{n}" for n in names)
+        return Outcome(files, self.report, 0.1)
 
 
 @pytest.fixture
 def upsampler(monkeypatch: pytest.MonkeyPatch) -> FakeUpsampler:
-    fake, module = FakeUpsampler(), ModuleType("gensr.pipeline.run")
-    module.upsample = fake  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "gensr.pipeline.run", module)
+    fake = FakeUpsampler()
+    monkeypatch.setattr("gensr.pipeline.many.outcome", fake)
     return fake
 
 

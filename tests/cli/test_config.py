@@ -7,12 +7,12 @@ from dataclasses import asdict, replace
 import pytest
 
 from gensr import registry
-from gensr.cli.config import InfoConfig, UpsampleConfig, compose, options, scalar
-from gensr.cli.domains import option_names
+from gensr.cli.config import InfoConfig, UpsampleConfig, compose, scalar
+from gensr.cli.domains import option_names, options
 from gensr.cli.keys import KEYS, OPERATORS
-from gensr.cli.upsample import chosen_preset
+from gensr.cli.presets import chosen_preset, flat
 from gensr.errors import UsageError
-from gensr.operators.registry import OPERATORS as KNOWN_OPERATORS
+from gensr.operators import operator_names
 from gensr.scenes import installed
 from gensr.search.presets import PRESETS
 
@@ -36,7 +36,7 @@ def test_defaults_are_those_that_help_shows():
 
 
 def test_every_field_has_a_key():
-    assert set(asdict(upsample())) | {"runtime"} == set(KEYS["upsample"])
+    assert set(asdict(upsample())) == set(KEYS["upsample"])
     assert set(asdict(compose("info", InfoConfig, {}))) == set(KEYS["info"])
 
 
@@ -69,15 +69,15 @@ def test_optional_keys_can_be_unset(text):
         ("seed", "-1", "seed=-1: expected a whole number from 0"),
         ("tile", "0", "tile=0: expected a whole number from 1"),
         ("batch", "x", "batch=x: expected a whole number from 1"),
-        ("noise", "-0.1", "noise=-0.1: expected auto, a standard deviation"),
-        ("noise", "nan", "noise=nan: expected auto, a standard deviation"),
-        ("noise", "loud", "noise=loud: expected auto, a standard deviation"),
+        ("noise", "-0.1", "noise=-0.1: expected auto, a deviation"),
+        ("noise", "nan", "noise=nan: expected auto, a deviation"),
+        ("noise", "loud", "noise=loud: expected auto, a deviation"),
         ("noise", "-1%", "noise=-1%: expected auto"),
         ("noise", "poisson:sigma=1", "noise=poisson:sigma=1: expected auto"),
         ("device", "gpu", "device=gpu: expected auto, cpu, cuda, cuda:N or mps"),
         ("overwrite", "maybe", "overwrite=maybe: expected true or false"),
         ("search", "fst", "search=fst: expected balanced, best, fast, posterior, pulse; did you mean 'fast'"),
-        ("runtime", "cluster", "runtime=cluster: expected local"),
+        ("runtime", "cluster", "runtime=cluster: expected dask, local"),
         ("domain", "satelite", "did you mean 'satellite'"),
         ("serch", "fast", "unknown key 'serch'; did you mean 'search'? keys: factor, samples"),
         ("factor__x", "2", "unknown key 'factor.x'; did you mean 'factor'?"),
@@ -130,7 +130,7 @@ def test_scalars():
 
 
 def test_operators_offered_are_those_that_exist():
-    assert {spec.partition(":")[0] for spec in OPERATORS} == set(KNOWN_OPERATORS)
+    assert {spec.partition(":")[0] for spec in OPERATORS} == set(operator_names())
 
 
 def test_a_folder_of_the_user_joins(tmp_path):
@@ -141,7 +141,7 @@ def test_a_folder_of_the_user_joins(tmp_path):
     (tmp_path / "domain").mkdir()
     (tmp_path / "domain" / "ours.yaml").write_text("defaults: [satellite]\nnodata: 7\n")
     assert upsample(str(tmp_path), domain="ours").domain["nodata"] == 7
-    with pytest.raises(UsageError, match="runtime=big: expected big box, local"):
+    with pytest.raises(UsageError, match="runtime=big: expected big box, dask, local"):
         upsample(str(tmp_path), runtime="big")
 
 
@@ -169,12 +169,12 @@ def test_presets_have_the_numbers_of_the_code():
     """If this fails, the numbers were changed: run ``python tests/cli/write_presets.py``."""
     for name, preset in PRESETS.items():
         assert chosen_preset(upsample(search=name).search) is preset
-        assert upsample(search=name).search == asdict(preset)
+        assert upsample(search=name).search == {**flat(preset), "guided": asdict(preset.guided)}
 
 
 def test_a_number_of_a_preset_can_be_changed_and_its_name_says_so():
     preset = chosen_preset(upsample(search="fast", search__guided__steps="64", search__draws="2").search)
-    assert (preset.guided.steps, preset.draws, preset.spacing) == (64, 2, PRESETS["fast"].spacing)
+    assert (preset.guided.steps, preset.draws, preset.generator_options) == (64, 2, PRESETS["fast"].generator_options)
     assert preset.name == "fast with draws=2, guided.steps=64"
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from gensr.scenes import installed
+from gensr.cli.keys import KEYS
 
 
 def test_text(run, micrograph, tmp_path):
@@ -21,7 +21,7 @@ def test_json_is_json_and_failures_go_elsewhere(run, micrograph, tmp_path):
     assert len(outcome.lines) == 1
     page = json.loads(outcome.out)["inputs"][0]
     assert page["file"] == str(tmp_path / "a.tif")
-    assert page["upsample"]["operator at x4"]["name"] == "area"
+    assert page["upsample x4"]["operator"]["name"] == "area"
 
 
 def test_options_of_the_domain_are_used(run, micrograph, tmp_path):
@@ -41,7 +41,21 @@ def test_a_refusal_of_the_domain_is_a_fact(run, tmp_path, monkeypatch, micrograp
     def refuse(scene, factor):
         raise DomainError("too small; crop less")
 
-    monkeypatch.setattr(installed.domain("microscopy"), "operator", refuse)
+    monkeypatch.setattr("gensr.domains.microscopy.scene.MicroscopyScene.operator", refuse)
     outcome = run("info", micrograph(tmp_path / "a.tif"))
     assert outcome.code == 0
     assert "too small; crop less" in outcome.out
+
+
+def test_it_shows_what_a_run_would_do(run, micrograph, tmp_path):
+    path = micrograph(tmp_path / "a.tif", (12, 20))
+    outcome = run("info", path, "factor=2", "noise=2.5", "samples=3", "generator=gaussian-microscopy", "format=json")
+    said = json.loads(outcome.out)["inputs"][0]["upsample x2"]
+    assert said["output"] == "24 x 40 pixels, 1 plane(s), 1 band(s)"
+    assert said["generator"] == {
+        "name": "gaussian-microscopy", "family": "gaussian", "made for": "microscopy", "chosen as": "named by the user",
+    }  # fmt: skip
+    assert (said["noise"]["sigma"], said["noise"]["from"]) == (2.5, "given")
+    assert said["samples"] == "3, guided draws"
+    assert said["tiles"].startswith("1 of 20 x 12 input pixels")
+    assert run("info", path, "output=x").lines == [f"gensr: unknown key 'output'; keys: {', '.join(KEYS['info'])}"]

@@ -15,8 +15,8 @@ def test_one_file(run, upsampler, micrograph, tmp_path):
     )
     assert last.startswith("1 done, 0 failed, ")
     call = upsampler.calls[0]
-    assert call.pop("search").name == "balanced"
-    assert {k: call[k] for k in ("source", "factor", "domain", "samples", "seed", "device", "options")} == {
+    assert call.search.name == "balanced"
+    assert {k: getattr(call, k) for k in ("source", "factor", "domain", "samples", "seed", "device", "options")} == {
         "source": path,
         "factor": 4,
         "domain": "microscopy",
@@ -25,8 +25,8 @@ def test_one_file(run, upsampler, micrograph, tmp_path):
         "device": "auto",
         "options": {},
     }
-    assert (call["generator"], call["operator"], call["noise"], call["tile"], call["batch"]) == (None,) * 5
-    assert call["output"] == tmp_path
+    assert (call.generator, call.operator, call.noise, call.tile, call.batch) == (None,) * 5
+    assert call.output == tmp_path
 
 
 def test_every_key_arrives(run, upsampler, micrograph, tmp_path):
@@ -35,15 +35,15 @@ def test_every_key_arrives(run, upsampler, micrograph, tmp_path):
     more = [f"output={tmp_path}/o,u t", "overwrite=true", "resume=true", "tile=64", "batch=2", "domain.labels=image"]
     assert run("upsample", path, *keys, *more).code == 0
     call = upsampler.calls[0]
-    assert (call["factor"], call["samples"], call["search"].name, call["operator"]) == (
+    assert (call.factor, call.samples, call.search.name, call.operator) == (
         3,
         5,
         "fast",
         "gaussian:sigma=0.5",
     )
-    assert (call["noise"], call["seed"], call["device"], call["output"]) == ("1e-2", 9, "cpu", tmp_path / "o,u t")
-    assert (call["overwrite"], call["resume"], call["tile"], call["batch"]) == (True, True, 64, 2)
-    assert call["options"] == {"labels": "image"}
+    assert (call.noise, call.seed, call.device, call.output) == ("1e-2", 9, "cpu", tmp_path / "o,u t")
+    assert (call.overwrite, call.resume, call.tile, call.batch) == (True, True, 64, 2)
+    assert call.options == {"labels": "image"}
 
 
 def test_one_failure_does_not_stop_the_others(run, upsampler, micrograph, tmp_path):
@@ -57,7 +57,7 @@ def test_one_failure_does_not_stop_the_others(run, upsampler, micrograph, tmp_pa
     assert outcome.lines[1] == f"gensr: {tmp_path}/b.tif: strange; convert it"
     assert "unexpected RuntimeError: oh; this is a bug in gensr" in outcome.lines[2]
     assert outcome.out.splitlines()[-1].startswith("2 done, 3 failed, ")
-    assert [c["source"] for c in upsampler.calls] == paths
+    assert [c.source for c in upsampler.calls] == paths
 
 
 def test_usage_errors_alone_give_two(run, upsampler, micrograph, tmp_path):
@@ -123,7 +123,7 @@ def test_a_folder_with_notes_on_what_is_left_out(run, upsampler, micrograph, tmp
     micrograph(tmp_path / "a.tif")
     micrograph(tmp_path / "a_x4_generated.tif")
     outcome = run("upsample", tmp_path)
-    assert [c["source"] for c in upsampler.calls] == [tmp_path / "a.tif"]
+    assert [c.source for c in upsampler.calls] == [tmp_path / "a.tif"]
     assert outcome.lines == [f"gensr: {tmp_path}: left out 1 outputs of earlier runs (a_x4_generated.tif)"]
 
 
@@ -133,4 +133,4 @@ def test_i_understand_is_an_option_of_medicine_only(run, upsampler, micrograph, 
 
     nibabel.Nifti1Image(np.ones((4, 4, 1), np.int16), np.eye(4)).to_filename(tmp_path / "b.nii")
     assert run("upsample", "--i-understand", tmp_path / "b.nii", micrograph(tmp_path / "a.tif")).code == 0
-    assert [c["options"] for c in upsampler.calls] == [{"understood": True}, {}]
+    assert [c.options for c in upsampler.calls] == [{"understood": True}, {}]

@@ -12,7 +12,6 @@ from PIL import Image
 from gensr.cli.main import main
 from gensr.errors import FormatError, UsageError, WeightsError
 from gensr.generators.flow import FAMILY, loop
-from gensr.generators.flow.checkpoint import load
 from gensr.generators.flow.degrade import Recipe
 from gensr.generators.flow.loop import Budget, Corpus, Run, measure, pairs
 from gensr.generators.flow.network import Network, Shape, place
@@ -21,6 +20,7 @@ from gensr.generators.flow.pictures import Aligned, Contrast, Fields, Sized
 from gensr.generators.flow.sheet import FACTOR, GAP, ROWS
 from gensr.generators.flow.stretch import Stretch
 from gensr.generators.flow.training import FLUX_JITTER, train
+from gensr.making.checkpoint import load
 from gensr.operators import Area
 from gensr.priors import weights
 
@@ -262,10 +262,10 @@ class TestRun:
         other = place(Network(Shape(1, 2, (8, 16), 1, 8)), "cpu")
         average = {k: v.clone() for k, v in other.state_dict().items()}
         with pytest.raises(WeightsError, match="remove it to begin anew"):
-            load(run.path, other, average, torch.optim.AdamW(other.parameters()))
+            load(run.path, {"network": (other, torch.optim.AdamW(other.parameters()))}, average)
         for content in (run.path.read_bytes()[:-20], b"", b"\x80\x02"):
             run.path.write_bytes(content)
-            with pytest.raises(WeightsError, match="no checkpoint of this network"):
+            with pytest.raises(WeightsError, match="no checkpoint of these networks"):
                 run_of(corpus, tmp_path).resume()
 
     def test_divergence_is_an_error_and_leaves_the_checkpoint(self, corpus, tmp_path):
@@ -308,7 +308,7 @@ class TestTrain:
         assert card.split == "12 images, 12 planes used, of discs.npz"
         assert card.unit == "percentile 1 of an image is 0, 99.9 is 1"
         assert "4 steps of 4 images (16 in all)" in card.recipe
-        assert generator.settings.companion == "gaussian-microscopy"
+        assert generator.settings.fallback == "gaussian-microscopy"
         assert generator.scaling == {"low": 1.0, "high": 99.9}
         assert generator.closed(Area(4))
         training = folder / "flow-microscopy-own.training"

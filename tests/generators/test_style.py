@@ -19,6 +19,7 @@ from gensr.generators.style.training import parse, train
 from gensr.operators import Area
 from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
+from gensr.priors.generator import Stage
 from gensr.priors.observation import Observation
 from gensr.search.presets import preset
 from gensr.search.problem import Problem
@@ -190,26 +191,28 @@ class TestGenerator:
 
     def test_the_early_picture_at_half_the_side_is_the_area_mean(self, style):
         latents = drawn(style, 2)
-        torch.testing.assert_close(
-            style.coarse(latents, 8), avg_pool2d(style.synthesize(latents, (SIDE, SIDE)), 2), rtol=1e-4, atol=1e-5
-        )
-        assert style.coarse(latents, 4).shape == (2, 3, 4, 4)
-        with pytest.raises(SearchError, match="4, 8 pixels"):
-            style.coarse(latents, SIDE)
+        shape = (SIDE, SIDE)
+        small, half = style.stages(shape)
+        whole = avg_pool2d(style.synthesize(latents, shape), 2)
+        torch.testing.assert_close(style.synthesize(latents, shape, half), whole, rtol=1e-4, atol=1e-5)
+        assert style.synthesize(latents, shape, small).shape == (2, 3, 4, 4)
+        assert 0 < small.cost < half.cost < 1
+        with pytest.raises(SearchError, match="4, 8, 16 pixels"):
+            style.synthesize(latents, shape, Stage((32, 32), 1.0))
 
     def test_the_encoder_starts_nearer_than_the_centre(self, style):
         data = observed(style, 8)
         spec = style.latents(data.shape)
         problem = Problem(style, data, style.encode(data), discrepancy=CARD.discrepancy)
-        centre = problem.chi2(problem.images(problem.start()))
-        encoded = problem.chi2(problem.images(spec.flatten(style.encode(data))))
+        centre = problem.chi2(problem.predict(problem.start()))
+        encoded = problem.chi2(problem.predict(spec.flatten(style.encode(data))))
         assert float(encoded.mean()) < 0.8 * float(centre.mean())
 
     @pytest.mark.parametrize(("solver", "steps"), [("pulse", 30), ("adam", 30), ("gauss-newton", 5)])
     def test_solvers_reduce_the_residual(self, style, solver, steps):
         data = observed(style)
-        how = replace(preset("pulse"), solver=solver, steps=steps)
-        start = search(style, data, replace(how, steps=0), streams(3), 1)
+        how = replace(preset("pulse"), solver=solver, solver_options={"steps": steps})
+        start = search(style, data, replace(how, solver_options={"steps": 0}), streams(3), 1)
         found = search(style, data, how, streams(3), 1)
         assert float(found.chi2.mean()) < 0.5 * float(start.chi2.mean())
         assert bool((found.steps > 0).all())

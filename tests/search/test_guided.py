@@ -170,10 +170,10 @@ def test_conjugate_gradients_end_per_row() -> None:
 
 def test_presets_say_what_they_do() -> None:
     assert list(PRESETS) == ["fast", "balanced", "best", "posterior", "pulse"]
-    assert [PRESETS[n].stride(2) for n in ("fast", "balanced", "best")] == [4, 2, 1]
-    assert [PRESETS[n].stride((4, 4)) for n in ("fast", "balanced", "best")] == [2, 1, 1]
+    assert [PRESETS[n].generator_options["spacing"] for n in ("fast", "balanced", "best")] == [4, 2, 1]
+    assert [PRESETS[n].generator_options["coarse_spacing"] for n in ("fast", "balanced", "best")] == [2, 1, 1]
     assert preset("posterior").moments == "draws"
     assert preset("posterior").draws == 16
-    assert {p.data_step for p in PRESETS.values()} <= set(STEPS)
+    assert {p.guided.data_step for p in PRESETS.values()} <= set(STEPS)
     with pytest.raises(UsageError, match="balanced"):
         preset("turbo")

@@ -19,7 +19,7 @@ from gensr.search.loop import Solver, State, solve
 from gensr.search.problem import Problem, repeat
 from gensr.search.pulse import Pulse
 from gensr.search.solution import StopReason
-from gensr.search.solvers import SOLVERS, solver
+from gensr.search.solvers import solver, solver_options
 
 ALL = [Adam(60), SphericalAdam(60), GaussNewton(12), GaussNewton(12, dense=False), Pulse(60)]
 
@@ -89,8 +89,7 @@ class Wandering(Solver[State]):
         return self._at(problem, state.flat + 0.5)
 
     def _at(self, problem: Problem, flat: Tensor) -> State:
-        images = problem.images(flat)
-        return State(flat, (flat.sum(1) / 12 - 2).square(), problem.chi2(images))
+        return State(flat, (flat.sum(1) / 12 - 2).square(), problem.chi2(problem.predict(flat)))
 
 
 def test_image_low_image_and_latents_are_of_the_best_iterate(curved: Generator, observed: Observation) -> None:
@@ -99,7 +98,7 @@ def test_image_low_image_and_latents_are_of_the_best_iterate(curved: Generator, 
     assert torch.equal(found.latents["w"], torch.full((4, 3, 4), 2.0, dtype=torch.float64))  # the last is at 4.5
     torch.testing.assert_close(found.images, problem.images(torch.full((4, 12), 2.0, dtype=torch.float64)))
     assert torch.equal(found.low, observed.operator.forward(found.images))
-    torch.testing.assert_close(found.chi2, problem.chi2(found.images))
+    torch.testing.assert_close(found.chi2, problem.chi2(found.low))
     assert found.reason == (StopReason.STEPS,) * 4
     assert found.steps.tolist() == [9] * 4
 
@@ -217,9 +216,15 @@ def test_solution_reports_what_is_json_able(curved: Generator, observed: Observa
 
 
 def test_solvers_by_name() -> None:
-    assert [solver(name, 7).name for name in SOLVERS] == list(SOLVERS)
+    for name in ("adam", "closed-form", "gauss-newton", "pulse", "spherical-adam"):
+        made = solver(name, {"steps": 7})
+        assert (made.name, made.steps) == (name, 7)
+    assert solver("adam", {"rate": 0.3}) == Adam(rate=0.3)
+    assert {"steps", "rate", "tolerance"} <= set(solver_options("adam"))
     with pytest.raises(UsageError, match="gauss-newton"):
-        solver("newton", 3)
+        solver("newton", {})
+    with pytest.raises(UsageError, match=r"search\.rat: the solver adam has no such number; did you mean 'rate'"):
+        solver("adam", {"rat": 1.0})
 
 
 def test_spherical_searches_need_a_start(curved: Generator, observed: Observation) -> None:

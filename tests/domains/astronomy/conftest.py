@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from gensr.domains.astronomy import Astronomy
-from gensr.scenes.product import Names
+from gensr.scenes.names import Names
 from gensr.scenes.testing import NearestProduct
 
 sys.path.insert(0, str(Path(__file__).parents[2]))

@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from gensr.errors import DomainError, FormatError, GensrError, UsageError
-from gensr.scenes.product import Names
+from gensr.scenes.names import Names
 from gensr.scenes.testing import NearestProduct
 
 IMAGE = np.arange(48, dtype=np.float32).reshape(6, 8)

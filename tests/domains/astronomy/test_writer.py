@@ -12,7 +12,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.wcs import WCS
 
 from gensr.domains.astronomy.stream import FitsStream, encode_sum, ones_sum
-from gensr.scenes.product import Names
+from gensr.scenes.names import Names
 from gensr.scenes.provenance import MARK, sentence
 from gensr.scenes.testing import NearestProduct
 

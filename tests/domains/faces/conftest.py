@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gensr.domains.faces import Faces
-from gensr.scenes.product import Names
+from gensr.scenes.names import Names
 from gensr.scenes.testing import NearestProduct
 
 

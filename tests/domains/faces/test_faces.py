@@ -391,7 +391,7 @@ def test_damaged_exif_is_left_out_and_said(tmp_path: Path, upscale) -> None:
 
 def test_a_write_error_is_ours(tmp_path: Path) -> None:
     from gensr.errors import OutputError
-    from gensr.scenes.product import Names
+    from gensr.scenes.names import Names
     from gensr.scenes.testing import NearestProduct
 
     Image.fromarray(pattern()).save(tmp_path / "a.png")

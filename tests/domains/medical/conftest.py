@@ -218,7 +218,7 @@ def medical():
 @pytest.fixture
 def upscale(medical, tmp_path):
     """Open, replicate pixels, write; returns the scene and the written paths by kind."""
-    from gensr.scenes.product import Names
+    from gensr.scenes.names import Names
     from gensr.scenes.testing import NearestProduct
 
     count = iter(range(1000))

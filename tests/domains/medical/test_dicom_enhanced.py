@@ -92,7 +92,8 @@ def test_frames_in_any_order_are_planes(make, medical, tmp_path):
 
 
 def test_refusals(make, medical, tmp_path):
-    from gensr.scenes.product import Names, ThroughPlane
+    from gensr.scenes.names import Names
+    from gensr.scenes.product import ThroughPlane
 
     path = tmp_path / "a.dcm"
     make.enhanced(path)

@@ -191,7 +191,7 @@ def test_uneven_slices_are_processed_in_the_plane_only(make, upscale, medical, t
     assert scene.metadata()["slice_step_mm"] is None
     assert any("unevenly" in w for w in scene.metadata()["warnings"])
     assert scene.suggested_slices() == 1
-    from gensr.scenes.product import Names
+    from gensr.scenes.names import Names
 
     with pytest.raises(DomainError, match="even step"):
         scene.write(

@@ -321,7 +321,7 @@ def test_truncated_and_bombs(make, medical, tmp_path):
 def test_too_large_for_nifti1_is_refused(make, medical, tmp_path):
     path = make.nifti(tmp_path / "a.nii", np.zeros((9000, 1, 1), np.uint8))
     scene = medical.open(path, {"axis": 2})
-    from gensr.scenes.product import Names
+    from gensr.scenes.names import Names
 
     with pytest.raises(FormatError, match="32767"):
         scene.write(NearestProduct(scene, 4), tmp_path, Names("a", 4))
@@ -344,7 +344,7 @@ def test_vector_images_are_refused(make, medical, tmp_path):
 
 
 def test_factor_above_four_needs_understood(make, medical, tmp_path):
-    from gensr.scenes.product import Names
+    from gensr.scenes.names import Names
 
     path = make.nifti(tmp_path / "a.nii", DATA)
     scene = medical.open(path, {})

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from gensr.domains.microscopy import Microscopy
-from gensr.scenes.product import Names
+from gensr.scenes.names import Names
 from gensr.scenes.testing import NearestProduct
 
 RAMP = np.stack([np.arange(256, dtype=np.uint8), np.zeros(256, np.uint8), np.zeros(256, np.uint8)])

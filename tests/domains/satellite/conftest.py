@@ -55,7 +55,7 @@ def raster(tmp_path):
 @pytest.fixture
 def run(domain, tmp_path):
     """Factory: open, write with pixels replicated, close; returns the scene and the paths of mean, std and samples."""
-    from gensr.scenes.product import Names
+    from gensr.scenes.names import Names
     from gensr.scenes.testing import NearestProduct
 
     def go(path, factor=2, samples=1, **options):

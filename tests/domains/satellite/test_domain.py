@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gensr.domains.satellite import preview
-from gensr.errors import DomainError, PluginError
+from gensr.errors import PluginError
 from gensr.values.grid import Window
 from gensr.values.noise import GaussianNoise
 
@@ -61,17 +61,6 @@ def test_normaliser_is_per_band(domain, raster):
         low, high = np.percentile(codes[band][codes[band] != 0], [2, 98])
         assert found["offset"][band] == pytest.approx(low)
         assert found["gain"][band] == pytest.approx(high - low)
-
-
-def test_a_scene_of_another_domain(domain, raster):
-    scene = domain.open(raster(CODES), {})
-
-    class Other(type(scene).__mro__[1]):
-        path = scene.path
-        read = encode = facts = None
-
-    with pytest.raises(DomainError, match="another domain"):
-        Other().noise()
 
 
 def test_facts_are_plain_json(domain, raster):

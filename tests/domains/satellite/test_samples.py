@@ -216,5 +216,5 @@ def test_an_undeclared_fill_can_be_named(run):
     image = scene.read(0, Window(0, 0, 600, 600))
     with rasterio.open(path) as source:
         assert np.array_equal(image.valid[0], source.read(1, window=((0, 600), (0, 600))) != 1)
-    assert scene.metadata.nodata == 1
+    assert scene.carried.nodata == 1
     scene.close()

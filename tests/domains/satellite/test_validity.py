@@ -209,12 +209,12 @@ def test_nodata_outside_the_dtype_is_dropped_with_a_note(domain, tmp_path):
     path = tmp_path / "odd.tif"
     tifffile.imwrite(path, noise(1)[0], extratags=[(42113, 2, 0, "-9999", True)])
     scene = domain.open(path, {})
-    assert scene.metadata.nodata is None
+    assert scene.carried.nodata is None
     assert scene.read(0, ALL).valid.all()
 
 
 def test_a_wrong_product_is_an_error(domain, raster, tmp_path):
-    from gensr.scenes.product import Names
+    from gensr.scenes.names import Names
     from gensr.scenes.testing import NearestProduct
 
     class Wrong(NearestProduct):

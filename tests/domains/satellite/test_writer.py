@@ -14,7 +14,7 @@ from rasterio.control import GroundControlPoint  # noqa: E402
 from rasterio.rpc import RPC  # noqa: E402
 
 from gensr.domains.satellite import writer  # noqa: E402
-from gensr.scenes.domain import Names  # noqa: E402
+from gensr.scenes.names import Names  # noqa: E402
 from gensr.scenes.testing import NearestProduct  # noqa: E402
 from gensr.values.grid import Window  # noqa: E402
 
@@ -176,14 +176,14 @@ def test_the_same_scene_with_and_without_offset(domain, raster):
     new = domain.open(raster(dark + 1000, "new.tif"), {"scale": 1e-4, "offset": -0.1})
     window = Window(0, 0, 30, 44)
     assert np.abs(old.read(0, window).values - new.read(0, window).values).max() < 1e-6
-    assert new.metadata.offsets == (-0.1,)
+    assert new.carried.offsets == (-0.1,)
 
 
 def test_a_user_calibration_does_not_replace_the_one_of_the_file(domain, raster):
     path = raster(noise(1), edit=lambda d: setattr(d, "scales", (0.5,)))
     scene = domain.open(path, {"scale": 1, "offset": 0})
     assert scene.coding.scales == (1.0,)
-    assert scene.metadata.scales == (0.5,)
+    assert scene.carried.scales == (0.5,)
 
 
 def test_metadata_travels_and_false_statements_do_not(run, raster):
@@ -318,7 +318,7 @@ def test_memory_is_set_by_the_block_not_by_the_image(domain, tmp_path):
 import resource, sys
 from pathlib import Path
 import numpy as np, rasterio
-from gensr.scenes.product import Names
+from gensr.scenes.names import Names
 from gensr.domains.satellite import Satellite
 folder = Path(sys.argv[1]); source = folder / "big.tif"
 with rasterio.open(source, "w", driver="GTiff", width=1024, height=1024, count=4, dtype="uint16",

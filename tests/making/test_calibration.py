@@ -12,12 +12,14 @@ from gensr.making.audit import Audit, audit, audit_words, draws, nearest, neares
 from gensr.making.calibration import Camera, Trial, measure, moments, observe
 from gensr.making.heldout import Scaled, UnitScaling, prepare
 from gensr.operators import Area
-from gensr.pipeline import reconstruct
-from gensr.pipeline.plan import Job, Request, conformal_factor
-from gensr.priors.card import GeneratorCard
-from gensr.priors.generator import Generator
+from gensr.pipeline.reconstruct import TileWork
+from gensr.pipeline.task import Prior, Task
+from gensr.pipeline.tiles import scene_tiles
+from gensr.priors.card import GeneratorCard, conformal_factor
+from gensr.priors.generator import NO_OPTIONS, Generator
 from gensr.priors.observation import Moments
 from gensr.scenes.arrays import ArrayScene
+from gensr.search.posterior import method_of
 from gensr.search.presets import PRESETS
 from gensr.values.latent import LatentSpec, LatentTensor
 from gensr.values.noise import GaussianNoise
@@ -59,13 +61,13 @@ class White(Generator):
     def latents(self, shape):
         return LatentSpec((LatentTensor("pixels", (self.card.bands, *shape)),))
 
-    def synthesize(self, latents, shape):
+    def synthesize(self, latents, shape, stage=None):
         fresh = 0.5 + SPREAD * latents["pixels"]
         if self.memory is not None:
             fresh[0] = self.memory
         return fresh
 
-    def posterior(self, data, stride=1):
+    def posterior(self, data, options=NO_OPTIONS):
         (factor, _), prior = data.operator.factor, SPREAD**2
         block = prior / factor**2
         gain = block / (block + data.variance)
@@ -162,12 +164,10 @@ def test_images_are_reconstructed_as_by_the_engine(noise):
     generator, operator, preset = White(), Area(4), PRESETS["balanced"]
     data = observe(noise_images(1, 64)[0][None], operator, noise, None, Stream(0))
     scene = ArrayScene(data.y[0].numpy())
-    identity, request = AffineNormaliser((1.0,), (0.0,)), Request(4, samples=0)
-    job = Job(
-        (4, 4), operator, operator, generator, "", identity, GaussianNoise(noise), "", noise == 0, 1.0, None, preset,
-        "cpu", request, 0.0,
-    )  # fmt: skip
-    (wanted,) = reconstruct.reconstruct(scene, job, reconstruct.tiles(scene, job, 64))
+    method = method_of(generator, operator, preset)
+    identity, level = AffineNormaliser((1.0,), (0.0,)), GaussianNoise(noise)
+    task = Task(operator, Prior(generator, None), identity, level, noise == 0, (1.0,), preset, method, 0, 0, 0.0)
+    (wanted,) = TileWork(scene, task)(tuple(scene_tiles(1, scene.grid.shape, task, 64)))
     found = moments(generator, data, preset, Stream(0))
     np.testing.assert_allclose(found.mean[0].numpy(), wanted.mean, atol=1e-6)
     np.testing.assert_allclose(found.variance[0].sqrt().numpy(), wanted.std, atol=1e-6)
@@ -187,9 +187,10 @@ def test_the_same_seed_gives_the_same_figures():
     assert first[1].scale != other[1].scale
 
 
-def test_a_generator_without_posterior_and_draws_is_refused():
-    with pytest.raises(SearchError, match="neither posterior nor draws"):
-        measure(Mute(), noise_images(4, 16), Trial((2,), (0.0,)))
+def test_a_generator_without_posterior_and_draws_is_searched():
+    """Latent search serves every generator; randomised problems spread as the posterior does."""
+    cell = measure(Mute(), noise_images(4, 16), Trial((2,), (0.03,))).cells[1]
+    assert 0.8 < cell.scale < 1.6
 
 
 def test_a_generator_that_states_no_deviation_is_refused():

@@ -1,5 +1,7 @@
 """Arrays as inputs: shapes, dtypes, coordinates, and stored codes that hold every value as well as they can."""
 
+import pickle
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -9,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 from gensr.errors import DomainError, UsageError
 from gensr.scenes import installed
-from gensr.scenes.arrays import ArrayDomain, ArrayScene, kept_dims
-from gensr.scenes.product import Names
+from gensr.scenes.arrays import ArrayScene, array_domain
+from gensr.scenes.names import Names
 from gensr.scenes.testing import NearestProduct
 from gensr.values.grid import Affine, PixelGrid, Window
 
@@ -57,7 +59,7 @@ def test_integers_are_rounded_clipped_and_counted(numbers, kind):
 def test_axes_are_plane_band_row_column(shape, kept):
     scene = ArrayScene(np.arange(np.prod(shape)).reshape(shape))
     assert (scene.planes, len(scene.bands), *scene.grid.shape) == (1,) * (4 - len(shape)) + shape
-    assert kept_dims(scene) == kept
+    assert scene.kept_dims == kept
     part = scene.read(scene.planes - 1, Window(1, 2, 2, 3))
     np.testing.assert_array_equal(part.values[-1], np.arange(np.prod(shape)).reshape(-1, 4, 5)[-1, 1:3, 2:5])
     assert part.grid.to_frame(0, 0) == (2, 1)
@@ -98,19 +100,39 @@ def test_coordinates_that_are_no_raster_are_not_believed(x):
     assert ArrayScene(array).grid == PixelGrid((2, 3))
 
 
-def test_the_domain_borrows_generator_and_refuses_files(tmp_path):
-    microscopy = installed.domain("microscopy")
-    domain = ArrayDomain(microscopy)
+def test_arrays_borrow_the_generator_of_a_domain():
     assert ArrayScene(np.zeros((4, 4))).generator() == "flow-microscopy"
-    assert domain.sniff(tmp_path) == 0
-    with pytest.raises(DomainError, match="pass arrays"):
-        domain.open(tmp_path, {})
+    assert ArrayScene(np.zeros((4, 4)), installed.domain("satellite")).generator() == "flow-satellite"
+    assert array_domain(None).takes_arrays
+    assert array_domain("faces").name == "faces"
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_an_array_travels_as_a_file(tmp_path, kind):
+    """Spilled once, it pickles in a few hundred bytes and comes back with everything that it said of itself."""
+    source = xr.DataArray(
+        np.arange(24).reshape(2, 3, 4).astype(kind),
+        dims=("band", "y", "x"),
+        coords={"band": ["red", "nir"], "y": [45.0, 35.0, 25.0], "x": [105.0, 115.0, 125.0, 135.0]},
+        attrs={"units": "mW"},
+    )
+    scene = ArrayScene(source, installed.domain("satellite"))
+    with pytest.raises(DomainError, match=r"without gensr\.open"):
+        pickle.dumps(scene)
+    scene.spill(tmp_path)
+    packed = pickle.dumps(scene)
+    assert len(packed) < 1000
+    again = pickle.loads(packed)
+    whole = Window(0, 0, 3, 4)
+    np.testing.assert_array_equal(again.read(0, whole).values, scene.read(0, whole).values)
+    for name in ("bands", "unit", "grid", "dtype", "planes", "quantum", "kept_dims"):
+        assert getattr(again, name) == getattr(scene, name), name
+    assert again.generator() == "flow-satellite"
 
 
 def test_written_arrays_have_every_plane(tmp_path):
     data = np.arange(24, dtype=np.int16).reshape(2, 1, 3, 4)
     scene = ArrayScene(data)
-    domain = ArrayDomain(installed.domain("microscopy"))
     (path,) = scene.write(NearestProduct(scene, 2, samples=2), tmp_path, Names("array", 2))
     with np.load(path) as stored:
         assert set(stored) == {"mean", "std", "sample1", "sample2"}

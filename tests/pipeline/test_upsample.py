@@ -210,11 +210,11 @@ def test_progress_counts_every_output_pixel():
 def out_of_memory_above(count, monkeypatch):
     real, sizes = engine.reconstruct, []
 
-    def reconstruct(scene, job, batch):
-        sizes.append(len(batch))
-        if len(batch) > count:
+    def reconstruct(images, task, tiles):
+        sizes.append(len(tiles))
+        if len(tiles) > count:
             raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")
-        return real(scene, job, batch)
+        return real(images, task, tiles)
 
     monkeypatch.setattr(engine, "reconstruct", reconstruct)
     return sizes
@@ -236,7 +236,7 @@ def test_a_tile_that_fails_alone_is_named(monkeypatch):
 
 
 def test_other_errors_of_the_engine_are_not_hidden(monkeypatch):
-    def broken(scene, job, batch):
+    def broken(images, task, tiles):
         raise RuntimeError("shape mismatch")
 
     monkeypatch.setattr(engine, "reconstruct", broken)
@@ -285,11 +285,11 @@ def test_a_folder_that_cannot_be_written_stops_the_run_first(micrograph, tmp_pat
 
 
 def test_a_failed_write_leaves_no_half_output(micrograph, tmp_path, monkeypatch):
-    def fail(self, scene, product, folder, names):
+    def fail(self, product, folder, names):
         (folder / names.mean(".tif")).write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gensr.domains.microscopy.Microscopy.write", fail)
+    monkeypatch.setattr("gensr.domains.microscopy.scene.MicroscopyScene.write", fail)
     with pytest.raises(OSError, match="No space left"):
         run(micrograph, output=tmp_path / "out")
     assert [p.name for p in (tmp_path / "out").iterdir() if not p.name.startswith(".")] == []

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gensr.pipeline.tiles import batches, plan
+from gensr.pipeline.tiles import batches, cut
 
 PLANS = st.tuples(
     st.integers(1, 3), st.tuples(st.integers(1, 60), st.integers(1, 60)), st.integers(1, 40), st.integers(0, 20),
@@ -16,7 +16,7 @@ PLANS = st.tuples(
 def test_cores_cover_every_pixel_once(arguments):
     planes, shape, side, context, align = arguments
     count = np.zeros((planes, *shape), int)
-    for tile in plan(planes, shape, side, context, align):
+    for tile in cut(planes, shape, side, context, align):
         row, col, rows, cols = tile.core
         count[tile.plane, row : row + rows, col : col + cols] += 1
     assert (count == 1).all()
@@ -25,7 +25,7 @@ def test_cores_cover_every_pixel_once(arguments):
 @given(PLANS)
 def test_context_is_whole_inside_and_clipped_at_borders(arguments):
     planes, shape, side, context, align = arguments
-    for tile in plan(planes, shape, side, context, align):
+    for tile in cut(planes, shape, side, context, align):
         core, read = tile.core, tile.read
         assert read.row >= 0
         assert read.col >= 0
@@ -44,13 +44,13 @@ def test_context_is_whole_inside_and_clipped_at_borders(arguments):
 @given(PLANS)
 def test_cores_and_contexts_start_on_the_raster_of_windows(arguments):
     planes, shape, side, context, align = arguments
-    for tile in plan(planes, shape, side, context, align):
+    for tile in cut(planes, shape, side, context, align):
         assert all(n % align == 0 for n in (*tile.core[:2], *tile.read[:2]))
 
 
 @given(PLANS, st.integers(1, 7))
 def test_batches_keep_order_and_join_only_equal_shapes(arguments, size):
-    tiles = plan(*arguments)
+    tiles = cut(*arguments)
     groups = list(batches(tiles, size))
     assert [t for group in groups for t in group] == tiles
     assert [t.index for t in tiles] == list(range(len(tiles)))

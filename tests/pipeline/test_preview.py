@@ -1,4 +1,4 @@
-"""The preview: the middle of the middle plane, drawn by the domain, unknown pixels hidden."""
+"""The preview: the middle of the middle plane, drawn by the scene, unknown pixels hidden."""
 
 import io
 
@@ -7,11 +7,8 @@ import pytest
 from PIL import Image
 
 from gensr.pipeline import preview
-from gensr.scenes import installed
-from gensr.scenes.arrays import ArrayDomain, ArrayScene
+from gensr.scenes.arrays import ArrayScene
 from gensr.values.grid import Window
-
-DOMAIN = ArrayDomain(installed.domain("microscopy"))
 
 
 def picture(data):
@@ -42,7 +39,7 @@ def panel(image, **changes):
         "sample0": fine,
         **changes,
     }
-    return picture(preview.panel(scene, DOMAIN, (2, 2), read, {k: v for k, v in parts.items() if v is not None}))
+    return picture(preview.panel(scene, "title", (2, 2), read, {k: v for k, v in parts.items() if v is not None}))
 
 
 def test_a_picture_more_with_a_sample():

@@ -52,24 +52,27 @@ def test_a_finished_tile_survives(tmp_path):
     values = np.arange(3 * 2 * 9).reshape(3, 2, 9)
     with store(tmp_path / "work") as first:
         first.rasters["mean"].write(0, Window(2, 0, 2, 9), values)
-        first.finish(7, {"valid": 5})
+        first.finish("tile 7", {"valid": 5})
     with store(tmp_path / "work", resume=True) as again:
-        assert again.done == {7: {"tile": 7, "valid": 5}}
+        assert again.done == {"tile 7": {"part": "tile 7", "valid": 5}}
         np.testing.assert_array_equal(again.rasters["mean"].read(0, Window(2, 0, 2, 9)), values)
 
 
 @pytest.mark.parametrize("cut", [1, 5, 12])
 def test_a_line_cut_off_by_a_kill_does_not_count(tmp_path, cut):
     with store(tmp_path) as first:
-        first.finish(0, {"valid": 1})
-        first.finish(1, {"valid": 2})
+        first.finish("tile 0", {"valid": 1})
+        first.finish("tile 1", {"valid": 2})
     journal = tmp_path / "journal.jsonl"
     journal.write_bytes(journal.read_bytes()[:-cut])
     with store(tmp_path, resume=True) as again:
-        assert set(again.done) == {0}
-        again.finish(1, {"valid": 3})
+        assert set(again.done) == {"tile 0"}
+        again.finish("tile 1", {"valid": 3})
     lines = journal.read_text().splitlines()
-    assert [json.loads(line) for line in lines[1:]] == [{"tile": 0, "valid": 1}, {"tile": 1, "valid": 3}]
+    assert [json.loads(line) for line in lines[1:]] == [
+        {"part": "tile 0", "valid": 1},
+        {"part": "tile 1", "valid": 3},
+    ]
 
 
 def test_a_journal_cut_off_inside_its_first_line_is_not_resumed(tmp_path):
@@ -84,14 +87,14 @@ def test_a_journal_cut_off_inside_its_first_line_is_not_resumed(tmp_path):
 @pytest.mark.parametrize("job", [{"seed": 1, "factor": 4}, {"seed": 0}, {}])
 def test_another_job_is_not_mixed_in(tmp_path, job):
     with store(tmp_path) as first:
-        first.finish(0, {})
+        first.finish("tile 0", {})
     with pytest.raises(OutputError, match="other settings or another input"):
         store(tmp_path, resume=True, job=job)
 
 
 def test_without_resume_nothing_counts_as_done(tmp_path):
     with store(tmp_path) as first:
-        first.finish(0, {})
+        first.finish("tile 0", {})
     with store(tmp_path) as again:
         assert again.done == {}
 

@@ -37,3 +37,18 @@ def test_derivative_is_that_of_the_inverse():
 def test_impossible_scales_are_refused(gain, offset):
     with pytest.raises(ValueError, match="must be positive"):
         AffineNormaliser(gain, offset)
+
+
+def test_scaling_keeps_the_middle_of_the_range():
+    normaliser = AffineNormaliser((10.0, 2.0), (5.0, -1.0))
+    wider = normaliser.scaled(4.0)
+    assert wider.gain == (40.0, 8.0)
+    for a, b in zip(
+        (normaliser.offset[i] + 0.5 * normaliser.gain[i] for i in range(2)),
+        (wider.offset[i] + 0.5 * wider.gain[i] for i in range(2)),
+        strict=True,
+    ):
+        assert a == b
+    assert normaliser.scaled(1.0) == normaliser
+    assert normaliser.scaled((1.0, 2.0)).gain == (10.0, 4.0)
+    assert normaliser.scaled((1.0, 2.0)).offset == (5.0, -2.0)

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from gensr.operators import Area
-from gensr.pipeline.estimate import LEVELS, calibrate, scaled
+from gensr.pipeline.estimate import LEVELS, calibrate
 from gensr.priors import weights
 from gensr.scenes.arrays import ArrayScene
-from gensr.values.normalise import AffineNormaliser
 
 GENERATOR = weights.load("gaussian-microscopy")[0]
 
@@ -27,7 +26,9 @@ def nuclei(side=96, noise=0.0):
 def estimate(image, **settings):
     scene = ArrayScene(image)
     normaliser = scene.normaliser()
-    return calibrate(scene, GENERATOR, Area(2), normaliser, settings.pop("sigma", None), **settings), normaliser
+    sigma = settings.pop("sigma", None)
+    known = None if sigma is None else [sigma]
+    return calibrate(scene, GENERATOR, Area(2), normaliser, known, **settings)[0], normaliser
 
 
 @pytest.mark.parametrize("noise", [0.01, 0.03, 0.1])
@@ -54,16 +55,23 @@ def test_nothing_usable_gives_a_middle_level():
     found, _ = estimate(np.full((30, 30), np.nan))
     assert (found.gain, found.sigma) == (1.0, LEVELS[4])
     assert np.isnan(found.score)
+    assert not found.told
 
 
-def test_scaling_keeps_the_middle_of_the_range():
-    normaliser = AffineNormaliser((10.0, 2.0), (5.0, -1.0))
-    wider = scaled(normaliser, 4.0)
-    assert wider.gain == (40.0, 8.0)
-    for a, b in zip(
-        (normaliser.offset[i] + 0.5 * normaliser.gain[i] for i in range(2)),
-        (wider.offset[i] + 0.5 * wider.gain[i] for i in range(2)),
-        strict=True,
-    ):
-        assert a == b
-    assert scaled(normaliser, 1.0) is normaliser
+def test_every_band_has_its_own_noise_in_any_order():
+    """Bands of one content with 1 and 10 % of noise, and a third that says nothing."""
+    bands = np.stack([nuclei(noise=0.01), nuclei(noise=0.1), np.full((96, 96), 3.0)])
+    for order in ([0, 1], [1, 0]):
+        scene = ArrayScene(bands[order])
+        normaliser = scene.normaliser()
+        found = calibrate(scene, GENERATOR, Area(2), normaliser, None)
+        levels = [c.sigma * c.gain * g for c, g in zip(found, normaliser.gain, strict=True)]
+        assert levels == pytest.approx(np.array([0.01, 0.1])[order], rel=0.35)
+
+
+def test_what_is_known_of_a_band_stays_with_it():
+    scene = ArrayScene(np.stack([nuclei(noise=0.03), 100 * nuclei(noise=0.03)]))
+    normaliser = scene.normaliser()
+    found = calibrate(scene, GENERATOR, Area(2), normaliser, [0.05, 4.0])
+    levels = [c.sigma * c.gain * g for c, g in zip(found, normaliser.gain, strict=True)]
+    assert levels == pytest.approx([0.05, 4.0])

@@ -1,0 +1,28 @@
+"""Names of outputs; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MARKED = "_generated"
+"""What the name of every output holds."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """File names of one output set: ``<stem>_x<factor>_generated<suffix>`` and its relatives."""
+
+    stem: str
+    factor: int
+
+    def mean(self, suffix: str) -> str:
+        """Name of the posterior mean."""
+        return f"{self.stem}_x{self.factor}{MARKED}{suffix}"
+
+    def std(self, suffix: str) -> str:
+        """Name of the standard deviation."""
+        return f"{self.stem}_x{self.factor}{MARKED}_std{suffix}"
+
+    def sample(self, index: int, suffix: str) -> str:
+        """Name of sample ``index`` (0-based here, 1-based in the name)."""
+        return f"{self.stem}_x{self.factor}{MARKED}_sample{index + 1}{suffix}"
