@@ -207,10 +207,7 @@ def _keys(command: str, words: Sequence[str]) -> tuple[str, list[str]]:
         return ("files", []) if sign else ("none", ["--help", "--traceback", *SWITCHES.get(command, ())])
     if words[-2] == "--config-dir":
         return "dirs", []
-    return "files", [
-        *(f"{key}=" for key in keys),
-        *(f"{key}." for key in ("domain", "search", "runtime") if key in keys),
-    ]
+    return "files", [*(f"{key}=" for key in keys), "domain.", "runtime."]
 
 
 def _values(key: Key) -> list[str]:

@@ -187,8 +187,8 @@ def test_discrepancy_is_the_joint_optimum(curved: Generator, observed: Observati
     (gradient,) = torch.autograd.grad(joint, d)
     assert float(gradient.abs().max()) < 1e-8
     assert (found.correction > 0).all()
-    without = problem_of(curved, observed).chi2(found.images)
-    assert (without < problem_of(curved, observed).chi2(plain)).all()
+    without = problem_of(curved, observed).chi2(observed.operator.forward(found.images))
+    assert (without < problem_of(curved, observed).chi2(observed.operator.forward(plain))).all()
 
 
 def test_problem_refuses_data_that_are_not_finite(curved: Generator, observed: Observation) -> None:
