@@ -82,7 +82,7 @@ def draws(generator: Generator, data: Observation, seed: int) -> Tensor:
 
     with torch.no_grad():
         return generator.draw(
-            replace(data, y=y, variance=variance, usable=usable), noise, preset("balanced").network_steps
+            replace(data, y=y, variance=variance, usable=usable), noise, preset("balanced").generator_options
         )
 
 
@@ -90,7 +90,7 @@ def searched(solver: str, steps: int) -> Answers:
     """A latent search with a solver of `gensr.search.solvers`."""
 
     def run(generator: Generator, data: Observation, seed: int) -> Tensor:
-        chosen = replace(PRESETS["pulse"], solver=solver, steps=steps)
+        chosen = replace(PRESETS["pulse"], solver=solver, solver_options={"steps": steps})
         return search(generator, data, chosen, [Stream(seed)], ANSWERS).images
 
     return run

@@ -78,7 +78,7 @@ class Shape:
         products += sum(8 * a * b / (area * 4 ** (i + 1)) for i, (a, b) in enumerate(pairwise(self.widths)))
         if self.fine:
             products += 9 * self.fine * (self.inputs + 2 * outputs + self.fine)
-        return 2 * products
+        return float(2 * products)
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> Shape:

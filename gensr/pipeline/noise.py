@@ -78,7 +78,7 @@ def spoken_noise(text: str | float, scene: Scene) -> Noise | None:
     return GaussianNoise(levels if bands > 1 else levels[0])
 
 
-def _span(values: np.ndarray) -> float:  # type: ignore[type-arg]
+def _span(values: np.ndarray) -> float:
     if not values.size:
         return 0.0
     if values.size < 1000:

@@ -89,8 +89,8 @@ class Plan(Decisions):
         final = (full[0] * self.slices, *full[1:])
         single = np.dtype(np.float32)
         rasters = {name: (final, single if name == STD else scene.dtype) for name in result_names(samples)}
-        more = {} if through is None else through_plane.layout(through, samples, full)
-        return rasters | more | preview.layout(scene, self.task.factor, samples)
+        more: Layout = {} if through is None else through_plane.layout(through, samples, full)
+        return {**rasters, **more, **preview.layout(scene, self.task.factor, samples)}
 
     def _compute(self, store: Store, where: Runner) -> Iterator[Event]:
         """Both passes, as far as the store does not have them."""

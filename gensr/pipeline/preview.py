@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gensr.operators.resample import upsample
 from gensr.pipeline.reconstruct import TileResult
-from gensr.pipeline.store import MEAN, STD, Shape, Store, sample_name
+from gensr.pipeline.store import MEAN, STD, Layout, Shape, Store, sample_name
 from gensr.pipeline.tiles import Tile
 from gensr.scenes.scene import Scene
 from gensr.values.grid import Factor, Window
@@ -65,7 +65,7 @@ def window_of(scene: Scene, factor: tuple[int, int]) -> tuple[int, Window]:
     return scene.planes // 2, Window((rows - h) // 2, (cols - w) // 2, h, w)
 
 
-def layout(scene: Scene, factor: Factor, samples: int) -> dict[str, tuple[Shape, np.dtype[Any]]]:
+def layout(scene: Scene, factor: Factor, samples: int) -> Layout:
     """Rasters of what the preview shows, on the scale of the input."""
     _, coarse = window_of(scene, factor)
     fine, bands, single = coarse.refine(factor), len(scene.bands), np.dtype(np.float32)

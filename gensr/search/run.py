@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -100,7 +101,7 @@ def _encoded(generator: Generator, data: Observation, count: int) -> Latents | N
     return {name: t.repeat_interleave(count, 0) for name, t in generator.encode(data).items()}
 
 
-def start_of(generator: Generator, method: Solver[object], asked: Start | None) -> Start:
+def start_of(generator: Generator, method: Solver[Any], asked: Start | None) -> Start:
     """Where candidates begin: where the user says, else where the solver likes best and the generator can.
 
     Raises:
