@@ -5,6 +5,7 @@ All put low-resolution pixel ``i`` in the middle of high-resolution pixels ``s i
 
 from gensr.operators.base import EVERYWHERE, Operator
 from gensr.operators.bicubic import Bicubic
+from gensr.operators.blind import BlindGaussianPSF
 from gensr.operators.kspace import KSpaceCrop
 from gensr.operators.lanczos import Lanczos
 from gensr.operators.psf import GaussianPSF, MeasuredPSF
@@ -15,6 +16,7 @@ __all__ = [
     "EVERYWHERE",
     "Area",
     "Bicubic",
+    "BlindGaussianPSF",
     "GaussianPSF",
     "KSpaceCrop",
     "Lanczos",

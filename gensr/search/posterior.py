@@ -49,6 +49,8 @@ class Method:
 def method_of(generator: Generator, operator: Operator, preset: Preset) -> Method:
     """What the preset asks for, as far as the generator can; a latent search is always possible.
 
+    An operator with latents of its own is found together with the image, so only a search will do.
+
     Args:
         generator: the prior.
         operator: of unit gain.
@@ -56,7 +58,7 @@ def method_of(generator: Generator, operator: Operator, preset: Preset) -> Metho
     """
     closed, able = generator.closed(operator), generator.capabilities
     samples: SampleSource = "own" if "draw" in able and closed else "guided" if "denoise" in able else "search"
-    if preset.moments == "search":
+    if preset.moments == "search" or operator.latents() is not None:
         return Method("search", "search")
     if preset.moments == "closed" and closed:
         return Method("closed", samples)

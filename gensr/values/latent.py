@@ -60,7 +60,7 @@ class LatentSpec:
 
     def flatten(self, latents: Latents) -> Tensor:
         """Searched tensors as one (n, d) matrix."""
-        return torch.cat([latents[t.name].flatten(1) for t in self.searched], 1)
+        return torch.cat([latents[t.name].reshape(len(latents[t.name]), -1) for t in self.searched], 1)
 
     def unflatten(self, flat: Tensor, fixed: Latents) -> dict[str, Tensor]:
         """Inverse of `flatten`; the other tensors are taken from ``fixed``."""
