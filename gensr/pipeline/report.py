@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from gensr.operators import Area
@@ -36,7 +36,12 @@ def identity(settled: Decisions) -> dict[str, Any]:
         "operator": {**task.operator.describe(), "gain": task.operator.gain},
         "noise": {**task.noise_model.describe(), "source": settled.level.source, "exact": task.exact},
         "normalisation": task.normaliser.describe(),
-        "search": {"preset": preset.name, "numbers": asdict(preset), "mean and std": moments, "samples": samples},
+        "search": {
+            "preset": preset.name,
+            "numbers": asdict(replace(preset, said=())),
+            "mean and std": moments,
+            "samples": samples,
+        },
         "through_plane": _through_plane(settled),
         "samples": task.samples,
         "seed": task.seed,

@@ -26,7 +26,7 @@ BLIND = BlindGaussianPSF(2, 0.6, spread=0.4)
 
 @pytest.fixture(scope="module")
 def prior() -> Mixture:
-    """One Gaussian of 24 directions on 16 x 16 windows: fewer unknowns than data, so that they say what blurred them."""
+    """One Gaussian of 24 directions on 16 x 16 windows: fewer unknowns than data, which then say what blurred them."""
     numbers = torch.Generator().manual_seed(3)
     d = SIDE * SIDE - 1
     directions = 0.5 * torch.randn(1, d, 24, generator=numbers, dtype=torch.float64)
