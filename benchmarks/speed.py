@@ -145,7 +145,7 @@ def _searches(one: Timed, flow: str, row: Callable[..., Row], steps: int) -> Ite
     shape = (*data.y.shape[:2], *data.shape)
     with torch.no_grad():
         sample = generator.draw(data, lambda k: Stream(0).child("speed", k).normal(shape))
-        target = float(Problem(generator, data, {}).chi2(sample).mean())
+        target = float(Problem(generator, data, {}).chi2(data.operator.forward(sample)).mean())
     aim = replace(data, variance=data.variance * target)  # chi square 1 there is the flow's residual
     solvers: tuple[tuple[str, Solver[Any]], ...] = (
         ("adam", Adam(steps, RATE)),

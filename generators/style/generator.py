@@ -100,8 +100,8 @@ class Style(Generator):
         """See `Generator.stages`: the skip pictures of the early levels."""
         self.latents(shape)
         work = [s * s * w * w for s, w in zip(self._sides(), self.shape.widths, strict=True)]
-        total = sum(work)
-        return tuple(Stage((s, s), sum(work[: i + 1]) / total) for i, s in enumerate(self._sides()[:-1]))
+        last = self.shape.side**2 * self.shape.widths[-1] * self.shape.bands
+        return tuple(Stage((s, s), sum(work[: i + 1]) / (sum(work) + last)) for i, s in enumerate(self._sides()))
 
     def _sides(self) -> list[int]:
         return [COARSEST << level for level in range(len(self.shape.widths))]

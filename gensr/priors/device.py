@@ -18,6 +18,10 @@ def choose_device(name: str) -> str:
     if name == AUTO:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"device={name}: expected cpu or cuda") from error
+    try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"device={name}: not usable here ({str(error).splitlines()[0]}); use cpu or cuda") from error

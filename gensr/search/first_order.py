@@ -118,7 +118,7 @@ class SphericalAdam(Solver[AdamState]):
         """
         radius = flat.norm(dim=1, keepdim=True)
         if not bool((radius > 0).all()):
-            raise SearchError("a search on the sphere needs starts that are not zero; draw them from the prior")
+            raise SearchError("a search on the sphere needs starts that are not zero; give search.start=prior")
         loss, chi2, grad = value_and_grad(problem, flat)
         zero = torch.zeros_like(flat)
         return AdamState(flat, loss, chi2, tangent(grad, flat), zero, zero, radius)

@@ -114,7 +114,7 @@ class Pulse(Solver[AdamState]):
         index = spheres(problem.spec).to(flat.device)
         radius = radii(flat, index)
         if not bool((radius > 0).all()):
-            raise SearchError("PULSE searches a sphere and needs starts that are not zero; draw them from the prior")
+            raise SearchError("PULSE searches a sphere and needs starts that are not zero; give search.start=prior")
         loss, chi2, grad = self._evaluate(problem, flat)
         zero = torch.zeros_like(flat)
         return AdamState(flat, loss, chi2, grad, zero, zero, radius)

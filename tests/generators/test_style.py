@@ -197,7 +197,7 @@ class TestGenerator:
         torch.testing.assert_close(style.synthesize(latents, shape, half), whole, rtol=1e-4, atol=1e-5)
         assert style.synthesize(latents, shape, small).shape == (2, 3, 4, 4)
         assert 0 < small.cost < half.cost < 1
-        with pytest.raises(SearchError, match="4, 8, 16 pixels"):
+        with pytest.raises(SearchError, match="early pictures of 4, 8 pixels, not 32 x 32"):
             style.synthesize(latents, shape, Stage((32, 32), 1.0))
 
     def test_the_encoder_starts_nearer_than_the_centre(self, style):
@@ -207,6 +207,16 @@ class TestGenerator:
         centre = problem.chi2(problem.predict(problem.start()))
         encoded = problem.chi2(problem.predict(spec.flatten(style.encode(data))))
         assert float(encoded.mean()) < 0.8 * float(centre.mean())
+
+    def test_the_bank_matters(self, style):
+        """With the styles of the bank in another order every search begins, and so ends, elsewhere."""
+        bank = style.parts.bank
+        order = torch.randperm(len(bank.style), generator=torch.Generator().manual_seed(1))
+        nonsense = Style(replace(style.parts, bank=replace(bank, style=bank.style[order])), CARD)
+        how = replace(preset("balanced"), start="bank", solver_options={"steps": 3})
+        right, wrong = (search(s, observed(style), how, streams(3), 1) for s in (style, nonsense))
+        assert (right.images - wrong.images).abs().amax((1, 2, 3)).min() > 0.01
+        assert float(right.chi2.mean()) < float(wrong.chi2.mean())
 
     @pytest.mark.parametrize(("solver", "steps"), [("pulse", 30), ("adam", 30), ("gauss-newton", 5)])
     def test_solvers_reduce_the_residual(self, style, solver, steps):

@@ -107,8 +107,8 @@ def test_presets_by_name_or_as_they_are():
 def test_devices():
     assert choose_device("cpu") == "cpu"
     assert choose_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
-    for name in ("abacus", "cuda:99"):
-        with pytest.raises(UsageError, match=f"device={name}: not usable here"):
+    for name, words in (("abacus", "expected cpu or cuda"), ("cuda:99", "not usable here")):
+        with pytest.raises(UsageError, match=f"device={name}: {words}"):
             choose_device(name)
 
 

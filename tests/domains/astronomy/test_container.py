@@ -151,7 +151,7 @@ def test_a_damaged_place_is_refused_and_a_damaged_remark_dropped(opened, tmp_pat
     with pytest.raises(FormatError, match="CRPIX1"):
         opened(path)
     path.write_bytes(primary(*base, ("OBSERVER", "\x01\x02")) + bytes(2880))
-    assert any("OBSERVER" in note for note in opened(path).facts()["notes"])
+    assert any("OBSERVER" in note for note in opened(path).metadata()["notes"])
 
 
 def test_cards_with_control_characters(refined, tmp_path):

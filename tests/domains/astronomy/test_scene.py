@@ -184,10 +184,10 @@ def test_sky_axes_are_read_from_the_header_not_assumed(opened, fits_file):
 
 
 def test_unequal_pixels_and_swapped_sky_axes(opened, fits_file):
-    plain = opened(fits_file(IMAGE, [*SKY, ("CD2_2", 3e-4)])).facts()["wcs"]
+    plain = opened(fits_file(IMAGE, [*SKY, ("CD2_2", 3e-4)])).metadata()["wcs"]
     assert plain["pixel_size_arcsec"] == pytest.approx([1.08, 0.36])
     cards = [("CTYPE1", "DEC--TAN"), ("CTYPE2", "RA---TAN"), ("CD1_1", 3e-4), ("CD2_2", -1e-4)]
-    swapped = opened(fits_file(IMAGE, cards, name="swapped.fits")).facts()["wcs"]
+    swapped = opened(fits_file(IMAGE, cards, name="swapped.fits")).metadata()["wcs"]
     assert swapped["pixel_size_arcsec"] == pytest.approx([0.36, 1.08])
 
 
@@ -295,7 +295,7 @@ def test_one_flag_plane_serves_a_cube(opened, fits_file):
 
 def test_a_broken_coordinate_system_is_noted(opened, fits_file):
     cards = [("CTYPE1", "RA---TAN"), ("CTYPE2", "DEC--SIN"), ("CDELT1", 1e-4), ("CDELT2", 1e-4)]
-    facts = opened(fits_file(IMAGE, cards)).facts()
+    facts = opened(fits_file(IMAGE, cards)).metadata()
     assert any("not understood" in note for note in facts["notes"])
     assert facts["wcs"]["celestial"] is False
 

@@ -94,7 +94,7 @@ def test_jpeg_stays_jpeg_at_the_best_quality(tmp_path: Path, upscale, bands: int
     exact = load(upscale(path, lossless="true")["mean"])
     assert exact.format == "PNG"
     np.testing.assert_array_equal(np.asarray(exact), expected)
-    assert "lossless=true" in DOMAIN.open(path, {}).facts()["output"]
+    assert "lossless=true" in DOMAIN.open(path, {}).metadata()["output"]
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif"])
@@ -231,7 +231,7 @@ def test_palettes_and_colour_keys_become_true_colour(tmp_path: Path, upscale) ->
         assert after.mode == mode
         expected = np.asarray(load(tmp_path / name).convert(mode))
         np.testing.assert_array_equal(np.asarray(after), replicated(expected, 2, 2))
-    assert DOMAIN.open(tmp_path / "p.png", {}).facts()["not_carried"] == [
+    assert DOMAIN.open(tmp_path / "p.png", {}).metadata()["not_carried"] == [
         "the palette (the picture becomes true colour)"
     ]
 
@@ -383,7 +383,7 @@ def test_damaged_exif_is_left_out_and_said(tmp_path: Path, upscale) -> None:
     exif = Image.Exif()
     exif[271], exif[37500] = "Maker", b"\xff" * 61000
     Image.fromarray(pattern()).save(tmp_path / "a.png", exif=exif)
-    assert DOMAIN.open(tmp_path / "a.png", {}).facts()["not_carried"] == ["EXIF (damaged or too long)"]
+    assert DOMAIN.open(tmp_path / "a.png", {}).metadata()["not_carried"] == ["EXIF (damaged or too long)"]
     after = load(upscale(tmp_path / "a.png")["mean"]).getexif()
     assert 271 not in after
     assert (after[274], MARK in after[270]) == (1, True)

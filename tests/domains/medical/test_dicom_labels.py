@@ -191,7 +191,7 @@ def test_no_patient_word_in_facts_names_or_errors(make, medical, upscale, tmp_pa
     file = tmp_path / "PID987654-scan.dcm"
     single(make, file)
     alone, more = upscale(file, 2)
-    texts = [words_in(scene.metadata()), words_in(alone.facts())]
+    texts = [words_in(scene.metadata()), words_in(alone.metadata())]
     texts += [str(p.relative_to(tmp_path)).lower() for p in [*kinds.values(), *more.values()]]
     texts += [p.name for p in kinds["mean"].iterdir()]
     ds = pydicom.dcmread(file)

@@ -74,9 +74,9 @@ def test_time_series_keep_their_volumes(make, upscale, medical, tmp_path):
         for z in range(3):
             np.testing.assert_array_equal(scene.read(3 * t + z, Window(0, 0, 9, 7)).values[0], codes[t, z])
     again = medical.open(kinds["mean"], {})
-    assert (again.facts()["slices"], again.facts()["volumes"]) == (3, 4)
-    assert again.facts()["slice_step_mm"] == pytest.approx(5.0)
-    assert again.facts()["slice_thickness_mm"] == 3.0
+    assert (again.metadata()["slices"], again.metadata()["volumes"]) == (3, 4)
+    assert again.metadata()["slice_step_mm"] == pytest.approx(5.0)
+    assert again.metadata()["slice_thickness_mm"] == 3.0
 
 
 def test_through_plane_writes_new_slices_between(make, upscale, tmp_path):

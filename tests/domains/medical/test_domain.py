@@ -64,7 +64,7 @@ def test_facts_are_json(make, medical, tmp_path):
     make.enhanced(tmp_path / "e.dcm")
     make.nifti(tmp_path / "a.nii", np.ones((2, 3, 4), np.float32))
     for name in ("in", "e.dcm", "a.nii"):
-        assert "notice" in as_json(medical.open(tmp_path / name, {}).facts())
+        assert "notice" in as_json(medical.open(tmp_path / name, {}).metadata())
 
 
 def test_stems(make, medical, tmp_path):

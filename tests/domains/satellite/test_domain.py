@@ -64,7 +64,7 @@ def test_normaliser_is_per_band(domain, raster):
 
 
 def test_facts_are_plain_json(domain, raster):
-    facts = domain.open(raster(CODES, nodata=0), {"bands": "a,b,c"}).facts()
+    facts = domain.open(raster(CODES, nodata=0), {"bands": "a,b,c"}).metadata()
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
     assert facts["crs"] == "EPSG:32633"
     assert facts["pixel_size"] == [10, 10]

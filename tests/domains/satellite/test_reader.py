@@ -173,9 +173,9 @@ def test_palette_complex_bits_and_classes(domain, raster):
 
 def test_quality_bits_without_a_name_are_noted(domain, raster):
     codes = np.random.default_rng(0).choice([1, 21824, 22280], (1, 200, 200)).astype(np.uint16)
-    assert "3 values only" in " ".join(domain.open(raster(codes), {}).facts()["notes"])
+    assert "3 values only" in " ".join(domain.open(raster(codes), {}).metadata()["notes"])
     codes = np.random.default_rng(0).integers(0, 9000, (1, 200, 200)).astype(np.uint16)
-    assert domain.open(raster(codes), {}).facts()["notes"] == []
+    assert domain.open(raster(codes), {}).metadata()["notes"] == []
 
 
 def test_many_pages(domain, tmp_path):
