@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gensr.benchmarks.truth import SIDE, toy
+from gensr.benchmarks.exact import SIDE, toy
 from gensr.operators import Area
 from gensr.priors.card import GeneratorCard
 from gensr.priors.generator import Generator

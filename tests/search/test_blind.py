@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gensr.benchmarks.truth import toy
+from gensr.benchmarks.exact import toy
 from gensr.generators.gaussian.mixture import Mixture
 from gensr.generators.gaussian.parameters import MixtureParameters
 from gensr.operators import BlindGaussianPSF, GaussianPSF

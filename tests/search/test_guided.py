@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gensr.benchmarks.truth import SIDE, Case, cases, simulate, toy
+from gensr.benchmarks.exact import SIDE, Case, cases, simulate, toy
 from gensr.errors import SearchError, UsageError
 from gensr.operators import Area, GaussianPSF, Operator
 from gensr.operators.linear import conjugate

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gensr.benchmarks.truth import SIDE, toy
+from gensr.benchmarks.exact import SIDE, toy
 from gensr.operators import Area
 from gensr.priors.generator import Generator
 from gensr.priors.observation import Observation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gensr.benchmarks.truth import SIDE, cases, simulate
+from gensr.benchmarks.exact import SIDE, cases, simulate
 from gensr.errors import SearchError
 from gensr.priors.generator import Generator
 from gensr.priors.observation import Observation

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gensr.benchmarks.truth import SIDE
+from gensr.benchmarks.exact import SIDE
 from gensr.errors import SearchError, UsageError
 from gensr.operators import Area
 from gensr.priors.card import GeneratorCard

@@ -7,19 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from gensr.benchmarks.truth import (
-    METHODS,
-    SIDE,
-    Case,
-    ambiguous,
-    cases,
-    coverage_closed,
-    coverage_drawn,
-    guided,
-    randomise,
-    score,
-    simulate,
-)
+from gensr.benchmarks.exact import SIDE, Case, cases, simulate
+from gensr.benchmarks.truth import METHODS, ambiguous, coverage_closed, coverage_drawn, guided, randomise, score
 from gensr.search.closed_form import ClosedForm
 from gensr.search.first_order import Adam, SphericalAdam
 from gensr.search.gauss_newton import GaussNewton, Linearised
