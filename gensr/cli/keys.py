@@ -72,6 +72,12 @@ def domain_names() -> tuple[str, ...]:
     return ("auto", *registry.names("domains"))
 
 
+def _operators() -> tuple[str, ...]:
+    """Ours as they are written, then those of plug-ins by name."""
+    ours = {text.partition(":")[0] for text in OPERATORS}
+    return (*OPERATORS, *(name for name in registry.names("operators") if name not in ours))
+
+
 def _noise(value: str) -> bool:
     try:
         parse_noise(value)
@@ -138,7 +144,7 @@ _UPSAMPLE = (
         "operator",
         "area, bicubic, lanczos, gaussian:sigma=S, mtf:V, psf:FILE.npy or kspace[:window=W]",
         "how the instrument made the pixels",
-        choices=lambda: OPERATORS,
+        choices=_operators,
         optional=True,
         default="the domain's own",
     ),
