@@ -28,6 +28,8 @@ def recorded(notes: list[str]) -> Iterator[None]:
         warnings.simplefilter("always")
         yield
     for warning in caught:
+        if issubclass(warning.category, ResourceWarning):
+            continue  # about what else the process does, not about this file
         text = printable(str(warning.message))
         if text not in notes and not _HARMLESS.search(text):
             notes.append(text[:300])
