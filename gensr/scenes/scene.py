@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -136,6 +136,12 @@ class Scene(ABC):
 
     def close(self) -> None:  # noqa: B027
         """Release the file."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def __reduce__(self) -> tuple[Callable[[Reference], Scene], tuple[Reference]]:
         if self.reference is None:

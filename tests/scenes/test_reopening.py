@@ -7,7 +7,6 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +74,9 @@ def read_here(scene: gensr.Scene) -> str:
 def test_every_domain(name: str, tmp_path: Path) -> None:
     file, write, options = WRITERS[name]
     write(tmp_path / file)
-    with closing(open_scene(installed.domain(name), tmp_path / file, options)) as scene:
+    with open_scene(installed.domain(name), tmp_path / file, options) as scene:
         assert seen(scene) == read_here(scene)
-        with closing(pickle.loads(pickle.dumps(scene))) as again:
+        with pickle.loads(pickle.dumps(scene)) as again:
             assert type(again) is type(scene)
             assert again.metadata() == scene.metadata()
             assert again.reference == scene.reference
@@ -89,8 +88,8 @@ def test_options_travel(tmp_path: Path) -> None:
     whole = Window(0, 0, 12, 16)
     for code in (13, 17):
         with (
-            closing(open_scene(satellite, tmp_path / "a.tif", {"nodata": code})) as scene,
-            closing(pickle.loads(pickle.dumps(scene))) as again,
+            open_scene(satellite, tmp_path / "a.tif", {"nodata": code}) as scene,
+            pickle.loads(pickle.dumps(scene)) as again,
         ):
             assert ((again.read(0, whole).valid[0] == 0) == (code == VALUES)).all()
 
@@ -99,13 +98,13 @@ def test_a_file_that_is_gone_or_another(tmp_path: Path) -> None:
     write = WRITERS["microscopy"][1]
     path = tmp_path / "a.ome.tif"
     write(path)
-    with closing(open_scene(installed.domain("microscopy"), path, {})) as scene:
+    with open_scene(installed.domain("microscopy"), path, {}) as scene:
         sent = pickle.dumps(scene)
     path.rename(tmp_path / "b.tif")
     with pytest.raises(FormatError, match=r"a\.ome\.tif: cannot be opened again .* moved or removed"):
         pickle.loads(sent)
     with (
-        closing(installed.domain("microscopy").open(tmp_path / "b.tif", {})) as scene,
+        installed.domain("microscopy").open(tmp_path / "b.tif", {}) as scene,
         pytest.raises(DomainError, match=r"opened without gensr\.open"),
     ):
         pickle.dumps(scene)
@@ -123,7 +122,7 @@ def test_real_files() -> None:
             scene = open_scene(guess(path), path, {})
         except (FormatError, DomainError):
             continue  # some are there to be refused
-        with closing(scene), closing(pickle.loads(pickle.dumps(scene))) as again:
+        with scene, pickle.loads(pickle.dumps(scene)) as again:
             assert again.metadata() == scene.metadata(), path
             assert again.generator() == scene.generator(), path
         count += 1
