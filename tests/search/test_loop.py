@@ -229,7 +229,7 @@ def test_solvers_by_name() -> None:
 
 def test_spherical_searches_need_a_start(curved: Generator, observed: Observation) -> None:
     for method in (SphericalAdam(), Pulse()):
-        with pytest.raises(SearchError, match="search.start=prior"):
+        with pytest.raises(SearchError, match=r"search\.start=prior"):
             solve(method, problem_of(curved, observed))
 
 
