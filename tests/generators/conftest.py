@@ -1,4 +1,4 @@
-"""Small networks of the flow family with random weights, generators made of them, and pictures to train on."""
+"""Small networks of the flow and engression families with random weights, generators made of them, and pictures to train on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from gensr.generators.engression.generator import Engression
+from gensr.generators.engression.generator import Settings as EngressionSettings
+from gensr.generators.engression.model import Model as EngressionModel
+from gensr.generators.engression.network import Network as EngressionNetwork
+from gensr.generators.engression.network import Shape as EngressionShape
+from gensr.generators.engression.prior import Prior
 from gensr.generators.flow.generator import Flow, Settings
 from gensr.generators.flow.model import Model, Scales
 from gensr.generators.flow.network import Network, Shape
@@ -69,5 +75,25 @@ def discs() -> Callable[..., list[FloatArray]]:
                 image += disc * rng.uniform(-40, 120, (bands, 1, 1))
             images.append(np.clip(image, 0, 255).astype(np.float32))
         return images
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def engression_of() -> Callable[..., Engression]:
+    """An engression in single precision in which every layer matters; a new one on every call."""
+
+    def make(bands: int = 1, seed: int = 3) -> Engression:
+        torch.manual_seed(seed)
+        network = EngressionNetwork(EngressionShape(bands, 2, (8, 12), 1, 8, 4))
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(0.05 * torch.randn_like(parameter))
+        card = GeneratorCard(
+            "engression-toy", "engression", "microscopy", bands, False, "none", (0.0, 1.0), "1 px", "CC0", "none",
+            "none", "by hand", bias="all", audit="none", discrepancy=0.0,
+        )  # fmt: skip
+        model = EngressionModel(network.requires_grad_(False), Prior(0.5, 1e-3, 0.03, 2.2), half=False)
+        return Engression(model, card, EngressionSettings())
 
     return make

@@ -1,0 +1,199 @@
+"""Engression as a generator: calibrated posterior draws of any linear instrument, one evaluation each.
+
+Its latent space is white noise. Told the data, the prior of that noise *is* the posterior; told nothing, images of the
+training kind come out, which is what `Engression.synthesize` gives to searches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from gensr.errors import SearchError
+from gensr.operators import Area, KSpaceCrop, Operator
+from gensr.operators.scaled import Scaled
+from gensr.priors.card import GeneratorCard
+from gensr.priors.generator import NO_OPTIONS, Capability, Cost, Generator, Options, Stage
+from gensr.priors.observation import Moments, Observation
+from gensr.values.latent import Latents, LatentSpec, LatentTensor
+
+from .imagined import freely, imagine
+from .linear import QUIET, Estimate, correction, estimate
+from .model import Model, deviation, fast_half
+from .network import Network, place
+
+REACH = 40
+"""High-resolution pixels beyond which the network's answer hardly changes."""
+LARGEST_FACTOR = 16
+MEMORY = 450.0
+"""TBD"""
+ROUNDS = 4
+"""Linear corrections after which data without noise are explained to rounding, where the instrument allows it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a weights file says beside network and prior.
+
+    Attributes:
+        fallback: name of the generator that has the evidence and serves other operators; "" for none.
+        side: of the training images, pixels.
+        scaling: how physical values became generator units in training, the percentiles "low" and "high"; empty where
+            domains with different ones were mixed.
+    """
+
+    fallback: str = ""
+    side: int = 64
+    scaling: Mapping[str, float] = field(default_factory=dict)
+
+    @staticmethod
+    def from_config(config: Mapping[str, Any]) -> Settings:
+        """Inverse of `to_config`.
+
+        Raises:
+            KeyError, ValueError, TypeError, AttributeError: no such settings.
+        """
+        fallback, side = config.get("companion", ""), config["side"]
+        scaling = {str(k): float(v) for k, v in config.get("scaling", {}).items()}
+        if type(fallback) is not str or type(side) is not int or not 1 <= side <= 1 << 20:
+            raise ValueError(f"companion {fallback!r} and side {side!r} are no settings")
+        if not all(math.isfinite(v) for v in scaling.values()):
+            raise ValueError(f"scaling {scaling} is not finite")
+        return Settings(fallback, side, scaling)
+
+    def to_config(self) -> dict[str, Any]:
+        """As JSON-able dictionary."""
+        return {"companion": self.fallback, "side": self.side, "scaling": dict(self.scaling)}
+
+
+class Engression(Generator):
+    """See the module text.
+
+    Args:
+        model: network and prior.
+        card: its card.
+        settings: see `Settings`.
+        device: where the network lives.
+    """
+
+    options: ClassVar[Options] = NO_OPTIONS
+    capabilities: frozenset[Capability] = frozenset({"posterior", "draw"})
+
+    def __init__(self, model: Model, card: GeneratorCard, settings: Settings, device: str = "cpu") -> None:
+        network = place(model.network, device).eval().requires_grad_(False)
+        self.model = replace(model, network=network, half=model.half and fast_half(device))
+        self.exact = replace(self.model, half=False)
+        self.card, self.settings, self.device = card, settings, device
+        self.fallback, self.scaling = settings.fallback, settings.scaling
+
+    def to(self, device: str) -> Engression:
+        """See `Generator.to`."""
+        if device == self.device:
+            return self
+        copy = Network(self.model.network.shape)
+        copy.load_state_dict(self.model.network.state_dict())
+        return Engression(replace(self.model, network=copy, half=True), self.card, self.settings, device)
+
+    def closed(self, operator: Operator) -> bool:
+        """See `Generator.closed`: every shift-invariant instrument, and k-space, with factors up to 16."""
+        invariant = operator.local or isinstance(_bare(operator), KSpaceCrop)
+        return invariant and max(operator.factor) <= LARGEST_FACTOR
+
+    def serves(self, operator: Operator, shape: tuple[int, int]) -> bool:
+        """See `Generator.serves`: fields of any size; without data it is no good prior for a search."""
+        return self.closed(operator)
+
+    # Prior
+
+    def latents(self, shape: tuple[int, int]) -> LatentSpec:
+        """See `Generator.latents`: the white noise that the network turns into an image."""
+        if min(shape) < 1:
+            size = f"{shape[1]} x {shape[0]}"
+            raise SearchError(f"{self.card.name} cannot make an image of {size} pixels, but any from 1 x 1")
+        return LatentSpec((LatentTensor("noise", (self.card.bands, *shape)),))
+
+    def synthesize(self, latents: Latents, shape: tuple[int, int], stage: Stage | None = None) -> Tensor:
+        """See `Generator.synthesize`: without data, in single precision."""
+        z, prior = latents["noise"].float(), self.model.prior
+        told = Estimate.none(prior, len(z), self.card.bands, (z.shape[-2], z.shape[-1]), z.device)
+        return (told.mean + told.deviation * self.exact.draw(told, freely(z, prior))).to(latents["noise"])
+
+    def context(self, operator: Operator) -> int:
+        """See `Generator.context`."""
+        return math.ceil(REACH / min(operator.factor)) + (operator.reach if operator.local else 0)
+
+    def alignment(self, operator: Operator, options: Options = NO_OPTIONS) -> int:
+        """See `Generator.alignment`: tiles start on the network's coarsest grid."""
+        multiple = self.model.network.shape.multiple
+        return max(multiple // math.gcd(multiple, f) for f in operator.factor)
+
+    def cost(self, operator: Operator, options: Options = NO_OPTIONS) -> Cost:
+        """See `Generator.cost`: counted on the network itself; the linear estimate is a few per cent of it."""
+        work = self.model.network.shape.work / self.card.bands
+        return Cost(work, work, MEMORY)
+
+    # Posterior
+
+    def posterior(self, data: Observation, options: Options = NO_OPTIONS) -> Moments:
+        """See `Generator.posterior`: one evaluation of the network.
+
+        Raises:
+            SearchError: an operator that is not shift-invariant, or a factor above 16, see `closed`.
+        """
+        single = self._checked(data)
+        told = estimate(single, self.model.prior)
+        mean, spread = self.model.moments(told)
+        variance = deviation(told, spread).square()
+        explained = self._explaining(told.mean + told.deviation * mean, variance, single)
+        return Moments(explained.to(data.y), variance.to(data.y))
+
+    def draw(self, data: Observation, noise: Callable[[int], Tensor], options: Options = NO_OPTIONS) -> Tensor:
+        """See `Generator.draw`: one evaluation of the network.
+
+        Raises:
+            SearchError: see `posterior`; or a sample that is not finite.
+        """
+        single = self._checked(data)
+        told = estimate(single, self.model.prior)
+        fields = (noise(0).to(told.mean), noise(1).to(told.mean))
+        made = imagine(fields, single, told, self.model.prior)
+        drawn = told.mean + told.deviation * self.model.draw(told, made)
+        if not bool(torch.isfinite(drawn).all()):
+            raise SearchError(f"{self.card.name}: a sample is not finite; check the noise level of the data")
+        return self._explaining(drawn, told.deviation.square(), single).to(data.y)
+
+    def _checked(self, data: Observation) -> Observation:
+        if not self.closed(data.operator):
+            raise SearchError(
+                f"{self.card.name} answers instruments that are the same everywhere, with factors up to "
+                f"{LARGEST_FACTOR}, not {data.operator.describe()}; use another generator"
+            )
+        return replace(data, y=data.y.float(), variance=data.variance.float())
+
+    def _explaining(self, x: Tensor, variance: Tensor, data: Observation) -> Tensor:
+        """Noise-free data are explained exactly: block means where the network doubts most, others as the prior would.
+
+        Noisy data are never forced: the network was told how noisy they are.
+        """
+        if not data.exact:
+            return x
+        operator = data.operator
+        if isinstance(_bare(operator), Area):  # blocks share no pixel
+            rest = torch.where(data.usable, data.y - operator.forward(x), 0.0)
+            share = (rest / operator.forward(variance).clamp(min=1e-20)).repeat_interleave(operator.factor[0], -2)
+            return x + variance * share.repeat_interleave(operator.factor[1], -1)
+        quiet = torch.full_like(data.y, QUIET**2)
+        for _ in range(ROUNDS):
+            rest = torch.where(data.usable, data.y - operator.forward(x), 0.0)
+            x = x + correction(rest, quiet, data.usable, operator, self.model.prior)
+        return x
+
+
+def _bare(operator: Operator) -> Operator:
+    """The operator without a scale."""
+    return operator.operator if isinstance(operator, Scaled) else operator

@@ -1,0 +1,86 @@
+"""From network to images: everything in units of the linear deviation about the linear mean.
+
+So scaled, all instruments look alike, what is easy is exact without training, and the network only says how a truth
+differs from what a Gaussian prior expects.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, pad
+
+from .imagined import Noise
+from .linear import QUIET, Estimate
+from .network import OUTPUTS, Network
+from .prior import Prior
+
+LEAST, MOST = -12.0, 8.0
+"""Range of the logarithm of a variance, in units of the linear one."""
+NEIGHBOURS = 17
+"""Side of the square that the detail of the linear mean is relative to, pixels."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with the prior of its linear estimates. ``half``: run convolutions in bfloat16."""
+
+    network: Network
+    prior: Prior
+    half: bool = True
+
+    def draw(self, told: Estimate, noise: Noise) -> Tensor:
+        """One draw for each noise, in units of the deviation about the mean; shape of the mean."""
+        value, gain, _, _ = self._outputs(told, noise, True)
+        return value + gain.clamp(LEAST / 2, MOST / 2).exp() * noise.imagined
+
+    def moments(self, told: Estimate) -> tuple[Tensor, Tensor]:
+        """Mean and logarithm of the variance of draws, in the same units."""
+        _, _, mean, spread = self._outputs(told, Noise.none(told.mean), False)
+        return mean, spread.clamp(LEAST, MOST)
+
+    def _outputs(self, told: Estimate, noise: Noise, drawn: bool) -> tuple[Tensor, ...]:
+        planes = torch.cat([noise.white, noise.imagined, *self._planes(told)], 1)
+        flag = torch.full((len(planes), 1), float(drawn), device=planes.device)
+        scalars = torch.cat([flag, told.factor.to(flag).log2() / 3], 1)
+        rows, cols = planes.shape[-2:]
+        multiple = self.network.shape.multiple
+        extra = (-rows % multiple, -cols % multiple)
+        if extra != (0, 0):
+            planes = pad(planes, (0, extra[1], 0, extra[0]), mode="replicate")
+        with torch.autocast(planes.device.type, torch.bfloat16, enabled=self.half):
+            out = self.network(planes, scalars)
+        return tuple(part.contiguous() for part in out[..., :rows, :cols].chunk(OUTPUTS, 1))
+
+    def _planes(self, told: Estimate) -> tuple[Tensor, ...]:
+        detail = ((told.mean - local_mean(told.mean)) / told.deviation).asinh()
+        level = (told.deviation / QUIET).log() / 3 - 1
+        noise = told.known * (told.noise / QUIET).clamp(min=1.0).log() / 3
+        return 2 * (told.mean - self.prior.mean), detail, level, told.known, noise
+
+
+def local_mean(x: Tensor, side: int = NEIGHBOURS) -> Tensor:
+    """Mean over a square around each pixel."""
+    rows = avg_pool2d(x, (side, 1), 1, (side // 2, 0), count_include_pad=False)
+    return avg_pool2d(rows, (1, side), 1, (0, side // 2), count_include_pad=False)
+
+
+def fast_half(device: str) -> bool:
+    """Whether bfloat16 convolutions are native: on CUDA, and on processors that have them."""
+    if torch.device(device).type != "cpu":
+        return True
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+def gaussian_loss(error: Tensor, spread: Tensor) -> Tensor:
+    """Negative log likelihood of an error under the logarithm of a variance, without its constant."""
+    return 0.5 * (spread + error.square() * (-spread).exp())
+
+
+def deviation(told: Estimate, spread: Tensor) -> Tensor:
+    """Standard deviation in generator units."""
+    return told.deviation * (0.5 * spread).exp().clamp(max=math.exp(MOST / 2))

@@ -1,0 +1,131 @@
+"""Options of ``gensr train generator=engression``: texts checked and turned into settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gensr.errors import UsageError
+from gensr.making.options import Reader
+from gensr.priors import weights
+
+PERCENTILES = {"microscopy": (1.0, 99.9), "satellite": (2.0, 98.0), "medical": (0.5, 99.9)}
+"""What each domain's own normaliser does; see their `Domain.normaliser`."""
+OTHERWISE = (1.0, 99.9)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Parsed options; see `EngressionFamily.train_options`."""
+
+    domains: tuple[str, ...]
+    data: tuple[tuple[Path, ...], ...]
+    held: tuple[tuple[Path, ...], ...]
+    grey: bool
+    init: str
+    name: str
+    output: Path
+    minutes: float
+    steps: int
+    batch: int
+    rate: float
+    side: int
+    patch: int
+    widths: tuple[int, ...]
+    low: float | None
+    high: float | None
+    fallback: str
+    validate: float
+    device: str
+    licence: str
+    source: str
+    pixel: str
+    bias: str
+    seed: int
+
+    def percentiles(self, domain: str) -> tuple[float, float]:
+        """Percentiles of an image that become 0 and 1.
+
+        Raises:
+            UsageError: the lower one is not below the higher one.
+        """
+        low, high = PERCENTILES.get(domain, OTHERWISE)
+        low, high = low if self.low is None else self.low, high if self.high is None else self.high
+        if low >= high:
+            raise UsageError(f"percentiles {low:g} and {high:g}: give low= below high=")
+        return low, high
+
+
+def parse(options: Mapping[str, str]) -> Options:
+    """Check and convert options.
+
+    Raises:
+        UsageError: one is missing, or impossible.
+    """
+    read = Reader(options)
+    for key in ("domain", "data"):
+        if not read.text(key):
+            raise UsageError(f"{key}= is missing; try gensr train generator=engression domain=microscopy data=DIR")
+    domains = tuple(word.strip() for word in read.text("domain").split(",") if word.strip())
+    data, held = (_groups(read, key, domains) for key in ("data", "held"))
+    side, patch = read.whole("side", 64, 16, 512), read.whole("patch", 2, 1, 8)
+    init = read.text("init")
+    fixed = [key for key in ("patch", "widths") if init and read.text(key)]
+    if fixed:
+        raise UsageError(f"{fixed[0]}={read.text(fixed[0])}: {init} settles it; leave it out, or train without init=")
+    return Options(
+        domains=domains,
+        data=data,
+        held=held,
+        grey=read.switch("grey") or False,
+        init=init,
+        name=read.text("name", f"engression-{domains[0]}-own"),
+        output=Path(read.text("output")) if read.text("output") else weights.user_folder(),
+        minutes=read.value("minutes", 90.0, 0.001, 1e5),
+        steps=read.whole("steps", 10**9, 1, 10**9),
+        batch=read.whole("batch", 24, 1, 4096),
+        rate=read.value("rate", 6e-4, 1e-7, 1.0),
+        side=side,
+        patch=patch,
+        widths=_widths(read.text("widths")),
+        low=read.number("low", 0, 100),
+        high=read.number("high", 0, 100),
+        fallback=read.text("companion"),
+        validate=read.value("validate", 10.0, 0.001, 1e5),
+        device=read.text("device", "auto"),
+        licence=read.text("licence", "not stated"),
+        source=read.text("source", "images of the user"),
+        pixel=read.text("pixel", "not stated"),
+        bias=read.text("bias", "not examined: knows what its training images show, and nothing else"),
+        seed=read.whole("seed", 0, 0, 2**31),
+    )
+
+
+def _groups(read: Reader, key: str, domains: tuple[str, ...]) -> tuple[tuple[Path, ...], ...]:
+    groups = tuple(read.paths(group) for group in read.text(key).split(";") if group.strip())
+    if key == "held" and not groups:
+        return ()
+    if len(groups) != len(domains):
+        raise UsageError(
+            f"{key}={read.text(key)}: {len(groups)} group(s) for {len(domains)} domain(s); separate the data of each "
+            "domain with ;"
+        )
+    return groups
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        channels = tuple(int(w) for w in text.split(",")) if text else (48, 72, 112)
+    except ValueError as error:
+        raise UsageError(f"widths={text}: expected whole numbers with commas, for example 48,72,112") from error
+    if any(not 8 <= w <= 1024 or w % 4 for w in channels) or len(channels) > 6:
+        raise UsageError(f"widths={text}: expected up to 6 multiples of 4 from 8 to 1024")
+    return channels
+
+
+def lasting(options: Mapping[str, str]) -> dict[str, str]:
+    """The options that may not change when a run goes on."""
+    free = ("name", "output", "minutes", "steps", "rate", "validate", "held", "device", "companion")
+    words = ("licence", "source", "pixel", "bias")
+    return {key: text.strip() for key, text in options.items() if key not in (*free, *words) and text.strip()}

@@ -1,0 +1,119 @@
+"""Batches of training windows in generator units, varied so that instruments, stains and scenes differ.
+
+Contrast, offset, gamma, negative, flips and turns, scale and blur; every choice comes from the generator that is given,
+so that a step can be repeated wherever a run was stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, interpolate, pad
+
+FloatArray = npt.NDArray[np.float32]
+FLAT = 0.02
+"""Deviation below which a window is called flat, generator units."""
+KEEP_FLAT = 0.3
+"""Share of flat windows that are used."""
+WILDEST = 6.0
+"""Largest value of a plane that is used: in a nearly empty plane percentiles say nothing."""
+LARGEST_SCALE = 2.0
+TRIES = 30
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How images vary: deviations of logarithms and shares.
+
+    Attributes:
+        contrast: deviation of the logarithm of a factor about the middle of the range.
+        offset: deviation of what is added.
+        gamma: deviation of the logarithm of the exponent.
+        negative: share of negatives.
+        scaled: share of windows that are reduced from larger ones.
+        blurred: share with a Gaussian blur of up to 1.2 pixels.
+    """
+
+    contrast: float = 0.25
+    offset: float = 0.04
+    gamma: float = 0.2
+    negative: float = 0.04
+    scaled: float = 0.3
+    blurred: float = 0.15
+
+
+class Fields:
+    """Random windows of planes, drawn by the square root of their area.
+
+    Args:
+        images: (band, rows, cols) each; every band is a plane of its own.
+        low, high: percentiles of a plane that become 0 and 1.
+        side: of the windows.
+        variation: of contrast, scale and so on.
+    """
+
+    def __init__(
+        self, images: Iterable[FloatArray], low: float, high: float, side: int, variation: Variation | None = None
+    ) -> None:
+        scaled = (_scaled(band, low, high) for image in images for band in image if min(band.shape) >= side)
+        self.planes = [torch.from_numpy(plane).half() for plane in scaled if np.abs(plane).max() <= WILDEST]
+        self.side, self.variation = side, variation or Variation()
+        weight = torch.tensor([p.numel() for p in self.planes], dtype=torch.float64).sqrt()
+        self.edges = (weight / weight.sum()).cumsum(0) if self.planes else weight
+
+    def __len__(self) -> int:
+        return len(self.planes)
+
+    def window(self, draw: torch.Generator) -> Tensor:
+        """One window (side, side)."""
+        for attempt in range(TRIES):
+            u = torch.rand(8, generator=draw).tolist()
+            plane = self.planes[min(int(torch.searchsorted(self.edges, u[0])), len(self.planes) - 1)]
+            side = self.side
+            if u[1] < self.variation.scaled:
+                side = min(*plane.shape, int(side * LARGEST_SCALE ** u[2]))
+            top, left = (int(v * (n - side + 1)) for v, n in zip(u[3:5], plane.shape, strict=True))
+            piece = plane[top : top + side, left : left + side].float()
+            if float(piece.std()) > FLAT or u[5] < KEEP_FLAT or attempt == TRIES - 1:
+                break
+        if side > self.side:
+            piece = interpolate(piece[None, None], (self.side, self.side), mode="bicubic", antialias=True)[0, 0]
+        turn = int(8 * u[6])
+        piece = torch.rot90(piece, turn % 4)
+        return piece.flip(0) if turn > 3 else piece
+
+    def batch(self, count: int, draw: torch.Generator) -> Tensor:
+        """(count, 1, side, side)."""
+        stack = torch.stack([self.window(draw) for _ in range(count)])[:, None]
+        return varied(stack, self.variation, draw)
+
+
+def varied(x: Tensor, variation: Variation, draw: torch.Generator) -> Tensor:
+    """Images (n, band, rows, cols) with contrast, offset, gamma, sign and blur of their own."""
+    u = torch.rand(3, len(x), 1, 1, 1, generator=draw)
+    g = torch.randn(3, len(x), 1, 1, 1, generator=draw)
+    x = torch.where(u[0] < variation.blurred, _blurred(x, 1.2 * u[1]), x)
+    x = x.sign() * (x.abs() + 1e-6) ** (variation.gamma * g[0]).exp()
+    x = torch.where(u[2] < variation.negative, 1 - x, x)
+    return 0.5 + (x - 0.5) * (variation.contrast * g[1]).exp() + variation.offset * g[2]
+
+
+def _blurred(x: Tensor, width: Tensor, radius: int = 4) -> Tensor:
+    """Gaussian blur; ``width`` (n, 1, 1, 1) pixels."""
+    at = torch.arange(-radius, radius + 1, dtype=x.dtype)
+    taps = (-0.5 * (at / width.flatten()[:, None].clamp(min=0.05)).square()).exp()
+    taps = taps / taps.sum(1, keepdim=True)
+    n, band = x.shape[:2]
+    planes = pad(x, (radius,) * 4, mode="reflect").reshape(1, n * band, x.shape[-2] + 2 * radius, -1)
+    each = taps.repeat_interleave(band, 0)[:, None]
+    return conv2d(conv2d(planes, each[:, :, None], groups=n * band), each[..., None], groups=n * band).view_as(x)
+
+
+def _scaled(plane: FloatArray, low: float, high: float) -> FloatArray:
+    least, most = np.percentile(plane, [low, high])
+    return np.asarray((plane - least) / (most - least if most > least else 1.0), np.float32)

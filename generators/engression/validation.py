@@ -1,0 +1,164 @@
+"""How good is it: figures of held-out images by several instruments, and panels to look at.
+
+A draw is right if it is as far from the truth as truths are from each other given the data: the variance of draws is
+the squared error of their mean, truths rank evenly among draws, and residuals of draws are noise at every block size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, pad
+
+from gensr.operators import Area, GaussianPSF, Operator
+from gensr.operators.resample import upsample
+from gensr.priors.observation import Observation
+from gensr.values.random import Stream
+
+from .generator import Engression
+from .linear import estimate
+
+DRAWS = 8
+BLOCKS = (1, 2, 4, 8)
+GAP = 2
+SHOWN = 4
+"""Images of a panel."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One instrument and noise level.
+
+    Attributes:
+        name: for tables.
+        operator: the instrument.
+        noise: standard deviation, generator units; 0 for exact data.
+    """
+
+    name: str
+    operator: Operator
+    noise: float
+
+
+def cases() -> list[Case]:
+    """Block means by 2, 4 and 8 and a Gaussian PSF, without noise and with 2 %."""
+    operators: dict[str, Operator] = {f"x{f}": Area(f) for f in (2, 4, 8)}
+    operators["psf x4"] = GaussianPSF(4, 0.6)
+    return [Case(name, operator, noise) for name, operator in operators.items() for noise in (0.0, 0.02)]
+
+
+COLUMNS = (
+    "lanczos", "linear", "mean", "draws", "spread", "rank_low", "rank_middle", "rank_high",
+    *(f"chi2_{side}" for side in BLOCKS), "rest",
+)  # fmt: skip
+"""PSNR in dB of interpolation, linear mean, mean head, and mean of draws without the share of their number; variance of
+draws over squared error of their mean, corrected; share of truths below, amid and above all draws over that expected;
+squared residual of a draw in blocks of data, units of their noise (0 for exact data); rms residual of a draw."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a generator makes of one case; all (n, band, rows, cols), ``draws`` (DRAWS, ...)."""
+
+    data: Observation
+    lanczos: Tensor
+    linear: Tensor
+    mean: Tensor
+    deviation: Tensor
+    draws: Tensor
+
+
+def observed(x: Tensor, case: Case, seed: int) -> Observation:
+    """Data of truths (n, band, rows, cols)."""
+    draw = torch.Generator().manual_seed(seed)
+    y = case.operator.forward(x)
+    y = y + case.noise * torch.randn(y.shape, generator=draw)
+    usable = torch.ones_like(y, dtype=torch.bool)
+    return Observation(y, case.operator, torch.full_like(y, case.noise**2), usable, exact=case.noise == 0)
+
+
+def answer(generator: Engression, x: Tensor, case: Case, seed: int = 0) -> Answer:
+    """Everything a generator says of data of truths ``x``."""
+    data = observed(x, case, seed)
+    with torch.no_grad():
+        found = generator.posterior(data)
+        drawn = []
+        for k in range(DRAWS):
+            drawn.append(generator.draw(data, lambda step, k=k: _normal(x, (seed, k, step))))  # type: ignore[misc]
+        linear = estimate(data, generator.model.prior).mean
+    smooth = torch.from_numpy(upsample(data.y.numpy(), case.operator.factor))
+    return Answer(data, smooth, linear, found.mean, found.variance.sqrt(), torch.stack(drawn))
+
+
+def _normal(like: Tensor, path: tuple[int, ...]) -> Tensor:
+    return Stream(0).child("validation", *path).normal(tuple(like.shape))
+
+
+def figures(x: Tensor, found: Answer) -> dict[str, float]:
+    """See `COLUMNS`; ``x`` are the truths."""
+    draws, count = found.draws, len(found.draws)
+    centre, variance = draws.mean(0), draws.var(0, unbiased=True)
+    error = float((centre - x).square().mean())
+    fair = max(error - float(variance.mean()) / count, 1e-12)
+    noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(0))
+    below = (draws < x).sum(0) + (noise * ((draws == x).sum(0) + 1)).floor()
+    share = torch.bincount(below.long().flatten(), minlength=count + 1)[: count + 1] / below.numel() * (count + 1)
+    out = {
+        "lanczos": psnr(found.lanczos, x),
+        "linear": psnr(found.linear, x),
+        "mean": psnr(found.mean, x),
+        "draws": -10 * float(np.log10(fair)),
+        "spread": float(variance.mean()) / fair,
+        "rank_low": float(share[0]),
+        "rank_middle": float(share[1:-1].mean()),
+        "rank_high": float(share[-1]),
+    }
+    rest = found.data.y - found.data.operator.forward(draws[0])
+    for side in BLOCKS:
+        fits = min(rest.shape[-2:]) >= 2 * side and not found.data.exact
+        unit = found.data.variance.mean() / side**2
+        out[f"chi2_{side}"] = float((avg_pool2d(rest, side).square() / unit).mean()) if fits else 0.0
+    return out | {"rest": float(rest.square().mean().sqrt())}
+
+
+def psnr(estimated: Tensor, x: Tensor) -> float:
+    """Of all pixels together; the range is one generator unit."""
+    return -10 * float((estimated - x).square().mean().clamp(min=1e-12).log10())
+
+
+def table(generator: Engression, held: dict[str, Tensor]) -> list[tuple[str, str, float, dict[str, float]]]:
+    """(set, case, noise, figures) of every set of held-out images and every case."""
+    return [
+        (name, case.name, case.noise, figures(x, answer(generator, x, case)))
+        for name, x in held.items()
+        for case in cases()
+    ]
+
+
+def panel(path: Path, generator: Engression, sets: Sequence[Tensor], case: Case) -> None:
+    """One PNG: per row data, linear mean, mean, two draws, deviation (to its largest), truth; some rows of each set."""
+    from PIL import Image
+
+    rows = []
+    for x in sets:
+        x = x[:SHOWN]
+        found = answer(generator, x, case)
+        fy, fx = case.operator.factor
+        coarse = found.data.y.repeat_interleave(fy, -2).repeat_interleave(fx, -1)
+        doubt = found.deviation / found.deviation.amax((-2, -1), True)
+        columns = (coarse, found.linear, found.mean, found.draws[0], found.draws[1], doubt, x)
+        rows.append(torch.cat([pad(c[:, :1].clamp(0, 1), (0, GAP, 0, GAP), value=1.0) for c in columns], -1))
+    sheet = torch.cat([row.flatten(0, 2) for row in rows])
+    partial = path.with_name(f".{path.name}.partial")
+    Image.fromarray(_bytes(sheet.repeat_interleave(2, 0).repeat_interleave(2, 1))).save(partial, "PNG")
+    partial.replace(path)
+
+
+def _bytes(x: Tensor) -> npt.NDArray[np.uint8]:
+    return np.asarray((255 * x).round().byte().numpy())
