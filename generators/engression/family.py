@@ -69,9 +69,4 @@ class EngressionFamily:
         return Engression(Model(restored(shape, tensors), prior), card, settings)
 
 
-def config_of(model: Model, settings: Settings) -> dict[str, Any]:
-    """What `EngressionFamily.build` needs beside tensors and card."""
-    return {"shape": model.network.shape.to_config(), "prior": model.prior.to_config(), **settings.to_config()}
-
-
 FAMILY = EngressionFamily()

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
 from gensr.operators import Operator
+from gensr.operators.linear import conjugate
 from gensr.priors.observation import Observation
 
 from .prior import Prior, filtered, modes, of_modes
@@ -27,6 +28,8 @@ QUIET_SKEW = 2e-3
 """The same where the response is not symmetric: gradients do not get further in few steps."""
 ITERATIONS, ITERATIONS_SKEW = 12, 12
 """Conjugate gradients where noise varies or data are missing, and where only the response is not symmetric."""
+LEAST_PASSED = 1e-12
+"""Least variance of a mode of the data, of the largest: far below any noise, so that it can be divided by."""
 LEVELS = 25
 """Noise levels of the bank; a factor 2 in deviation apart."""
 FARTHEST = 24
@@ -155,62 +158,47 @@ def _uniform(variance: Tensor, usable: Tensor) -> bool:
     return bool((variance.amax((-2, -1)) <= variance.amin((-2, -1)) * (1 + 1e-5)).all())
 
 
-def _dot(p: Tensor, q: Tensor) -> Tensor:
-    return (p * q).sum((-2, -1), keepdim=True)
-
-
 def _fill(rest: Tensor, variance: Tensor, usable: Tensor, own: Response, iterations: int) -> tuple[Tensor, Tensor]:
     """``u`` and the noise-free data ``s = S u``: conjugate gradients for ``(S^-1 + W) s = W rest``.
 
     ``W`` is the precision of the data, zero where there are none, so that what is not yet solved stays in the gaps. The
-    start is the stationary answer to data with smoothly filled gaps. A fixed number of steps, so that an image's
-    answer does not depend on what else is in the batch.
+    start is the stationary answer to data with smoothly filled gaps. With ``M`` the inverse for the mean precision, the
+    unknown is ``M^(-1/2) s``, for which the map is near one.
     """
     weight = usable.to(rest)
-    level = _typical(variance, weight)
     precision = weight / variance
-    mean = precision.mean((-2, -1), True)
     cols = rest.shape[-1]
-    half = slice(0, cols // 2 + 1) if own.periodic else slice(None)
-    to_u = 1 / (1 + mean * own.data[..., half])
-    to_s = to_u * own.data[..., half]
-    tiny = torch.finfo(rest.dtype).tiny
+    data = own.data[..., : cols // 2 + 1] if own.periodic else own.data
+    data = data.clamp(min=LEAST_PASSED * float(data.max()))
+    share = 1 / (1 + precision.mean((-2, -1), True) * data)
+    root = (share * data).sqrt()
 
-    def steps(r: Tensor) -> tuple[Tensor, Tensor]:
-        found = modes(r, own.periodic)
-        return of_modes(to_u * found, own.periodic, cols), of_modes(to_s * found, own.periodic, cols)
+    def weighed(v: Tensor, gain: Tensor) -> Tensor:
+        return of_modes(gain * modes(v, own.periodic), own.periodic, cols)
 
-    u = filtered(smoothly(rest, weight), 1 / (own.data + level), own.periodic)
-    s = filtered(u, own.data, own.periodic)
-    r = precision * (rest - s) - u
-    pu, ps = steps(r)
-    rz = _dot(r, ps)
-    for _ in range(iterations):
-        q = pu + precision * ps
-        step = rz / _dot(ps, q).clamp(min=tiny)
-        u, s, r = u + step * pu, s + step * ps, r - step * q
-        zu, zs = steps(r)
-        new = _dot(r, zs)
-        share = new / rz.clamp(min=tiny)
-        pu, ps, rz = zu + share * pu, zs + share * ps, new
-    return u, s
+    def normal(v: Tensor) -> Tensor:
+        found = modes(v, own.periodic)
+        seen = precision * of_modes(root * found, own.periodic, cols)
+        return of_modes(share * found + root * modes(seen, own.periodic), own.periodic, cols)
+
+    u = weighed(smoothly(rest, weight), 1 / (data + _typical(variance, weight)))
+    s = weighed(u, data)
+    v = conjugate(normal, weighed(precision * (rest - s) - u, root), 1.0, iterations, 0.0, 2)
+    return u + weighed(v, root / data), s + weighed(v, root)
 
 
 def _undo(rest: Tensor, variance: Tensor, operator: Operator, own: Response, iterations: int) -> Tensor:
-    """``(A C A^T + N)^-1 rest`` by conjugate gradients, preconditioned by the filter of a symmetric stand-in."""
-    inverse = 1 / (own.data + variance.log().mean((-2, -1), True).exp())
-    tiny = torch.finfo(rest.dtype).tiny
-    u, r = torch.zeros_like(rest), rest
-    p = filtered(r, inverse, own.periodic)
-    rz = _dot(r, p)
-    for _ in range(iterations):
-        q = operator.forward(filtered(operator.adjoint(p), own.image, own.periodic)) + variance * p
-        step = rz / _dot(p, q).clamp(min=tiny)
-        u, r = u + step * p, r - step * q
-        z = filtered(r, inverse, own.periodic)
-        new = _dot(r, z)
-        p, rz = z + new / rz.clamp(min=tiny) * p, new
-    return u
+    """``(A C A^T + N)^-1 rest`` by conjugate gradients between the roots of the inverse of a symmetric stand-in."""
+    root = (own.data + variance.log().mean((-2, -1), True).exp()).rsqrt()
+
+    def half(v: Tensor) -> Tensor:
+        return filtered(v, root, own.periodic)
+
+    def normal(v: Tensor) -> Tensor:
+        p = half(v)
+        return half(operator.forward(filtered(operator.adjoint(p), own.image, own.periodic)) + variance * p)
+
+    return half(conjugate(normal, half(rest), 1.0, iterations, 0.0, 2))
 
 
 def smoothly(x: Tensor, weight: Tensor) -> Tensor:

@@ -18,8 +18,7 @@ from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
 from gensr.priors.device import choose_device
 
-from .family import config_of
-from .generator import Engression, Settings
+from .generator import Engression, Settings, config_of
 from .instruments import Recipe
 from .loop import Budget, Log, Run
 from .model import Model

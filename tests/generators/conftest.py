@@ -1,4 +1,4 @@
-"""Small networks of the flow and engression families with random weights, generators made of them, and pictures to train on."""
+"""Small networks of the flow and engression families with random weights, generators of them, pictures to train on."""
 
 from __future__ import annotations
 

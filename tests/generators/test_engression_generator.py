@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from gensr.errors import SearchError, WeightsError
 from gensr.generators.engression import FAMILY
-from gensr.generators.engression.family import config_of
+from gensr.generators.engression.generator import config_of
 from gensr.generators.engression.training import save
 from gensr.operators import EVERYWHERE, Area, Bicubic, GaussianPSF, KSpaceCrop, Lanczos, MeasuredPSF
 from gensr.operators.scaled import unit_gain
@@ -85,6 +85,16 @@ class TestWhatItServes:
         assert made.context(Area(4)) == 10
         assert made.context(GaussianPSF(4, 1.0)) == 10 + GaussianPSF(4, 1.0).reach
 
+    def test_mean_and_sample_cost_as_much_and_less_per_band_than_all_bands(self, made, engression_of):
+        cost, of_three = made.cost(Area(2)), engression_of(3).cost(GaussianPSF(2, 0.5))
+        assert cost.operations == cost.draw == made.model.network.shape.work
+        assert cost.operations / 3 < of_three.operations < cost.operations
+        assert 100 < cost.memory < 2000
+
+    def test_it_has_no_numbers_of_its_own_and_its_fallback_is_that_of_the_file(self, made):
+        assert made.options == FAMILY.options == {}
+        assert made.fallback == ""
+
 
 class TestExactness:
     @pytest.mark.parametrize("operator", SERVED.values(), ids=SERVED)
@@ -151,6 +161,7 @@ class TestDraw:
         hook.remove()
         assert len(calls) == 2
         assert float(found.variance.min()) > 0
+        assert torch.equal(made.posterior(data, {"spacing": 4, "network_steps": 2}).mean, found.mean)
 
     @pytest.mark.parametrize("exact", [True, False])
     @pytest.mark.parametrize("operator", [Area(2), GaussianPSF((2, 1), 0.7)])

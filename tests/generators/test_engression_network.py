@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from gensr.errors import WeightsError
 from gensr.generators.engression.imagined import Noise
@@ -32,6 +33,13 @@ def told(rows, cols, n=2):
 def test_the_default_has_about_a_million_parameters():
     assert 1.1e6 < count(Network(Shape())) < 1.3e6
     assert Shape().multiple == 8
+
+
+@pytest.mark.parametrize("shape", [Shape(), TINY, Shape(3, 4, (16,), 2, 8, 0), Shape(1, 1, (8, 12, 16), 1, 8, 4)])
+def test_the_work_is_what_is_counted_while_it_runs(shape):
+    with FlopCounterMode(display=False) as counted:
+        Network(shape)(torch.zeros(1, shape.inputs, 64, 64), torch.zeros(1, SCALARS))
+    assert shape.work == pytest.approx(counted.get_total_flops() / 64**2, rel=0.01)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (13, 22), (1, 5)])
