@@ -182,19 +182,6 @@ def test_words_that_meet_the_image_are_checked():
         settled(SCENE, generator="gaussian-faces")
 
 
-def test_the_fallback_answers_where_the_usual_prior_cannot_and_not_where_it_was_named():
-    sky = ArrayScene(np.random.default_rng(0).normal(0, 1, (24, 24)))
-    sky.generator = lambda: "flow-astronomy"
-    plan = settled(sky, operator="gaussian:sigma=0.5", noise=1.0)
-    assert plan.task.generator.card.name == "flow-astronomy" or plan.why.startswith("stands in")
-    faces = ArrayScene(np.zeros((3, 128, 128), np.uint8))
-    faces.generator = lambda: "flow-faces"
-    plan = settled(faces, factor=4, noise=1.0)
-    assert (plan.task.generator.card.name, plan.why) == ("gaussian-faces", "stands in where that one cannot serve")
-    with pytest.raises(SearchError, match=r"flow-faces cannot serve .* 512 x 512 pixels; use generator=gaussian-faces"):
-        settled(faces, factor=4, noise=1.0, generator="flow-faces")
-
-
 def test_numbers_that_the_generator_does_not_have_are_refused_by_name():
     preset = replace(PRESETS["fast"], said=("spacing",))
     with pytest.raises(

@@ -75,7 +75,7 @@ def observation(y, variance, operator, usable=None):
 
 
 def test_exactly_the_excess_of_the_residual_over_the_noise_goes_back():
-    """Residual 3 with noise 1: 1 - 1/9 of it counts. A V A^T = 0.5 / 4, so 0.125 / 1.125 of that goes to every pixel."""
+    """Residual 3 with noise 1: 1 - 1/9 of it counts. A V A^T = 0.5 / 4, so every pixel gets 0.125 / 1.125."""
     data = observation(torch.full((1, 1, 4, 5), 3.0), 1.0, Area(2))
     x = update(torch.zeros(1, 1, 8, 10, dtype=torch.float64), torch.full((1, 1, 8, 10), 0.5, dtype=torch.float64), data)
     torch.testing.assert_close(x, torch.full_like(x, 3 * (8 / 9) * 0.125 / 1.125), rtol=1e-12, atol=0)

@@ -74,7 +74,7 @@ def test_an_image_does_not_know_its_neighbours(white):
 
 
 def test_a_sample_solves_the_problem_of_its_own_random_numbers(white):
-    """``y + e`` and the centre ``xi`` of candidate k: x = 0.5 + 0.1 xi + (y + e - A(0.5 + 0.1 xi)) / 2 in each block."""
+    """Candidate k has ``y + e`` and the centre ``xi``: x = 0.5 + 0.1 xi + (y + e - A(0.5 + 0.1 xi)) / 2 in a block."""
     seen = data()
     found = search(white("linear"), seen, EXACT, streams(), 2)
     key = streams()[1].child("candidate", 1)
