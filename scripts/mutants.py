@@ -252,9 +252,10 @@ def _become(mutant: Mutant | None, tests: Sequence[str]) -> None:
 
 
 def ordered(path: str) -> list[str]:
-    """The tests, those of the file's own name first."""
-    own = f"test_{Path(path).stem}.py"
-    return sorted(TESTS, key=lambda test: Path(test).parent.name != Path(path).parent.name or not test.endswith(own))
+    """The test file of the same name, quick or not, and then the quick ones."""
+    file = Path(path)
+    own = f"tests/{file.parent.name}/test_{file.stem}.py"
+    return [*([own] if (ROOT / own).is_file() else []), *(test for test in TESTS if test != own)]
 
 
 def draw(count: int, seed: int, only: str) -> list[Mutant]:

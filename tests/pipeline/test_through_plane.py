@@ -1,6 +1,6 @@
 """The pass across slices, by a prior that puts a known ramp into every slice.
 
-Seen edge-on, a slice of value ``v`` becomes ``f`` new ones, ``v + t (1 + line)`` with ``t`` from -0.1 to 0.1 around 0 and
+Seen edge-on, a slice of value ``v`` becomes four, ``v + t (1 + line)`` with ``t`` from -0.15 to 0.15 around 0 and
 ``line`` the place along the view. The mean over the new slices is ``v``, so nothing is left to project, and the views
 along rows and along columns differ in a way that is known: their average has ``(row + col) / 2``.
 """
