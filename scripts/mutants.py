@@ -21,6 +21,7 @@ import signal
 import sys
 import time
 import tomllib
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ PASS = 0.85
 """Share of mutants that must be killed."""
 OWN = 1
 """Test files that are run alone at first."""
+QUIETLY = ("-xq", "-pno:cacheprovider", "-pno:xdist", "-Wignore::pytest.PytestAssertRewriteWarning")
 LIMIT = 120
 """Seconds after which a mutant counts as killed: it does not end."""
 SWAPS: dict[type, type] = {
@@ -243,9 +245,11 @@ def _become(mutant: Mutant | None, tests: Sequence[str]) -> None:
     outcome = 99
     try:
         for group in filter(None, (tests[:OWN], tests[OWN:])):
-            outcome = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *group]))
+            outcome = int(pytest.main([*QUIETLY, *group]))
             if outcome:
                 break
+    except BaseException:  # this process has nobody above it to say so
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         os._exit(outcome)

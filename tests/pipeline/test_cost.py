@@ -68,6 +68,13 @@ def test_memory_disk_and_time_of_a_run(make_task, white, machine):
     assert found.seconds == pytest.approx(0.35 + read * (1000 + 3 * 50) / 1e6)
 
 
+def test_factors_of_rows_and_columns_both_count(make_task, white, machine):
+    tiles = tuple(cut(1, (20, 20), 20, 2))
+    found = expected(make_task(white(cost=PRICE), operator=Area((2, 5))), tiles, 1, 1, 0, 1)
+    assert (found.memory, found.disk) == (4000 * 60, 4000 * 4 * 2)
+    assert found.seconds == pytest.approx(0.35 + 4000 * 1000 / 1e6)
+
+
 def test_a_batch_is_no_larger_than_there_are_tiles(make_task, white, machine):
     tiles = tuple(cut(1, (20, 20), 20, 2))
     assert expected(make_task(white(cost=PRICE)), tiles, 1, 9, 0, 1).memory == 400 * 4 * 60
