@@ -245,7 +245,7 @@ def _empty(image: Image, tile: Tile, task: Task) -> TileResult:
     """A tile without usable data: nothing to reconstruct, valid (saturated) pixels keep their value."""
     area = tile.inner.refine(task.factor)
     cut = np.s_[:, area.row : area.row + area.rows, area.col : area.col + area.cols]
-    values = (_refined(image.values, task)[cut] / np.float32(task.operator.gain)).astype(np.float32)
+    values = _refined(image.values, task)[cut] / np.float32(task.operator.gain)
     valid = _refined(image.valid, task)[cut]
     values = np.where(valid, values, np.float32(0))
     residual = {k: 0.0 for k in ("count", "square", "chi2", "largest", "observed", "explained")}
