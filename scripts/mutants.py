@@ -93,9 +93,11 @@ class Mutant:
         """The compiled file with the mistake in it."""
         text = (ROOT / self.path).read_bytes()
         start, end = self.span
-        after = self.after if ":" in self.after else f"({self.after})"  # a slice bears no brackets
-        changed = text[:start] + after.encode() + text[end:]
-        return compile(changed, ROOT / self.path, "exec", dont_inherit=True)
+        safe, bare = (text[:start] + after.encode() + text[end:] for after in (f"({self.after})", self.after))
+        try:
+            return compile(safe, ROOT / self.path, "exec", dont_inherit=True)
+        except SyntaxError:  # slices and pieces of expressions bear no brackets
+            return compile(bare, ROOT / self.path, "exec", dont_inherit=True)
 
 
 def changes(node: ast.expr) -> Iterator[ast.expr]:
@@ -263,10 +265,25 @@ def ordered(path: str) -> list[str]:
 
 
 def draw(count: int, seed: int, only: str) -> list[Mutant]:
-    """Mutants that differ from the original when compiled, by chance, in the order of the files."""
+    """Mutants by chance, in the order of the files."""
     every = [mutant for path in GLUE for mutant in Finder(path).found]
     chosen = random.Random(seed).sample(every, min(count, len(every)))
     return [m for m in sorted(chosen, key=lambda m: (m.path, m.line)) if only in m.key]
+
+
+def named() -> Iterator[Mutant]:
+    """Mistakes that went unnoticed once: they are planted in every run, and each must be killed."""
+    for entry in SETTINGS["named"]:
+        text, before = (ROOT / entry["file"]).read_bytes(), entry["before"].encode()
+        if text.count(before) != 1:
+            raise SystemExit(
+                f"mutants: {entry['before']!r} stands {text.count(before)} times in {entry['file']}, not once"
+            )
+        start = text.index(before)
+        line = text[:start].count(b"\n") + 1
+        yield Mutant(
+            entry["file"], entry["name"], line, entry["before"], entry["after"], 1, (start, start + len(before))
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -282,13 +299,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if outlook(None, TESTS) != 0:
         print("mutants: the tests fail without a mutant; mend that first")
         return 2
+    always = [mutant for mutant in named() if options.only in mutant.key]
     mutants = draw(options.count, options.seed, options.only)
     lost: list[Mutant] = []
-    for done, mutant in enumerate(mutants, 1):
+    for done, mutant in enumerate([*always, *mutants], 1):
         survived = outlook(mutant, ordered(mutant.path)) == 0
         lost += [mutant] if survived else []
-        print(f"{done:4d}/{len(mutants)} {'SURVIVED' if survived else 'killed  '} {mutant.key}", flush=True)
-    return summary(mutants, lost, time.monotonic() - started)
+        word = "SURVIVED" if survived else "killed  "
+        print(f"{done:4d}/{len(always) + len(mutants)} {word} {mutant.key}", flush=True)
+    missed = [mutant for mutant in always if mutant in lost]
+    failed = summary(mutants, [mutant for mutant in lost if mutant not in missed], time.monotonic() - started)
+    print(f"{len(always) - len(missed)} of {len(always)} named mistakes killed")
+    return failed or int(bool(missed))
 
 
 def summary(mutants: Sequence[Mutant], lost: Sequence[Mutant], seconds: float) -> int:

@@ -67,6 +67,22 @@ def test_the_stand_in_where_the_usual_one_cannot_serve(shelf, shape, operator):
     assert choose_prior(wanted((49, 8), "a"))[1] == USUAL  # 98 refined rows
 
 
+def test_the_prior_lies_on_the_device_that_was_asked_for(shelf, monkeypatch, white):
+    class Moved(white):
+        fallback = "b"
+
+        def to(self, device):
+            return white(name=f"{self.card.name} on {device}")
+
+    monkeypatch.setattr(room, "choose_device", lambda word: {"auto": "the best"}.get(word, word))
+    shelf["a"], shelf["b"] = Moved("denoise", name="a"), Moved("posterior", "evidence", name="b")
+    prior, _ = choose_prior(replace(wanted((8, 8), "a"), device="auto"))
+    assert (prior.generator.card.name, prior.device) == ("a on the best", "auto")
+    own = Prior(shelf["a"], None, "auto")
+    assert closed_prior(own, Area((2, 1))).generator.card.name == "b on the best"
+    assert evidence_of(own).card.name == "b on the best"
+
+
 def test_no_stand_in_for_one_that_was_named(shelf):
     with pytest.raises(
         SearchError, match=r"^array: a cannot serve .*area.* and an output of 16 x 200 pixels; use generator=b$"

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gensr.errors import GensrError
 from gensr.operators import Area
 from gensr.pipeline import reconstruct as room
 from gensr.pipeline.reconstruct import TileWork, in_memory, observe, reconstruct
 from gensr.pipeline.tiles import Tile, around
+from gensr.search.posterior import Answer
 from gensr.search.presets import PRESETS
 from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
@@ -328,6 +330,23 @@ def test_a_latent_search_answers_every_tile_with_its_own_candidates(make_task, w
         assert result.search["solver"] == "closed-form"
         assert sum(result.search["verdicts"].values()) == 18
     assert found[0].search["best chi2 per datum"] != found[1].search["best chi2 per datum"]
+
+
+def test_every_band_of_every_tile_searches_with_a_random_stream_of_its_own(make_task, white, monkeypatch):
+    """Named by what it is for, so that results stay what they are from release to release."""
+    seen = []
+
+    def answer_(generator, data, preset, method, samples, noise, streams):
+        seen.append(streams)
+        return Answer(*[torch.zeros(len(data.y), data.y.shape[1], 4, 4)] * 2)
+
+    monkeypatch.setattr(room, "answer", answer_)
+    tiles = [whole((2, 2), index=i) for i in (4, 9)]
+    for generator in (white(), white(bands=2)):
+        task = make_task(generator, gain=(1.0, 1.0), offset=(0.0, 0.0), seed=6)
+        reconstruct([image(calm((2, 2, 2)))] * 2, task, tiles)
+    assert seen[0] == [Stream(6, ("search", i, "band", b)) for i in (4, 9) for b in (0, 1)]
+    assert seen[1] == [Stream(6, ("search", i, "band", 0)) for i in (4, 9)]
 
 
 def searching():
