@@ -7,8 +7,22 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TypeVar
 
+from gensr.errors import GensrError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class FatalItemError(GensrError):
+    """Processes died of an item, again and again.
+
+    Attributes:
+        item: the one to blame.
+    """
+
+    def __init__(self, text: str, item: object = None) -> None:
+        super().__init__(text)
+        self.item = item
 
 
 class Runner(ABC):
@@ -16,6 +30,8 @@ class Runner(ABC):
 
     remote: bool = False
     """Whether functions and items travel to other processes, so that they must pickle."""
+    lost: bool = False
+    """Whether the place where functions run is gone, so that nothing more can run."""
 
     @abstractmethod
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
@@ -30,6 +46,7 @@ class Runner(ABC):
 
         Raises:
             GensrError: of the function, or because the place where it ran is gone.
+            FatalItemError: an item ends the process that runs it; all others were handed back before.
         """
 
     def close(self) -> None:  # noqa: B027

@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from gensr.errors import GensrError, PluginError
-from gensr.runners.base import Item, Result, Runner
+from gensr.runners.base import FatalItemError, Item, Result, Runner
 from gensr.runners.travel import Parcel
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ PULSE_SECONDS = 5.0
 """How often a run that hears nothing asks whether the scheduler and its workers are still there."""
 ALONE_SECONDS = 60.0
 """How long a scheduler may be without any worker: a worker that is started again is back long before."""
-DEATHS = 3
-"""How many workers may die of an item before it is blamed for that."""
+DEATHS = 2
+"""How many workers may die under an item before it is a suspect, on a cluster that is started here."""
 SETTINGS = {
     "distributed.scheduler.allowed-failures": DEATHS,
     # Slabs of a volume travel inside the call, where they outlive a worker; a warning would come with each.
@@ -92,7 +92,10 @@ class ClusterRunner(Runner):
             self.close()
             said = f"{type(error).__name__}: {error}"
             if not address:
-                raise GensrError(f"{self._where}: no cluster could be started here ({said}); use local") from error
+                raise GensrError(
+                    f"{self._where}: no workers could be started here ({said}); see what they say above, or use "
+                    "runtime=local"
+                ) from error
             raise GensrError(
                 f"{self._where}: no Dask scheduler answers ({said}); start one with 'dask scheduler' and 'dask worker "
                 "ADDRESS', or leave the address out"
@@ -104,14 +107,20 @@ class ClusterRunner(Runner):
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
         """See `Runner.map`."""
         parcel, waiting = Parcel.of(function), iter(items)
-        running: dict[str, tuple[Future, Item]] = {}
-        finished: SimpleQueue[Future] = SimpleQueue()
+        running: dict[Any, tuple[Future[Any], Item]] = {}
+        finished: SimpleQueue[Future[Any]] = SimpleQueue()
+        # A worker takes with it all that waits there, so who died with it again and again is run once more, alone.
+        suspects: list[Item] = []
+        alone = False
         places, counted = self._places(), time.monotonic()
         try:
             while True:
                 if time.monotonic() - counted > PULSE_SECONDS:
                     places, counted = self._places(), time.monotonic()
-                for item in islice(waiting, max(0, places - len(running))):
+                chosen = list(islice(waiting, max(0, places - len(running))))
+                if not chosen and not running and suspects:
+                    chosen, alone = [suspects.pop()], True
+                for item in chosen:
                     future = self._submit(parcel, item)
                     running[future.key] = future, item
                     future.add_done_callback(finished.put)
@@ -121,22 +130,29 @@ class ClusterRunner(Runner):
                     future = finished.get(timeout=PULSE_SECONDS)
                 except Empty:
                     continue
-                result = self._result(future)
                 _, item = running.pop(future.key)
-                future.release()
+                try:
+                    result = self._result(future)
+                except FatalItemError as error:
+                    if alone:
+                        raise FatalItemError(str(error), item) from error
+                    suspects.append(item)
+                    continue
+                finally:
+                    future.release()
                 yield item, result
         finally:
             for future, _ in running.values():
                 future.release()
 
-    def _submit(self, parcel: Parcel, item: object) -> Future:
+    def _submit(self, parcel: Parcel, item: object) -> Future[Any]:
         client = self._client
         if client is None or client.status != "running":
             raise self._gone(None)
         # The scheduler unpickles calls. As bytes they pass through it, so it needs neither gensr nor the input.
         return client.submit(pickle.loads, parcel.call(item), key=f"gensr-{uuid.uuid4().hex}", pure=False)
 
-    def _result(self, future: Future) -> Any:  # noqa: ANN401
+    def _result(self, future: Future[Any]) -> Any:  # noqa: ANN401
         from concurrent.futures import CancelledError
 
         from distributed.scheduler import KilledWorker
@@ -145,7 +161,7 @@ class ClusterRunner(Runner):
             raise self._gone(None)
         error = future.exception() if future.status == "error" else None
         if isinstance(error, KilledWorker):
-            raise GensrError(
+            raise FatalItemError(
                 f"{self._where}: {error.allowed_failures + 1} workers died of the same piece of work, likely out of "
                 "memory; give a smaller tile= or batch=, or workers with more memory"
             ) from error
@@ -165,8 +181,9 @@ class ClusterRunner(Runner):
         client = self._client
         if client is None or client.status != "running":
             raise self._gone(None)
+        scheduler: Any = client.scheduler
         try:
-            threads: dict[str, int] = client.sync(client.scheduler.ncores, callback_timeout=CONNECT_SECONDS)
+            threads: dict[str, int] = client.sync(scheduler.ncores, callback_timeout=CONNECT_SECONDS)
         except (OSError, TimeoutError, AttributeError) as error:  # AttributeError: it has closed in the meantime
             raise self._gone(error) from error
         if threads:
@@ -174,6 +191,7 @@ class ClusterRunner(Runner):
         elif self._alone_since is None:
             self._alone_since = time.monotonic()
         elif time.monotonic() - self._alone_since > ALONE_SECONDS:
+            self.lost = True
             raise GensrError(
                 f"{self._where}: the scheduler has had no worker for {ALONE_SECONDS:.0f} s; start one with 'dask "
                 "worker ADDRESS' and run the same command with resume=true"
@@ -181,9 +199,11 @@ class ClusterRunner(Runner):
         return AHEAD * max(1, sum(threads.values()))
 
     def _gone(self, error: BaseException | None) -> GensrError:
+        self.lost = True
         why = f" ({type(error).__name__})" if error is not None else ""
         return GensrError(
-            f"{self._where}: the scheduler is gone{why}; what is finished is kept, run the same command with resume=true"
+            f"{self._where}: the scheduler is gone{why}; what is finished is kept, run the same command with "
+            "resume=true"
         )
 
     def close(self) -> None:
