@@ -33,7 +33,9 @@ PULSE_SECONDS = 5.0
 """How often a run that hears nothing asks whether the scheduler and its workers are still there."""
 ALONE_SECONDS = 60.0
 """How long a scheduler may be without any worker: a worker that is started again is back long before."""
-DEATHS = 2
+MISSING_SECONDS = 20.0
+"""After how long a worker of our own that is not back is replaced: Dask gives up on one that dies while it starts."""
+DEATHS = 1
 """How many workers may die under an item before it is a suspect, on a cluster that is started here."""
 SETTINGS = {
     "distributed.scheduler.allowed-failures": DEATHS,
@@ -70,7 +72,9 @@ class ClusterRunner(Runner):
         self._cluster: LocalCluster | None = None
         self._client: Client | None = None
         self._where = f"runtime.address={address}" if address else "runtime=dask"
+        self._asked = 0 if address else workers or os.cpu_count() or 1
         self._alone_since: float | None = None
+        self._missing_since: float | None = None
         self._close = contextlib.ExitStack()
         self._close.enter_context(_quiet())
         self._close.enter_context(dask.config.set(SETTINGS))
@@ -79,12 +83,13 @@ class ClusterRunner(Runner):
                 # One thread a worker, because torch and the readers of files have threads or locks of their own; no
                 # limit of memory, because Dask would let a worker wait for ever that is near its share of the machine.
                 self._cluster = LocalCluster(
-                    n_workers=workers or os.cpu_count() or 1,
+                    n_workers=self._asked,
                     threads_per_worker=1,
                     processes=True,
                     memory_limit=0,
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",
                     silence_logs=logging.CRITICAL,
+                    preload=["gensr.runners.interrupt"],
                     env={"PYTHONWARNINGS": "ignore"},  # the driver opens every input too, and says what is odd about it
                 )
             self._client = Client(self._cluster or address, timeout=CONNECT_SECONDS, set_as_default=False)
@@ -111,6 +116,7 @@ class ClusterRunner(Runner):
         finished: SimpleQueue[Future[Any]] = SimpleQueue()
         # A worker takes with it all that waits there, so who died with it again and again is run once more, alone.
         suspects: list[Item] = []
+        blamed: FatalItemError | None = None
         alone = False
         places, counted = self._places(), time.monotonic()
         try:
@@ -125,7 +131,7 @@ class ClusterRunner(Runner):
                     running[future.key] = future, item
                     future.add_done_callback(finished.put)
                 if not running:
-                    return
+                    break
                 try:
                     future = finished.get(timeout=PULSE_SECONDS)
                 except Empty:
@@ -135,8 +141,9 @@ class ClusterRunner(Runner):
                     result = self._result(future)
                 except FatalItemError as error:
                     if alone:
-                        raise FatalItemError(str(error), item) from error
-                    suspects.append(item)
+                        blamed = blamed or FatalItemError(str(error), item)
+                    else:
+                        suspects.append(item)
                     continue
                 finally:
                     future.release()
@@ -144,6 +151,8 @@ class ClusterRunner(Runner):
         finally:
             for future, _ in running.values():
                 future.release()
+        if blamed is not None:
+            raise blamed
 
     def _submit(self, parcel: Parcel, item: object) -> Future[Any]:
         client = self._client
@@ -186,6 +195,7 @@ class ClusterRunner(Runner):
             threads: dict[str, int] = client.sync(scheduler.ncores, callback_timeout=CONNECT_SECONDS)
         except (OSError, TimeoutError, AttributeError) as error:  # AttributeError: it has closed in the meantime
             raise self._gone(error) from error
+        self._replace(self._asked - len(threads))
         if threads:
             self._alone_since = None
         elif self._alone_since is None:
@@ -197,6 +207,17 @@ class ClusterRunner(Runner):
                 "worker ADDRESS' and run the same command with resume=true"
             )
         return AHEAD * max(1, sum(threads.values()))
+
+    def _replace(self, missing: int) -> None:
+        """Start workers of our own for those that have been missing for long."""
+        now = time.monotonic()
+        if missing <= 0 or self._cluster is None:
+            self._missing_since = None
+        elif self._missing_since is None:
+            self._missing_since = now
+        elif now - self._missing_since > MISSING_SECONDS:
+            self._cluster.scale(len(self._cluster.worker_spec) + missing)
+            self._missing_since = None
 
     def _gone(self, error: BaseException | None) -> GensrError:
         self.lost = True
