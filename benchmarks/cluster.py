@@ -188,9 +188,9 @@ def document(rows: Sequence[Row], tiles: Sequence[Row], setup: Setup) -> str:
     lines = [
         "# Cluster",
         "",
-        f"Made by `python -m gensr.benchmarks.cluster` on {os.cpu_count()} cores, torch {torch.__version__}, one thread",
-        "a process. The machine had other work, so seconds are high, and differ from row to row by what else ran; ratios",
-        "count, and CPU seconds. Whole commands, with start and opening; a cluster takes some seconds to start.",
+        f"Made by `python -m gensr.benchmarks.cluster` on {os.cpu_count()} cores, torch {torch.__version__}, one",
+        "thread a process. The machine had other work, so seconds are high and differ by what else ran; ratios count,",
+        "and CPU seconds. Whole commands, with start and opening; a cluster takes some seconds to start.",
         "",
         f"* `large`: {setup.large} x {setup.large} x {BANDS} uint16 GeoTIFF, x2, `search=fast`, no samples",
         f"* `sampled`: {setup.sampled} x {setup.sampled} x {BANDS}, the same with one sample",

@@ -163,7 +163,7 @@ def test_cancelling_leaves_what_goes_on(cluster, here, tmp_path):
     assert [p.name for p in (tmp_path / "out").iterdir()] == [".cells_x2_generated.work"]
     counts = []
     drain(asked(path, tmp_path / "out", resume=True), lambda done, _: counts.append(done), cluster)
-    assert counts[0] == 2 * 32 * 32
+    assert 0 < counts[0] < counts[-1] == 80 * 80
     assert contents(tmp_path / "out") == expected
 
 
@@ -326,8 +326,18 @@ def test_an_interrupt_ends_everything_with_one_line(tmp_path):
     assert said == ""
     lines = [line for line in told.splitlines() if "Mpx" not in line]
     assert lines == ["gensr: interrupted; run the same command with resume=true to go on"]
-    with pytest.raises(ProcessLookupError):
-        os.killpg(run.pid, 0)
+    deadline = time.monotonic() + LIMIT
+    while left_over(run.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def left_over(group):
+    """Whether processes of a group are there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, 0)
+        return True
+    return False
 
 
 def test_the_runtime_of_a_request_starts_a_cluster(here, tmp_path):

@@ -48,9 +48,7 @@ def test_a_call_is_its_result_once_unpickled():
 
 def test_another_version_on_a_worker_is_refused():
     packed = Parcel("run", "0.0.1", pickle.dumps(abs))
-    with pytest.raises(
-        GensrError, match=rf"a worker has gensr {version('gensr')}, the run began with 0\.0\.1; install"
-    ):
+    with pytest.raises(GensrError, match=rf"a worker has gensr {version('gensr')}, the run began with 0\.0\.1"):
         pickle.loads(packed.call(1))
 
 
