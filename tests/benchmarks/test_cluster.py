@@ -36,7 +36,8 @@ def test_tables_are_written_and_unknown_words_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr(cluster, "command", command)
     monkeypatch.setattr(cluster, "ClusterRunner", NoCluster)
-    monkeypatch.setattr(cluster, "overhead", lambda name, *_: dict(zip(cluster.TILE_COLUMNS, (name, 2.0, 20.0, 0.99))))
+    tile = {"work, s": 2.0, "overhead, ms": 20.0, "share, %": 0.99}
+    monkeypatch.setattr(cluster, "overhead", lambda name, *_: {"scene": name, **tile})
     assert cluster.main([f"output={tmp_path / 'out'}"], cluster.Setup(32, 16, 3)) == 0
     with (tmp_path / "out" / "cluster.csv").open() as stream:
         rows = list(csv.DictReader(stream))
