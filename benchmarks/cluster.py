@@ -1,4 +1,4 @@
-"""What does a cluster cost, and what does it gain? ``python -m gensr.benchmarks.cluster output=DIR``.
+"""What does a cluster cost, and what does it gain? ``python -m gensr.benchmarks.cluster output=DIR large=2048``.
 
 Made scenes are refined as whole commands, each in a process of its own: with ``runtime=local``, and on a Dask cluster
 of one and of two workers. All rasters must have the same bytes. Then tiles are timed one by one: the work inside a
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -217,17 +217,16 @@ def _cell(value: Any) -> str:  # noqa: ANN401
     return f"{value:.3g}" if isinstance(value, float) and value < 1000 else str(value)
 
 
-def main(argv: Sequence[str] | None = None, setup: Setup | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write ``cluster.md`` and ``cluster.csv``.
 
     Args:
-        argv: ``output=``; that of the process if None.
-        setup: other sizes.
+        argv: ``output=``, and ``large=``, ``sampled=``, ``files=`` of `Setup`; that of the process if None.
 
     Raises:
         UsageError: an unknown argument.
     """
-    given = {"output": "benchmarks/results"}
+    given = {"output": "benchmarks/results", **{name: str(number) for name, number in asdict(Setup()).items()}}
     for word in argv if argv is not None else sys.argv[1:]:
         key, _, value = word.partition("=")
         if key not in given:
@@ -235,7 +234,7 @@ def main(argv: Sequence[str] | None = None, setup: Setup | None = None) -> int:
         given[key] = value
     output = Path(given["output"])
     output.mkdir(parents=True, exist_ok=True)
-    chosen = setup or Setup()
+    chosen = Setup(**{name: int(given[name]) for name in asdict(Setup())})
     with tempfile.TemporaryDirectory(prefix="gensr-") as name:
         folder = Path(name)
         large = scene(folder / "large.tif", chosen.large, BANDS, 0)

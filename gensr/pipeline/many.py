@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -159,9 +160,10 @@ def spread(requests: Sequence[Request], where: Runner) -> Iterator[tuple[int, Ou
     while able:
         left = dict(able)
         try:
-            for (number, _), found in where.map(WholeFile(), able):
-                del left[number]
-                yield number, None if found.large else _received(requests[number], found)
+            with closing(where.map(WholeFile(), able)) as answers:
+                for (number, _), found in answers:
+                    del left[number]
+                    yield number, None if found.large else _received(requests[number], found)
         except FatalItemError as error:
             blamed = next(item[0] for item in able if item is error.item)
             del left[blamed]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
 from typing import TypeVar
 
@@ -34,10 +34,12 @@ class Runner(ABC):
     """Whether the place where functions run is gone, so that nothing more can run."""
 
     @abstractmethod
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Generator[tuple[Item, Result], None, None]:
         """Items with their results, in any order, each once; a function that raises ends the run with its error.
 
-        Items are taken from the iterable as places become free, so it may be long or costly. Closing the iterator
+        Items are taken from the iterable as places become free, so it may be long or costly. Closing the generator
         cancels what has not begun.
 
         Args:

@@ -13,7 +13,7 @@ import os
 import pickle
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -109,7 +109,9 @@ class ClusterRunner(Runner):
             self.close()
             raise
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Generator[tuple[Item, Result], None, None]:
         """See `Runner.map`."""
         parcel, waiting = Parcel.of(function), iter(items)
         running: dict[Any, tuple[Future[Any], Item]] = {}

@@ -38,7 +38,7 @@ def test_tables_are_written_and_unknown_words_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "ClusterRunner", NoCluster)
     tile = {"work, s": 2.0, "overhead, ms": 20.0, "share, %": 0.99}
     monkeypatch.setattr(cluster, "overhead", lambda name, *_: {"scene": name, **tile})
-    assert cluster.main([f"output={tmp_path / 'out'}"], cluster.Setup(32, 16, 3)) == 0
+    assert cluster.main([f"output={tmp_path / 'out'}", "large=32", "sampled=16", "files=3"]) == 0
     with (tmp_path / "out" / "cluster.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [row["work"] for row in rows] == ["files"] * 3 + ["sampled"] * 3 + ["large"] * 3
