@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from gensr.values.random import Stream
 
 FloatArray = npt.NDArray[np.float32]
 Kind = TypeVar("Kind", np.float32, np.bool_)
+_READING = threading.Lock()
 
 
 class Source(Protocol):
@@ -61,14 +63,21 @@ class TileResult:
 
 @dataclass(frozen=True)
 class TileWork:
-    """Reconstructs tiles of a scene; pickled it is the scene's reference and the task."""
+    """Reconstructs tiles of a scene; pickled it is the scene's reference and the task.
+
+    Readers of files are made for one thread, and a worker of a cluster may have several: one reads at a time.
+    """
 
     scene: Source
     task: Task
 
     def __call__(self, tiles: tuple[Tile, ...]) -> list[TileResult]:
         """Results in the order of the tiles, which share a shape."""
-        return in_memory(self.scene.path.name, self.scene.read, self.task, tiles)
+        return in_memory(self.scene.path.name, self._read, self.task, tiles)
+
+    def _read(self, plane: int, window: Window) -> Image:
+        with _READING:
+            return self.scene.read(plane, window)
 
 
 def in_memory(name: str, read: Callable[[int, Window], Image], task: Task, tiles: Sequence[Tile]) -> list[TileResult]:
