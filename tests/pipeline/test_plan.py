@@ -69,7 +69,10 @@ def test_samples_are_kept_each_in_its_own_raster(plan):
 
 def test_the_mean_alone_says_what_was_clipped(plan):
     values = picture((6, 6), dtype=np.uint8, centre=251)
-    report = list(plan(values, samples=2, tile=3, search="fast").run())[-1].result.report
+    result = list(plan(values, samples=2, tile=3, search="fast").run())[-1].result
+    report = result.report
+    assert [a.dtype for a in (result.mean, result.std, *result.samples)] == [np.uint8, np.float32, np.uint8, np.uint8]
+    np.testing.assert_allclose(result.std, 100 * 0.00875**0.5, rtol=1e-5)
     exact = np.rint(half_way(values.astype(float)))
     assert report["output"]["dtype"] == "uint8"
     assert report["output"]["clipped or moved values"] == int((exact > 255).sum())
