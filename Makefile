@@ -4,12 +4,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OVERLAY := .overlay
 JOBS ?= 2
+COUNT ?= 120
+SEED ?= 0
 # The first interpreter that runs and is new enough; override with make PYTHON=...
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 SOURCES := gensr domains generators conf benchmarks scripts tests setup.py
 
-.PHONY: help setup demo test lint format types ci clean
+.PHONY: help setup demo test lint format types mutants ci clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -20,7 +22,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(STAMP): pyproject.toml setup.py constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[codecs,test,lint]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[cluster,codecs,test,lint]"
 	@touch $@
 
 setup: $(STAMP) ## create .venv and install gensr, editable, with everything that tests need
@@ -44,6 +46,9 @@ types: $(STAMP) ## mypy --strict on the layout that a wheel has
 	@rm -rf $(OVERLAY) && mkdir -p $(OVERLAY)/gensr && ln -s ../scripts $(OVERLAY)
 	@cd $(OVERLAY)/gensr && ln -s ../../gensr/[!_]* ../../gensr/_*.py ../../domains ../../generators ../../conf ../../benchmarks .
 	cd $(OVERLAY) && ../$(BIN)/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache/wheel gensr scripts
+
+mutants: $(STAMP) ## plant COUNT mistakes in the glue (drawn with SEED) and see which of them no test notices
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -P scripts/mutants.py --count $(COUNT) --seed $(SEED)
 
 ci: ## what .ci/run runs
 	./.ci/run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -15,13 +14,14 @@ from gensr.cli.console import DONE, FAILED, USAGE, Console
 from gensr.cli.domains import domain_help, named_domain
 from gensr.cli.keys import KEYS, table
 from gensr.cli.progress import Progress
-from gensr.errors import OutputError, UsageError
+from gensr.errors import GensrError, OutputError, UsageError
 from gensr.scenes.names import MARKED
 
 if TYPE_CHECKING:
     from gensr.cli.config import UpsampleConfig
     from gensr.pipeline.many import Outcome
     from gensr.pipeline.request import Request
+    from gensr.runners.base import Runner
     from gensr.scenes.inputs import Input
     from gensr.search.presets import Preset
 
@@ -121,22 +121,20 @@ def _all(arguments: Arguments, config: UpsampleConfig, search: Preset, console: 
 def _answer(asked: list[tuple[Path, Request]], config: UpsampleConfig, tally: Tally, console: Console) -> None:
     """Every input in turn; on a cluster small files are spread first, like tiles."""
     from gensr.cli.asked import runtime_of
-    from gensr.pipeline.many import is_small, outcome, spread
+    from gensr.pipeline.many import outcome
     from gensr.runners.choose import runner
 
+    if not asked:
+        return
     runtime = runtime_of(config.runtime)
-    with runner(runtime.name, runtime.address, runtime.workers) if asked else contextlib.nullcontext() as where:
-        small = [k for k, (_, request) in enumerate(asked) if is_small(request)]
-        together = small if len(small) > 1 and where is not None and where.remote else []
-        if where is not None and together:
-            with console.warnings(), Progress(f"{len(together)} files", console.err, unit="files") as progress:
-                progress(0, len(together))
-                for done, (k, found) in enumerate(spread([asked[k][1] for k in together], where), 1):
-                    progress(done, len(together))
-                    _tell(asked[together[k]][0], found, tally, console)
-        rest = [k for k in range(len(asked)) if k not in set(together)]
-        for number, k in enumerate(rest, 1):
-            path, request = asked[k]
+    with runner(runtime.name, runtime.address, runtime.workers) as where:
+        rest = _spread(asked, where, tally, console) if where.remote else asked
+        for number, (path, request) in enumerate(rest, 1):
+            if where.lost:
+                left = len(rest) - number + 1
+                console.note(f"{left} more {'input has' if left == 1 else 'inputs have'} no answer")
+                tally.failed += left
+                return
             label = path.name if len(rest) == 1 else f"[{number}/{len(rest)}] {path.name}"
             with console.warnings(path):
                 with Progress(label, console.err) as progress:
@@ -144,11 +142,40 @@ def _answer(asked: list[tuple[Path, Request]], config: UpsampleConfig, tally: Ta
                 _tell(path, found, tally, console)
 
 
+def _spread(
+    asked: list[tuple[Path, Request]], where: Runner, tally: Tally, console: Console
+) -> list[tuple[Path, Request]]:
+    """Answer small files whole, if there are several; what is left comes back."""
+    from gensr.pipeline.many import is_small, spread
+
+    small = [k for k, (_, request) in enumerate(asked) if is_small(request)]
+    if len(small) < 2:
+        return asked
+    left = set(range(len(asked)))
+    with console.warnings(), Progress(f"{len(small)} files", console.err, unit="files") as progress:
+        progress(0, len(small))
+        try:
+            for done, (k, found) in enumerate(spread([asked[k][1] for k in small], where), 1):
+                progress(done, len(small))
+                if found is not None:
+                    left.discard(small[k])
+                    _tell(asked[small[k]][0], found, tally, console)
+        except GensrError as error:
+            console.fail(error)
+            if not where.lost:
+                tally.failed += len(left.intersection(small))
+                left.difference_update(small)
+    return [asked[k] for k in sorted(left)]
+
+
 def _tell(path: Path, found: Outcome, tally: Tally, console: Console) -> None:
+    if found.error is None:
+        console.say(_line(path, found))
+    for text in found.notes:
+        console.note(f"{path}: warning: {text}")
     if found.error is not None:
         _failed(tally, console, found.error, path)
         return
-    console.say(_line(path, found))
     for text in found.report.get("warnings", []):
         console.note(f"{path}: warning: {text}")
     tally.done += 1

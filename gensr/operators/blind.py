@@ -102,4 +102,5 @@ class GaussianRows(Operator):
         blur = like.new_zeros(len(width), size * s, size * s).scatter_add(
             2, index.expand(len(width), -1, -1), weights[:, None].expand(-1, size * s, -1)
         )
-        return blur.unflatten(1, (size, s)).mean(2)[:, None]
+        means: Tensor = blur.unflatten(1, (size, s)).mean(2)[:, None]
+        return means

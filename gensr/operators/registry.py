@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from gensr import registry
 from gensr.errors import PluginError, UsageError
@@ -79,3 +80,18 @@ def parse_operator(spec: str, factor: int | Factor, total: bool = False) -> Oper
         return known.build(factor, total, value)
     except UsageError as error:
         raise UsageError(f"operator {spec!r}: {error}; write {known.usage}") from error
+
+
+def absolute(spec: str) -> str:
+    """The text of an operator with the file that it names, if any, as an absolute path.
+
+    Raises:
+        UsageError: unknown operator.
+
+    >>> absolute("gaussian:sigma=0.45")
+    'gaussian:sigma=0.45'
+    """
+    name, _, text = spec.strip().partition(":")
+    known = recipe(name)
+    value = text.removeprefix(f"{known.parameter}=").strip()
+    return f"{name}:{known.parameter}={Path(value).absolute()}" if known.file and value else spec

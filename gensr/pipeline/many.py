@@ -1,23 +1,40 @@
-"""Many inputs on a cluster: small files are spread whole, like tiles; large ones are cut into tiles, one by one."""
+"""Many inputs on a cluster: small files are spread whole, like tiles; large ones are cut into tiles, one by one.
+
+A worker that answers a whole file hands its outputs back, so workers need nothing but the inputs and the weights, and
+what is written is written by one process: this one.
+"""
 
 from __future__ import annotations
 
+import pickle
+import shutil
+import tempfile
+import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from gensr.errors import GensrError
+from gensr.operators.registry import absolute
 from gensr.pipeline.api import Listener, drain
-from gensr.pipeline.output import work_folder
+from gensr.pipeline.events import Written
+from gensr.pipeline.output import into_place, stage, store_folder, work_folder
 from gensr.pipeline.request import Request, Runtime
-from gensr.runners.base import Runner
+from gensr.pipeline.settle import settle
+from gensr.runners.base import FatalItemError, Runner
 from gensr.scenes import installed
 from gensr.scenes.names import Names
 
 SMALL = 8 << 20
-"""Bytes of a file up to which it is one piece of work."""
+"""Bytes of a file up to which it may be one piece of work."""
+CARRIED = 128 << 20
+"""Bytes of results, before they are compressed, that a worker hands back together."""
+_ONE_BY_ONE = threading.Lock()
+"""Readers of files and collectors of warnings are made for one thread, and a worker may have several."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +46,14 @@ class Outcome:
         report: see `gensr.pipeline.report.build`; empty if it failed.
         seconds: that it took, where it ran.
         error: why it failed, None if it did not.
+        notes: Python warnings that were raised elsewhere.
     """
 
     files: tuple[Path, ...]
     report: Mapping[str, Any]
     seconds: float
     error: Exception | None = None
+    notes: tuple[str, ...] = ()
 
 
 def outcome(request: Request, listener: Listener | None = None, where: Runner | None = None) -> Outcome:
@@ -48,48 +67,134 @@ def outcome(request: Request, listener: Listener | None = None, where: Runner | 
 
 
 @dataclass(frozen=True)
-class WholeFile:
-    """Answers a whole request where it is called. Asked again (a worker died), it goes on with what was left."""
+class Delivery:
+    """What a worker hands back of one input.
 
-    def __call__(self, numbered: tuple[int, Request]) -> Outcome:
-        """See `outcome`; errors that do not pickle come back as text."""
-        found = outcome(replace(numbered[1], runtime=Runtime(), resume=True, overwrite=True))
-        if found.error is None or isinstance(found.error, GensrError):
-            return found
-        return replace(found, error=GensrError(f"{type(found.error).__name__}: {found.error}"))
+    Attributes:
+        report: see `Outcome`.
+        seconds: see `Outcome`.
+        top: names of the outputs, in order; some may be folders.
+        content: of every file, by its path below the folder of the outputs.
+        error: see `Outcome`.
+        notes: see `Outcome`.
+        large: whether nothing was computed, because the results would be too large to be handed back.
+    """
+
+    report: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    top: tuple[str, ...] = ()
+    content: Mapping[str, bytes] = field(default_factory=dict)
+    error: Exception | None = None
+    notes: tuple[str, ...] = ()
+    large: bool = False
+
+
+@dataclass(frozen=True)
+class WholeFile:
+    """Answers a whole request where it is called; pure, so that it may run again."""
+
+    def __call__(self, numbered: tuple[int, Request]) -> Delivery:
+        """Outputs of a request, or its error."""
+        started = time.monotonic()
+        with _ONE_BY_ONE, warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            try:
+                found = _deliver(numbered[1])
+            except Exception as error:
+                found = Delivery(error=_portable(error))
+        texts = tuple(dict.fromkeys(str(w.message) for w in caught))
+        return replace(found, seconds=time.monotonic() - started, notes=texts)
+
+
+def _deliver(request: Request) -> Delivery:
+    with tempfile.TemporaryDirectory(prefix="gensr-") as name:
+        folder = Path(name)
+        here = replace(request, output=folder, overwrite=False, resume=False, runtime=Runtime())
+        with settle(here) as plan:
+            if plan.expected.disk > CARRIED:
+                return Delivery(large=True)
+            (done,) = (event for event in plan.run() if isinstance(event, Written))
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        content = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+        return Delivery(done.result.report, top=tuple(path.name for path in done.files), content=content)
+
+
+def _portable(error: Exception) -> Exception:
+    """The error if another process can unpickle it, else its text."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return GensrError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def is_small(request: Request) -> bool:
-    """Whether a request is one piece of work: a file of a few megabytes that is written somewhere."""
+    """Whether a request may be one piece of work: a file of a few megabytes that no earlier run has begun."""
     path = Path(str(request.source))
-    return request.output is not None and path.is_file() and path.stat().st_size <= SMALL
+    if request.output is None or request.domain is None or not path.is_file() or path.stat().st_size > SMALL:
+        return False
+    return not (request.resume and store_folder(Path(request.output), _names(request)).exists())
 
 
-def spread(requests: Sequence[Request], where: Runner) -> Iterator[tuple[int, Outcome]]:
+def _names(request: Request) -> Names:
+    return Names(installed.domain(str(request.domain)).stem(Path(str(request.source))), request.factor)
+
+
+def spread(requests: Sequence[Request], where: Runner) -> Iterator[tuple[int, Outcome | None]]:
     """Answer small requests on a cluster, in any order.
 
     Args:
-        requests: each with a domain and an output folder.
+        requests: each with a domain and an output folder, see `is_small`.
         where: they run.
 
     Yields:
-        The number of a request, and what came of it.
+        The number of a request, and what came of it; None if its results are so large that it wants tiles.
     """
     able: list[tuple[int, Request]] = []
     for number, request in enumerate(requests):
         try:
-            _claim(request)
+            _work_folder(request)
+            able.append((number, _travelling(request)))
         except GensrError as error:
             yield number, Outcome((), {}, 0.0, error)
-            continue
-        able.append((number, request))
-    for (number, _), found in where.map(WholeFile(), able):
-        yield number, found
+    while able:
+        left = dict(able)
+        try:
+            with closing(where.map(WholeFile(), able)) as answers:
+                for (number, _), found in answers:
+                    del left[number]
+                    yield number, None if found.large else _received(requests[number], found)
+        except FatalItemError as error:
+            blamed = next(item[0] for item in able if item is error.item)
+            del left[blamed]
+            yield blamed, Outcome((), {}, 0.0, error)
+        able = list(left.items())
 
 
-def _claim(request: Request) -> None:
-    """Refuse what the worker could not know of: outputs that exist already. A stale folder of the store goes."""
-    if request.domain is None or request.output is None:
-        raise GensrError(f"{request.source}: name domain and output of what is spread over a cluster")
-    names = Names(installed.domain(request.domain).stem(Path(str(request.source))), request.factor)
-    work_folder(Path(request.output), names, request.overwrite, request.resume)
+def _travelling(request: Request) -> Request:
+    """A request that says the same in any folder."""
+    operator = None if request.operator is None else absolute(request.operator)
+    return replace(request, source=str(Path(str(request.source)).absolute()), operator=operator)
+
+
+def _work_folder(request: Request) -> Path:
+    """See `gensr.pipeline.output.work_folder`."""
+    return work_folder(Path(str(request.output)), _names(request), request.overwrite, request.resume)
+
+
+def _received(request: Request, found: Delivery) -> Outcome:
+    """Put what a worker handed back into place."""
+    if found.error is not None:
+        return Outcome((), {}, found.seconds, found.error, found.notes)
+    try:
+        folder = _work_folder(request)
+        staging = stage(folder)
+        for name, content in found.content.items():
+            path = staging / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        files = into_place([staging / name for name in found.top], staging, Path(str(request.output)))
+        shutil.rmtree(folder)
+    except Exception as error:
+        return Outcome((), {}, found.seconds, error, found.notes)
+    return Outcome(tuple(files), found.report, found.seconds, None, found.notes)

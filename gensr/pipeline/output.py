@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,11 @@ from gensr.scenes.scene import Scene
 
 WORK = ".work"
 STAGING = "staging"
+
+
+def store_folder(target: Path, names: Names) -> Path:
+    """Where the store of a run lies, beside its outputs."""
+    return target / f".{names.mean('')}{WORK}"
 
 
 def work_folder(target: Path, names: Names, overwrite: bool, resume: bool) -> Path:
@@ -40,7 +45,7 @@ def work_folder(target: Path, names: Names, overwrite: bool, resume: bool) -> Pa
     existing = sorted(p.name for p in target.glob(f"{glob.escape(names.mean(''))}*"))
     if existing and not overwrite:
         raise OutputError(f"{target / existing[0]}: exists already; give overwrite=true or another output=DIR")
-    folder = target / f".{names.mean('')}{WORK}"
+    folder = store_folder(target, names)
     if folder.exists() and not resume:
         shutil.rmtree(folder)
     return folder
@@ -66,16 +71,36 @@ def write(
         target: of the outputs.
         names: of the outputs.
     """
-    staging = folder / STAGING
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
+    staging = stage(folder)
     written = scene.write(product, staging, names)
     page = staging / f"{names.mean('')}_report.json"
     page.write_text(as_json(report, indent=2) + "\n", encoding="ascii")
     panel = staging / f"{names.mean('')}_preview.png"
     panel.write_bytes(picture)
+    return into_place([*written, page, panel], staging, target)
+
+
+def stage(folder: Path) -> Path:
+    """An empty staging folder below ``folder``."""
+    staging = folder / STAGING
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    return staging
+
+
+def into_place(written: Sequence[Path], staging: Path, target: Path) -> list[Path]:
+    """Rename what lies in a staging folder into the folder of the outputs, which is on the same disk.
+
+    Args:
+        written: files and folders in ``staging``.
+        staging: see `stage`.
+        target: of the outputs.
+
+    Returns:
+        Where each is now.
+    """
     final = []
-    for path in [*written, page, panel]:
+    for path in written:
         place = target / path.relative_to(staging)
         if place.is_dir() and not place.is_symlink():
             shutil.rmtree(place)

@@ -104,11 +104,12 @@ class Plan(Decisions):
         total, done = first * (1 + again), first - pixels(todo) * fine
         yield Settled(self, Position(done, total))
         work = TileWork(self.scene, self.task)
-        for group, results in where.map(work, open_groups):
-            for tile, result in zip(group, results, strict=True):
-                store.finish(_part(tile), self._keep(store, tile, result))
-                done += tile.core.rows * tile.core.cols * fine
-                yield TileDone(tile.index, Position(done, total))
+        with contextlib.closing(where.map(work, open_groups)) as found:
+            for group, results in found:
+                for tile, result in zip(group, results, strict=True):
+                    store.finish(_part(tile), self._keep(store, tile, result))
+                    done += tile.core.rows * tile.core.cols * fine
+                    yield TileDone(tile.index, Position(done, total))
         if self.through_plane is not None:
             for count in through_plane.second_pass(self.scene, self.task, self.through_plane, store, where):
                 done += count * len(self.scene.bands)

@@ -23,13 +23,15 @@ class Wanted:
         scene: the opened input.
         operator: of unit gain.
         named: generator that the user named, None for the scene's own.
-        device: "auto", or the user's word.
+        device: where it computes here: "auto", or the user's word.
+        elsewhere: what other processes are told of the device; "" is the same as here.
     """
 
     scene: Scene
     operator: Operator
     named: str | None
     device: str
+    elsewhere: str = ""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -66,7 +68,7 @@ def choose_prior(wanted: Wanted) -> tuple[Prior, str]:
         if generator.serves(wanted.operator, wanted.shape):
             _check(generator, wanted.scene)
             placed = generator.to(choose_device(wanted.device))
-            return Prior(placed, weights.reference(name, stored), wanted.device), why
+            return Prior(placed, weights.reference(name, stored), wanted.device, wanted.elsewhere), why
     rows, cols = wanted.shape
     assert first is not None
     other = f"generator={first.fallback}" if first.fallback else "another generator (gensr models list)"
@@ -110,7 +112,7 @@ def closed_prior(prior: Prior, operator: Operator) -> Prior:
         return prior
     other, stored = weights.load(generator.fallback)
     placed = other.to(choose_device(prior.device))
-    return Prior(placed, weights.reference(generator.fallback, stored), prior.device)
+    return Prior(placed, weights.reference(generator.fallback, stored), prior.device, prior.elsewhere)
 
 
 def evidence_of(prior: Prior) -> Generator | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from gensr.values.random import Stream
 
 FloatArray = npt.NDArray[np.float32]
 Kind = TypeVar("Kind", np.float32, np.bool_)
+_READING = threading.Lock()
 
 
 class Source(Protocol):
@@ -61,14 +63,21 @@ class TileResult:
 
 @dataclass(frozen=True)
 class TileWork:
-    """Reconstructs tiles of a scene; pickled it is the scene's reference and the task."""
+    """Reconstructs tiles of a scene; pickled it is the scene's reference and the task.
+
+    Readers of files are made for one thread, and a worker of a cluster may have several: one reads at a time.
+    """
 
     scene: Source
     task: Task
 
     def __call__(self, tiles: tuple[Tile, ...]) -> list[TileResult]:
         """Results in the order of the tiles, which share a shape."""
-        return in_memory(self.scene.path.name, self.scene.read, self.task, tiles)
+        return in_memory(self.scene.path.name, self._read, self.task, tiles)
+
+    def _read(self, plane: int, window: Window) -> Image:
+        with _READING:
+            return self.scene.read(plane, window)
 
 
 def in_memory(name: str, read: Callable[[int, Window], Image], task: Task, tiles: Sequence[Tile]) -> list[TileResult]:
@@ -128,16 +137,22 @@ def observe(images: Sequence[Image], task: Task, tile: Tile) -> Observation:
     usable = torch.from_numpy(np.stack([image.usable for image in images]))
     y = torch.where(usable, y, torch.zeros_like(y))
     u = task.normaliser.forward(y)
-    variance = task.noise_model.variance(y, _stated(images)) / task.normaliser.derivative(u).square()
+    stated = _stated(images, usable)
+    variance = task.noise_model.variance(y, stated) / task.normaliser.derivative(u).square()
     if task.generator.card.bands == 1:
         u, variance, usable = (t.flatten(0, 1)[:, None] for t in (u, variance, usable))
     u, variance, usable = (t.to(task.device) for t in (u, variance, usable))
     return Observation(u, task.unit, variance, usable, tile.at_end, task.exact)
 
 
-def _stated(images: Sequence[Image]) -> Tensor | None:
+def _stated(images: Sequence[Image], usable: Tensor) -> Tensor | None:
+    """Variance that the files state; of unusable data, of which they may say anything, the mean of the others."""
     maps = [image.variance for image in images if image.variance is not None]
-    return torch.from_numpy(np.stack(maps)) if len(maps) == len(images) else None
+    if len(maps) != len(images):
+        return None
+    said = torch.where(usable, torch.from_numpy(np.stack(maps)), 0.0)
+    mean = said.sum((-2, -1), keepdim=True) / usable.sum((-2, -1), keepdim=True).clamp(min=1)
+    return torch.where(usable, said, mean)
 
 
 def _answer(data: Observation, task: Task, tiles: Sequence[Tile], bands: int) -> Answer:
@@ -239,7 +254,7 @@ def _empty(image: Image, tile: Tile, task: Task) -> TileResult:
     """A tile without usable data: nothing to reconstruct, valid (saturated) pixels keep their value."""
     area = tile.inner.refine(task.factor)
     cut = np.s_[:, area.row : area.row + area.rows, area.col : area.col + area.cols]
-    values = (_refined(image.values, task)[cut] / np.float32(task.operator.gain)).astype(np.float32)
+    values = _refined(image.values, task)[cut] / np.float32(task.operator.gain)
     valid = _refined(image.valid, task)[cut]
     values = np.where(valid, values, np.float32(0))
     residual = {k: 0.0 for k in ("count", "square", "chi2", "largest", "observed", "explained")}

@@ -149,7 +149,7 @@ def merged(searches: list[Mapping[str, Any]]) -> dict[str, Any] | None:
     return {
         "solver": searches[0]["solver"],
         "candidates": sum(found["candidates"] for found in searches),
-        "verdicts": verdicts,
+        "verdicts": dict(sorted(verdicts.items())),  # tiles come in any order
         "best chi2 per datum": min(found["best chi2 per datum"] for found in searches),
         "worst chi2 per datum": max(found["worst chi2 per datum"] for found in searches),
         "most steps": max(found["most steps"] for found in searches),

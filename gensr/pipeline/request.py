@@ -5,6 +5,7 @@ Nothing heavy is imported here: the command line reads names, defaults and limit
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from gensr.search.presets import Preset
 
 SMALLEST_FACTOR, LARGEST_FACTOR = 2, 64
+ADDRESS = re.compile(r"((tcp|tls|ucx|ws|wss)://)?([\w.-]+|\[[\da-fA-F:.]+\]):\d+(/\S*)?")
+"""What the address of a Dask scheduler looks like."""
 FACTORS = f"a whole number from {SMALLEST_FACTOR} to {LARGEST_FACTOR}"
 
 
@@ -40,11 +43,19 @@ class Runtime:
     def __post_init__(self) -> None:
         if self.name not in ("local", "dask"):
             raise UsageError(f"runtime={self.name}: expected local or dask")
+        if not isinstance(self.address, str) or (self.address and not ADDRESS.fullmatch(self.address)):
+            raise UsageError(
+                f"runtime.address={self.address}: expected that of a Dask scheduler, such as tcp://host:8786"
+            )
         if isinstance(self.workers, bool) or not isinstance(self.workers, int) or self.workers < 0:
             raise UsageError(f"runtime.workers={self.workers}: expected a whole number from 0")
         if self.name == "local" and (self.address or self.workers):
             said = f"runtime.address={self.address}" if self.address else f"runtime.workers={self.workers}"
             raise UsageError(f"{said} is for runtime=dask; runtime=local is this process alone")
+        if self.address and self.workers:
+            raise UsageError(
+                f"runtime.workers={self.workers}: the cluster at {self.address} has workers of its own; leave it out"
+            )
 
 
 @dataclass(frozen=True)

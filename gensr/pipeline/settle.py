@@ -19,7 +19,7 @@ from gensr.pipeline.task import Prior, Task
 from gensr.pipeline.through_plane import passes
 from gensr.pipeline.tiles import scene_tiles
 from gensr.priors.card import conformal_factor
-from gensr.priors.device import choose_device
+from gensr.priors.device import AUTO, choose_device
 from gensr.scenes import installed
 from gensr.scenes.arrays import ArrayScene, array_domain
 from gensr.scenes.inputs import guess, open_scene
@@ -77,8 +77,9 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
     """
     chosen = chosen_preset(request)
     operator = settle_operator(scene, request)
-    device = request.device if request.runtime.name != "local" else choose_device(request.device)
-    prior, why = choose_prior(Wanted(scene, unit_gain(operator), request.generator, device))
+    # The word of the user is about the machine that computes tiles; it may have a device that this one lacks.
+    device = choose_device(request.device if request.runtime.name == "local" else AUTO)
+    prior, why = choose_prior(Wanted(scene, unit_gain(operator), request.generator, device, request.device))
     check_options(chosen, prior.generator)
     through = settle_through_plane(scene, operator, prior)
     level = settle_level(scene, prior, unit_gain(operator), operator.gain, request.noise)

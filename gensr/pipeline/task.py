@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -29,21 +30,29 @@ class Prior:
     Attributes:
         generator: on its device; left out when the prior travels.
         reference: of its weights; None for a generator that no file holds, which cannot travel.
-        device: where it computes: "auto", or the user's word.
+        device: where it computes here.
+        elsewhere: what another process is told of the device: "auto", or the user's word; "" is the same as here.
     """
 
     generator: Generator
     reference: Reference | None
     device: str = "cpu"
+    elsewhere: str = ""
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         if self.reference is None:
             raise TypeError(f"{self.generator.card.name} was made in memory; save its weights to compute elsewhere")
-        return load_prior, (self.reference, self.device)
+        return load_prior, (self.reference, self.elsewhere or self.device)
 
 
+@lru_cache(maxsize=4)
 def load_prior(reference: Reference, device: str) -> Prior:
-    """The prior of a reference on a device of this machine."""
+    """The prior of a reference on a device of this machine; a process builds it once.
+
+    Raises:
+        WeightsError: no such weights here, or others of that name.
+        UsageError: no such device.
+    """
     return Prior(reference.generator().to(choose_device(device)), reference, device)
 
 

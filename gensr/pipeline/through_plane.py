@@ -11,6 +11,7 @@ The work is cut into slabs of neighbouring lines. Each has a line in the journal
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -215,10 +216,11 @@ def second_pass(scene: Scene, task: Task, through: ThroughPlane, store: Store, r
         todo = [(v, start) for v, start in whole if slab_part(name, axis, v, start) not in store.done]
         yield sum(min(LINES, lines - s) for v, s in whole if (v, s) not in set(todo)) * height * extent
         slabs = (_slab(raster, through, name, axis, v, start) for v, start in todo)
-        for slab, (mean, std) in runner.map(work, slabs):
-            _store_view(store, slab, height, mean, std)
-            store.finish(slab.part, {})
-            yield height * slab.lines * extent
+        with closing(runner.map(work, slabs)) as found:
+            for slab, (mean, std) in found:
+                _store_view(store, slab, height, mean, std)
+                store.finish(slab.part, {})
+                yield height * slab.lines * extent
     _encode(scene, task.samples, through, store)
 
 

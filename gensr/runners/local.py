@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 
 from gensr.runners.base import Item, Result, Runner
 
@@ -10,7 +10,9 @@ from gensr.runners.base import Item, Result, Runner
 class LocalRunner(Runner):
     """Computes where it is called; on a GPU the batch is what fills it."""
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Generator[tuple[Item, Result], None, None]:
         """See `Runner.map`."""
         for item in items:
             yield item, function(item)

@@ -177,7 +177,8 @@ def _mapped(reference: ArrayReference) -> ArrayScene:
         array = np.load(reference.path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise FormatError(
-            f"{reference.path}: the array was written there for this run and is gone ({error})"
+            f"{reference.path}: the array was written there for this run and cannot be read here ({error}); on a "
+            "cluster of several machines give an output= that every worker sees"
         ) from error
     scene = ArrayScene(array, installed_domain(reference.domain))
     scene.bands, scene.unit, scene.grid, scene.reference = reference.bands, reference.unit, reference.grid, reference

@@ -41,7 +41,8 @@ class FileReference(Reference):
             changed = os.stat(self.path).st_mtime_ns
         except OSError as error:
             raise FormatError(
-                f"{self.path}: cannot be opened again ({error.strerror}); it was moved or removed"
+                f"{self.path}: cannot be opened again ({error.strerror}); it was moved or removed, or this machine "
+                "does not see it: every worker needs the inputs under the same path"
             ) from error
         return _opened(self, changed)
 

@@ -129,7 +129,7 @@ def answer(
 
 def _spread(preset: Preset) -> int:
     """Candidates behind the deviation of a search."""
-    return 2 if solver_class(preset.solver).independent else preset.draws
+    return 2 if solver_class(preset.solver).independent else max(preset.draws, 2)
 
 
 def _draws(preset: Preset, method: Method, samples: int) -> int:

@@ -5,15 +5,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from gensr.errors import SearchError, UsageError
+from gensr.operators import Area
+from gensr.pipeline.cost import speed
 from gensr.pipeline.noise import DEFAULT, EVIDENCE, FILE, GIVEN, ROUNDING, spoken_noise
 from gensr.pipeline.request import Request, Runtime
-from gensr.pipeline.settle import chosen_preset, settle, settle_scene
+from gensr.pipeline.settle import chosen_preset, open_source, settle, settle_operator, settle_scene
 from gensr.priors.card import conformal_factor
 from gensr.priors.device import choose_device
+from gensr.scenes import installed
 from gensr.scenes.arrays import ArrayScene
+from gensr.scenes.product import ThroughPlane
 from gensr.search.presets import PRESETS
 from gensr.values.noise import GaussianNoise, PoissonGaussianNoise, StatedNoise
 
@@ -26,6 +31,87 @@ def asked(**words):
 
 def settled(scene, **words):
     return settle_scene(scene, "array", "array", asked(**words))
+
+
+def test_every_choice_of_the_request_reaches_the_task(plan, white):
+    card = {"x2 noise 0.01": 1.5, "x2 noise 0.5": 2.5, "x8 noise 0.01": 9.0}
+    image = np.random.default_rng(0).uniform(0, 100, (2, 6, 8)).astype(np.uint16)
+    made = plan(image, white("posterior", "draw", conformal=card), samples=3, seed=11, noise="1,50", batch=5, tile=4)
+    task = made.task
+    assert task.conformal == (1.5, 2.5)  # noise of 0.01 and 0.5 in units of 100
+    assert (task.samples, task.seed, task.quantum, task.exact) == (3, 11, 1.0, False)
+    assert task.noise_model == GaussianNoise((1.0, 50.0))
+    assert task.operator.describe()["name"] == "area"
+    assert (task.factor, task.operator.gain) == ((2, 2), 1.0)
+    assert (task.method.moments, task.method.samples) == ("closed", "own")
+    assert task.preset is PRESETS["balanced"]
+    assert [t.core.rows for t in made.tiles] == [4, 4, 2, 2]
+    assert (made.batch, made.why, made.domain, made.names.factor, made.names.stem) == (
+        5,
+        "for the test",
+        "array",
+        2,
+        "array",
+    )
+    assert plan(image, noise=0).task.exact
+    assert plan(image, noise=0).task.conformal == (1.0, 1.0)
+
+
+def test_what_a_run_will_take_counts_both_passes(plan, white):
+    """A batch of the largest tile, here the one in the middle, and everything again through planes."""
+    price = white("posterior", "draw", cost=(1e6, 1e5, 10.0))
+    within, through = (plan(np.zeros((4, 1, 30, 30)), price, through=t, samples=2, tile=10) for t in (None, (2, 3)))
+    assert within.expected.memory == 30 * 30 * 4 * 10
+    assert within.slices == 1
+    assert through.slices == 3
+    assert through.expected.disk == within.expected.disk * (1 + 3 * 3)
+    work = 4 * 900 * 4 * 1e6 * 4 * 3  # pixels, operations, the mean twice and two samples, three slices for one
+    assert through.expected.seconds - within.expected.seconds == pytest.approx(work / speed("cpu"))
+
+
+def test_sums_and_aligned_pictures_are_not_refined_through_planes(plan, white):
+    volume = np.zeros((4, 1, 8, 8))
+    assert plan(volume, through=(2, 3)).through_plane.factor == 3
+    with pytest.raises(SearchError, match=r"^array: refinement across slices needs values that are means"):
+        plan(volume, white("posterior", "draw", aligned=True), through=(2, 3))
+    sums = Scene(np.zeros((4, 1, 8, 8)))
+    sums.through_plane = lambda factor: ThroughPlane(2, 3)
+    with pytest.raises(SearchError, match="needs values that are means"):
+        settled(sums, noise=1.0, generator="gaussian-microscopy")
+
+
+class Scene(ArrayScene):
+    """An array of sums."""
+
+    def operator(self, factor):
+        return Area(factor, total=True)
+
+
+def test_sums_stay_sums_whatever_operator_the_user_names():
+    for words in ({}, {"operator": "bicubic"}, {"operator": "area"}):
+        request = asked(factor=3, **words)
+        assert settle_operator(Scene(np.zeros((8, 8))), request).gain == pytest.approx(9.0)
+        assert settle_operator(ArrayScene(np.zeros((8, 8))), request).gain == pytest.approx(1.0)
+    assert settle_operator(SCENE, asked(operator="bicubic")).describe()["name"] == "bicubic"
+
+
+def test_an_input_that_cannot_be_settled_is_closed_again(monkeypatch, tmp_path):
+    closed = []
+    monkeypatch.setattr(ArrayScene, "close", lambda self: closed.append(True))
+    with pytest.raises(UsageError, match="search=quick"):
+        settle(Request(source=np.zeros((8, 8)), search="quick"))
+    assert closed == [True]
+
+
+def test_sources(tmp_path):
+    path = tmp_path / "cells.ome.tif"
+    tifffile.imwrite(path, np.zeros((8, 9), np.uint8))
+    for domain in (None, "microscopy"):
+        scene, name, stem = open_source(str(path), domain, {})
+        assert (scene.grid.shape, name, stem) == ((8, 9), "microscopy", installed.domain("microscopy").stem(path))
+        scene.close()
+    scene, name, stem = open_source(np.zeros((8, 9)), None, {})
+    assert (scene.grid.shape, name, stem) == ((8, 9), "array", "array")
 
 
 @pytest.mark.parametrize(
@@ -180,19 +266,6 @@ def test_words_that_meet_the_image_are_checked():
         settled(SCENE, operator="blur")
     with pytest.raises(SearchError, match=r"pixels; gaussian-faces is for aligned|models 3 jointly"):
         settled(SCENE, generator="gaussian-faces")
-
-
-def test_the_fallback_answers_where_the_usual_prior_cannot_and_not_where_it_was_named():
-    sky = ArrayScene(np.random.default_rng(0).normal(0, 1, (24, 24)))
-    sky.generator = lambda: "flow-astronomy"
-    plan = settled(sky, operator="gaussian:sigma=0.5", noise=1.0)
-    assert plan.task.generator.card.name == "flow-astronomy" or plan.why.startswith("stands in")
-    faces = ArrayScene(np.zeros((3, 128, 128), np.uint8))
-    faces.generator = lambda: "flow-faces"
-    plan = settled(faces, factor=4, noise=1.0)
-    assert (plan.task.generator.card.name, plan.why) == ("gaussian-faces", "stands in where that one cannot serve")
-    with pytest.raises(SearchError, match=r"flow-faces cannot serve .* 512 x 512 pixels; use generator=gaussian-faces"):
-        settled(faces, factor=4, noise=1.0, generator="flow-faces")
 
 
 def test_numbers_that_the_generator_does_not_have_are_refused_by_name():

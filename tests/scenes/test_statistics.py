@@ -91,3 +91,58 @@ def test_windows_lie_inside():
     list(sample_images(scene))
     for _, window in scene.windows:
         scene.grid.crop(Window(*window))
+
+
+def test_windows_follow_a_golden_ratio_walk_over_planes_rows_and_columns():
+    """Two planes of 3 x 2 places of 4 x 5 pixels: with twelve places all of them, with five those of the walk."""
+    image = np.zeros((2, 1, 10, 9))
+    everything = Counting(image)
+    list(sample_images(everything, windows=50, side=5))
+    places = [(r, c) for r in (0, 5) for c in (0, 4)]
+    visited = [(plane, Window(r, c, 5, 5)) for plane in range(2) for r, c in places]
+    assert set(everything.windows) <= set(visited)
+    some = Counting(image)
+    list(sample_images(some, windows=3, side=5))
+    # 8 (0.5 + 0.618 i mod 1) is 4, 0.94, 5.9: places 0, 4, 5.
+    assert some.windows == [visited[0], visited[4], visited[5]]
+
+
+@pytest.mark.parametrize(
+    ("size", "starts"), [(256, [0]), (257, [0, 1]), (513, [0, 128, 257]), (100, [0]), (768, [0, 256, 512])]
+)
+def test_windows_begin_evenly_from_one_border_to_the_other(size, starts):
+    scene = Counting(np.zeros((1, size)))
+    list(sample_images(scene))
+    assert [w.col for _, w in scene.windows] == starts
+    assert all((w.row, w.rows, w.cols) == (0, 1, min(size, 256)) for _, w in scene.windows)
+    tall = Counting(np.zeros((size, 1)))
+    list(sample_images(tall))
+    assert [w.row for _, w in tall.windows] == starts
+
+
+def test_no_more_windows_than_were_asked_for():
+    scene = Counting(np.zeros((40, 1, 300, 300)))
+    list(sample_images(scene))
+    assert len(scene.windows) == 24
+    list(sample_images(scene, windows=7, side=100))
+    assert len(scene.windows) == 31
+    assert scene.windows[-1][1].rows == 100
+
+
+def test_a_normaliser_is_a_gain_and_an_offset_of_percentiles():
+    ramp = np.linspace(0, 1000, 1001).reshape(7, 143)
+    assert percentile_normaliser(ArrayScene(ramp), 10, 60).gain[0] == pytest.approx(500)
+    assert percentile_normaliser(ArrayScene(ramp), 10, 60).offset[0] == pytest.approx(100)
+    both = ArrayScene(np.stack([ramp, ramp + 1000]))
+    joint = percentile_normaliser(both, 0, 100, joint=True)
+    assert (joint.gain, joint.offset) == ((2000.0, 2000.0), (0.0, 0.0))
+    codes = ArrayScene(np.full((9, 9), 7, np.uint16))
+    codes.quantum = 4.0
+    assert percentile_normaliser(codes, 1, 99).gain == (4.0,)
+    assert percentile_normaliser(codes, 1, 99).offset == (7.0,)
+    assert percentile_normaliser(ArrayScene(np.full((9, 9), np.nan)), 1, 99).offset == (0.0,)
+    negative = ArrayScene(np.where(np.arange(100).reshape(10, 10) == 5, -50.0, 0.0))
+    assert (percentile_normaliser(negative, 5, 99).gain, percentile_normaliser(negative, 5, 99).offset) == (
+        (50.0,),
+        (-50.0,),
+    )

@@ -65,3 +65,70 @@ def test_data_without_variance_stay_finite():
     data = Observation(y, Area(2), y.clone(), torch.ones_like(y, dtype=torch.bool))
     for start in (torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)):
         assert torch.isfinite(update(start, torch.ones(1, 1, 4, 4), data)).all()
+
+
+def observation(y, variance, operator, usable=None):
+    y = torch.as_tensor(y, dtype=torch.float64)
+    variance = torch.as_tensor(variance, dtype=torch.float64).expand_as(y)
+    usable = torch.ones_like(y, dtype=torch.bool) if usable is None else usable
+    return Observation(y, operator, variance, usable)
+
+
+def test_exactly_the_excess_of_the_residual_over_the_noise_goes_back():
+    """Residual 3 with noise 1: 1 - 1/9 of it counts. A V A^T = 0.5 / 4, so every pixel gets 0.125 / 1.125."""
+    data = observation(torch.full((1, 1, 4, 5), 3.0), 1.0, Area(2))
+    x = update(torch.zeros(1, 1, 8, 10, dtype=torch.float64), torch.full((1, 1, 8, 10), 0.5, dtype=torch.float64), data)
+    torch.testing.assert_close(x, torch.full_like(x, 3 * (8 / 9) * 0.125 / 1.125), rtol=1e-12, atol=0)
+    back = update(x, torch.full_like(x, 0.5), observation(Area(2).forward(x) + 0.99, 1.0, Area(2)))
+    torch.testing.assert_close(back, x, rtol=0, atol=0)  # less than the noise is left alone
+
+
+def test_the_variance_says_where_the_residual_goes():
+    """Pixels of variance 3, 1, 0, 0: A V A^T = 4 / 16, and of the whole 0.25 / 1.25 goes back as 3 : 1 : 0 : 0."""
+    variance = torch.tensor([[3.0, 1.0], [0.0, 0.0]], dtype=torch.float64).repeat(3, 3)[None, None]
+    data = observation(torch.full((1, 1, 3, 3), -5.0), 1.0, Area(2))
+    x = update(torch.zeros_like(variance), variance, data)
+    share = (1 - 1 / 25) * -5.0 / 1.25 / 4
+    torch.testing.assert_close(x[0, 0, 2:4, 4:6], share * variance[0, 0, :2, :2], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(("place", "neighbours"), [((4, 4), 25), ((0, 0), 9), ((1, 4), 20), ((8, 7), 12)])
+def test_what_exceeds_the_noise_is_judged_in_a_neighbourhood_of_five(place, neighbours):
+    """One datum of chi square 100 among zeros: the mean over its neighbours inside the image is 100 / n."""
+    y = torch.zeros(1, 1, 9, 9, dtype=torch.float64)
+    y[(0, 0, *place)] = 20.0
+    variance = torch.ones(1, 1, 9, 9, dtype=torch.float64)
+    x = update(variance * 0, variance, observation(y, 4.0, Area(1)))
+    assert float(x[(0, 0, *place)]) == pytest.approx((1 - neighbours / 100) * 20.0 * 1 / (1 + 4), rel=1e-12)
+    assert int((x != 0).sum()) == 1
+
+
+def test_noise_of_each_datum_weighs_its_own_residual():
+    y, noise = torch.full((2, 2, 5, 5), 10.0), torch.tensor([1.0, 4.0, 9.0, 16.0]).view(2, 2, 1, 1)
+    x = update(torch.zeros(2, 2, 5, 5, dtype=torch.float64), torch.ones(2, 2, 5, 5, dtype=torch.float64),
+               observation(y, noise, Area(1)))  # fmt: skip
+    for index, v in zip([(0, 0), (0, 1), (1, 0), (1, 1)], [1.0, 4.0, 9.0, 16.0], strict=True):
+        assert x[index].flatten().tolist() == pytest.approx([(1 - v / 100) * 10 / (1 + v)] * 25, rel=1e-6)
+
+
+def test_unusable_data_give_nothing_back():
+    y = torch.full((1, 1, 6, 6), 8.0, dtype=torch.float64)
+    usable = torch.ones_like(y, dtype=torch.bool)
+    usable[..., 2, 3] = False
+    x = update(y * 0, y * 0 + 1, observation(torch.where(usable, y, torch.nan), 1.0, Area(1), usable))
+    assert torch.isfinite(x).all()
+    assert (x == 0).nonzero().tolist() == [[0, 0, 2, 3]]
+
+
+def test_a_projection_spreads_what_is_left_by_interpolation_before_it_is_hard():
+    """Data 0, 4 on pixels of two: each of three passes adds the interpolated rest, a quarter of which is left.
+
+    The first gives 0 1 3 4 with means 0.5 and 3.5, so the rest is -0.5 0.5; it falls to -1/8 and -1/32, which the
+    pseudo-inverse takes off: 0 + (-0.5 - 0.125 - 0.03125), and 1 - 0.25 - 0.0625 - 0.03125.
+    """
+    y = torch.tensor([[[[0.0, 4.0]]]], dtype=torch.float64)
+    x = project(torch.zeros(1, 1, 1, 4, dtype=torch.float64), y, torch.ones_like(y, dtype=torch.bool), Area((1, 2)))
+    assert x.flatten().tolist() == pytest.approx([-0.65625, 0.65625, 3.34375, 4.65625], abs=1e-12)
+    tall = project(torch.zeros(1, 1, 4, 1, dtype=torch.float64), y.mT, torch.ones(1, 1, 2, 1, dtype=torch.bool),
+                   Area((2, 1)))  # fmt: skip
+    assert tall.flatten().tolist() == pytest.approx(x.flatten().tolist(), abs=1e-12)

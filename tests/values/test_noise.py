@@ -54,3 +54,23 @@ def test_descriptions_name_the_model_and_its_numbers():
     assert GaussianNoise(2).describe() == {"model": "gaussian", "sigma": 2}
     assert GaussianNoise((2.0, 3.0)).describe() == {"model": "gaussian", "sigma": [2.0, 3.0]}
     assert PoissonGaussianNoise(1, 2).describe() == {"model": "poisson-gaussian", "gain": 1, "sigma": 2}
+
+
+def test_the_smallest_possible_levels_are_taken_as_they_are():
+    assert GaussianNoise(0).levels == (0,)
+    assert GaussianNoise((0.0, 1.0)).levels == (0.0, 1.0)
+    assert PoissonGaussianNoise(0, 0).variance(torch.tensor([5.0])).tolist() == [0.0]
+    for impossible in ((0, float("inf")), (float("inf"), 0), (1, float("nan"))):
+        with pytest.raises(ValueError, match=">= 0"):
+            PoissonGaussianNoise(*impossible)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_variances_are_numbers_of_the_kind_of_the_data(dtype):
+    data = torch.zeros(2, 3, 4, dtype=dtype)
+    for model in (GaussianNoise(2.0), GaussianNoise((1.0, 3.0)), PoissonGaussianNoise(1, 2), StatedNoise(1.0)):
+        found = model.variance(data, torch.ones(2, 3, 4, dtype=torch.float16))
+        assert (found.dtype, found.shape) == (dtype, data.shape)
+    assert GaussianNoise((1.0, 3.0)).variance(data)[:, 2, 3].tolist() == [1.0, 9.0]
+    assert GaussianNoise((4.0,)).level(3) == 4.0
+    assert StatedNoise(1.0).level(0) is None

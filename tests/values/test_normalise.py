@@ -52,3 +52,18 @@ def test_scaling_keeps_the_middle_of_the_range():
     assert normaliser.scaled(1.0) == normaliser
     assert normaliser.scaled((1.0, 2.0)).gain == (10.0, 4.0)
     assert normaliser.scaled((1.0, 2.0)).offset == (5.0, -2.0)
+
+
+def test_the_map_by_hand_in_any_precision():
+    normaliser = AffineNormaliser((2.0, 10.0), (1.0, -5.0))
+    for dtype in (torch.float32, torch.float64):
+        physical = torch.tensor([3.0, 15.0], dtype=dtype).view(1, 2, 1, 1).expand(3, 2, 4, 5)
+        u = normaliser.forward(physical)
+        assert (u.shape, u.dtype) == ((3, 2, 4, 5), dtype)
+        assert u[2, :, 3, 4].tolist() == [1.0, 2.0]
+        slope = normaliser.derivative(u)
+        assert (slope.shape, slope.dtype, slope[1, :, 0, 0].tolist()) == (u.shape, dtype, [2.0, 10.0])
+    assert normaliser.scaled((0.5, 4.0)) == AffineNormaliser((1.0, 40.0), (1.5, -20.0))
+    with pytest.raises(ValueError, match="as long as offset"):
+        AffineNormaliser((1.0,), (0.0, 0.0))
+    assert AffineNormaliser((1e-9,), (0.0,)).gain == (1e-9,)

@@ -1,5 +1,11 @@
 """Through-plane super-resolution in the whole flow, read back with nibabel and pydicom."""
 
+import itertools
+import json
+import signal
+import subprocess
+import sys
+
 import nibabel as nib
 import numpy as np
 import pydicom
@@ -127,6 +133,37 @@ def test_a_run_killed_in_the_second_pass_goes_on(volume, runs, tmp_path):
     assert np.array_equal(resumed, whole)
     assert counts[0][0] == 32 * 32 * 8  # the first pass was there
     assert counts[-1][0] == counts[-1][1]
+
+
+SLOWLY = """
+import sys, time
+import gensr
+def slowly(done, total):
+    print(done, flush=True)
+    time.sleep(0.3 if done > {first} else 0)
+settings = {{"factor": 2, "samples": 0, "noise": 0, "options": {{"through_plane": "auto"}}}}
+gensr.upsample({path!r}, output={out!r}, progress=slowly, **settings)
+"""
+
+
+def test_a_process_killed_in_the_second_pass_goes_on_where_it_was(volume, runs, tmp_path):
+    """SIGKILL after the second slab: slabs that are done are not done again, and the voxels are the same."""
+    whole, first = runs["auto"][1], 32 * 32 * 8
+    code = SLOWLY.format(path=str(volume), out=str(tmp_path / "on"), first=first)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    with process.stdout:
+        slabs = (int(line) for line in process.stdout)
+        done = list(itertools.islice((count for count in slabs if count > first), 2))[-1]
+        process.kill()
+    assert process.wait() == -signal.SIGKILL
+    (work,) = (tmp_path / "on").iterdir()
+    parts = [json.loads(line)["part"] for line in (work / "journal.jsonl").read_text().splitlines()[1:]]
+    assert sum(part.startswith("slab ") for part in parts) >= 2
+    counts = []
+    _, resumed = fine(volume, tmp_path / "on", resume=True, progress=lambda count, _: counts.append(count))
+    assert counts[1] >= done > counts[0] == first  # the first report of the second pass tells what is there
+    assert np.array_equal(resumed, whole)
+    assert {p.name for p in (tmp_path / "on").iterdir()} == {p.name for p in runs["auto"][0].files}
 
 
 def test_a_dicom_series_gets_slices_between(make, tmp_path):

@@ -1,0 +1,48 @@
+"""A task decides every pixel and travels light."""
+
+import pickle
+
+import pytest
+import torch
+
+from gensr.operators import Area
+from gensr.pipeline.task import Prior, load_prior
+from gensr.priors import weights
+from gensr.values.noise import GaussianNoise, StatedNoise
+
+
+def test_the_deviation_of_a_datum_is_that_of_its_noise_or_of_rounding(make_task):
+    y = torch.zeros(2, 1, 2)
+    task = make_task(noise_model=GaussianNoise((2.0, 3.0)), quantum=6.0)
+    assert task.deviation(y).flatten().tolist() == [2.0, 2.0, 3.0, 3.0]
+    stated = torch.tensor([1.0, 4.0, 9.0, 16.0]).view(2, 1, 2)
+    assert make_task(noise_model=StatedNoise(1.0)).deviation(y, stated).flatten().tolist() == [1.0, 2.0, 3.0, 4.0]
+    exact = make_task(noise_model=GaussianNoise(0.0), exact=True, quantum=6.0)
+    assert exact.deviation(y).flatten().tolist() == pytest.approx([6 / 12**0.5] * 4)
+    assert make_task(noise_model=GaussianNoise(0.0), exact=True).deviation(y).flatten().tolist() == [1.0] * 4
+
+
+def test_the_tile_is_computed_with_means_whatever_the_operator_sums(make_task):
+    task = make_task(operator=Area((2, 3), total=True))
+    assert task.factor == (2, 3)
+    assert (task.operator.gain, task.unit.gain) == (6.0, 1.0)
+    assert task.device == "cpu"
+
+
+def test_a_prior_travels_as_its_reference_and_one_from_memory_does_not(white):
+    generator, stored = weights.load("gaussian-brain-mr")
+    prior = Prior(generator, weights.reference("gaussian-brain-mr", stored), "cpu")
+    packed = pickle.dumps(prior)
+    assert len(packed) < 500
+    again = pickle.loads(packed)
+    assert (again.generator.card, again.reference, again.device) == (generator.card, prior.reference, "cpu")
+    assert load_prior(prior.reference, "auto").device == "auto"
+    with pytest.raises(TypeError, match="white was made in memory; save its weights to compute elsewhere"):
+        pickle.dumps(Prior(white(), None))
+
+
+def test_the_same_task_on_another_prior(make_task, white):
+    task, other = make_task(seed=4), Prior(white(version="2"), None)
+    moved = task.with_prior(other)
+    assert moved.generator.card.version == "2"
+    assert moved.seed == 4
