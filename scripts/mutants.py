@@ -127,7 +127,7 @@ def changes(node: ast.expr) -> Iterator[ast.expr]:
             yield ast.Tuple([second, first, *rest], ast.Load())
         case ast.Slice(lower=lower, upper=upper, step=None) if lower is not None or upper is not None:
             moved = [None if end is None else ast.BinOp(end, ast.Add(), ast.Constant(1)) for end in (lower, upper)]
-            yield ast.Slice(moved[0] or ast.Constant(1), moved[1])  # type: ignore[misc]  # it is an expr since 3.9
+            yield ast.Slice(moved[0] or ast.Constant(1), moved[1])
         case ast.Call():
             yield from _changed_calls(node)
 
@@ -243,7 +243,7 @@ def _become(mutant: Mutant | None, tests: Sequence[str]) -> None:
         def get_code(self: importlib.machinery.SourceFileLoader, name: str) -> CodeType | None:
             return code if os.path.realpath(self.path) == target else genuine(self, name)
 
-        importlib.machinery.SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
+        importlib.machinery.SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment]
     outcome = 99
     try:
         for group in filter(None, (tests[:OWN], tests[OWN:])):
