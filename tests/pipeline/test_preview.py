@@ -194,6 +194,12 @@ def test_a_residual_goes_from_blue_over_white_to_red():
     np.testing.assert_allclose(row, expected, atol=1)
 
 
+def test_a_residual_is_the_mean_over_the_bands():
+    residual = np.stack([np.full((1, 4), 3.0), np.full((1, 4), -1.0)]).astype(np.float32)  # 1 of 3: a third of the way
+    _, sheet = drawn(np.zeros((2, 1, 4), np.float32), residual=residual)
+    np.testing.assert_allclose(colours(sheet, 4, (2, 8), 48)[0, 0], [255, 170, 170], atol=1)
+
+
 def result(image, factor=2, samples=1):
     fine = np.repeat(np.repeat(image, factor, 1), factor, 2)
     return TileResult(fine, fine + 100, [fine + 200] * samples, fine > -1, image + 300, {})

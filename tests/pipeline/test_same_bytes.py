@@ -29,9 +29,9 @@ WORDS = {
 
 @pytest.fixture(scope="module")
 def codes():
-    """A soft disc with noise, 12 x 10."""
-    y, x = np.mgrid[:12, :10].astype(np.float64)
-    disc = 20 + 150 / (1 + np.exp(1.5 * (np.hypot(y - 6, x - 5) - 3)))
+    """A soft disc with noise, 24 x 20."""
+    y, x = np.mgrid[:24, :20].astype(np.float64)
+    disc = 20 + 150 / (1 + np.exp(1.5 * (np.hypot(y - 11, x - 9) - 6)))
     return np.rint(disc + 3 * np.random.default_rng(0).standard_normal(disc.shape)).clip(0, 255).astype(np.uint8)
 
 
