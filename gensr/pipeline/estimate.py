@@ -56,7 +56,7 @@ class Calibration:
     score: float
 
     @property
-    def told(self) -> bool:
+    def measured(self) -> bool:
         """Whether the data said it; a default otherwise."""
         return bool(np.isfinite(self.score))
 

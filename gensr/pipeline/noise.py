@@ -111,7 +111,7 @@ def settle_level(scene: Scene, prior: Prior, unit: Operator, pixels: float, word
             normaliser = normaliser.scaled(tuple(c.gain for c in calibration))
             if model is None:
                 model = _estimated(scene, normaliser, calibration)
-                source = EVIDENCE if all(c.told for c in calibration) else DEFAULT
+                source = EVIDENCE if all(c.measured for c in calibration) else DEFAULT
     if model is None:
         model, source = GaussianNoise(QUANTISATION * scene.quantum), ROUNDING
     return Level(model, source, normaliser, _exact(model, scene.quantum), calibration)

@@ -17,7 +17,7 @@ from gensr.pipeline import output, preview, through_plane
 from gensr.pipeline.decisions import Decisions
 from gensr.pipeline.events import Event, Position, Settled, Through, TileDone, Warned, Written
 from gensr.pipeline.reconstruct import TileResult, TileWork
-from gensr.pipeline.report import build, identity
+from gensr.pipeline.report import build, identity, timeless
 from gensr.pipeline.result import Result, StoredProduct, load_arrays
 from gensr.pipeline.store import MEAN, STD, TILE, Layout, Store, result_names, sample_name
 from gensr.pipeline.tiles import Tile, batches, pixels
@@ -128,13 +128,13 @@ class Plan(Decisions):
                 clipped += moved if name == MEAN else 0
             store.rasters[STD].write(tile.plane, area, result.std)
         preview.keep(store, self.scene, self.task.factor, self.task.operator.gain, tile, result)
-        facts = {"clipped": clipped, "valid": int(result.valid.sum()), **result.residual}
-        return facts if result.search is None else {**facts, "search": result.search}
+        statistics = {"clipped": clipped, "valid": int(result.valid.sum()), **result.residual}
+        return statistics if result.search is None else {**statistics, "search": result.search}
 
     def _finish(self, store: Store, report: dict[str, Any], folder: Path) -> Result:
         """Write what was computed and hand it back; the store's folder is not needed any more."""
         samples, request = self.task.samples, self.request
-        product = StoredProduct(store, self.task.factor, samples, report, self.slices)
+        product = StoredProduct(store, self.task.factor, samples, timeless(report), self.slices)
         title = f"{self.scene.path.name}, {self.domain}, x{request.factor} by {self.task.generator.card.name}"
         picture = preview.picture(store, self.scene, title, self.task.factor)
         held = load_arrays(store, samples, self.scene.kept_dims, request.output is not None)

@@ -14,6 +14,8 @@ from gensr.pipeline.store import TILE, Store
 from gensr.pipeline.through_plane import CODES
 from gensr.scenes.provenance import MARK, software
 
+TIMES = ("seconds", "megapixels per second")
+"""Entries that differ between equal runs."""
 MISFIT = 2.0
 """Chi square per datum above which the report warns."""
 
@@ -49,6 +51,13 @@ def identity(settled: Decisions) -> dict[str, Any]:
     }
 
 
+def timeless(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A report without what the clock said: what goes into headers, so that equal runs make equal files."""
+    kept = {key: value for key, value in report.items() if key not in TIMES}
+    search = report["latent search"]
+    return kept if search is None else {**kept, "latent search": {k: v for k, v in search.items() if k not in TIMES}}
+
+
 def _through_plane(settled: Decisions) -> dict[str, Any] | None:
     through = settled.through_plane
     if through is None:
@@ -66,7 +75,7 @@ def build(settled: Decisions, store: Store, seconds: float) -> dict[str, Any]:
         seconds: that it took.
     """
     scene, task = settled.scene, settled.task
-    entries = store.facts(TILE)
+    entries = store.statistics(TILE)
     keys = ("count", "square", "chi2", "observed", "explained", "clipped", "valid")
     total = {key: math.fsum(float(entry[key]) for entry in entries) for key in keys}
     largest = max((float(entry["largest"]) for entry in entries), default=0.0)
@@ -75,7 +84,7 @@ def build(settled: Decisions, store: Store, seconds: float) -> dict[str, Any]:
     rows, cols = scene.grid.refine(task.factor).shape
     output_pixels = scene.planes * settled.slices * len(scene.bands) * rows * cols
     # Codes of the pass through planes replace those of the first.
-    clipped = entries if settled.through_plane is None else store.facts(CODES)
+    clipped = entries if settled.through_plane is None else store.statistics(CODES)
     misfit = total["chi2"] / count if count and not task.exact else None
     return {
         "mark": MARK,

@@ -116,14 +116,14 @@ class Store:
         self._journal = journal.open("a")
         self.rasters = {name: Raster(folder / f"{name}.raw", *spec) for name, spec in layout.items()}
 
-    def finish(self, part: str, facts: Mapping[str, Any]) -> None:
+    def finish(self, part: str, statistics: Mapping[str, Any]) -> None:
         """Mark a part of the work as done, with its statistics."""
-        entry = {"part": part, **facts}
+        entry = {"part": part, **statistics}
         self.done[part] = entry
         self._journal.write(json.dumps(entry) + "\n")
         self._journal.flush()
 
-    def facts(self, prefix: str) -> list[dict[str, Any]]:
+    def statistics(self, prefix: str) -> list[dict[str, Any]]:
         """Statistics of all finished parts whose names begin so."""
         return [entry for part, entry in self.done.items() if part.startswith(prefix)]
 

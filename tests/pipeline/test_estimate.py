@@ -210,7 +210,7 @@ def test_nothing_usable_gives_a_middle_level():
     found, _ = estimate(np.full((30, 30), np.nan))
     assert (found.gain, found.sigma) == (1.0, LEVELS[4])
     assert np.isnan(found.score)
-    assert not found.told
+    assert not found.measured
 
 
 def test_every_band_has_its_own_noise_in_any_order():

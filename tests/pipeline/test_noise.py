@@ -169,7 +169,7 @@ def test_what_is_known_of_the_noise_goes_into_the_contrast(white):
     scene.stated = StatedNoise(0.02)
     unknown = level(scene, white())
     assert unknown.model == StatedNoise(0.02)
-    assert unknown.calibration[0].told
+    assert unknown.calibration[0].measured
 
 
 def test_a_share_is_of_the_span_of_its_band():

@@ -8,7 +8,7 @@ import pytest
 
 from gensr.operators import Area
 from gensr.pipeline.estimate import Calibration
-from gensr.pipeline.report import build, identity, merged
+from gensr.pipeline.report import build, identity, merged, timeless
 from gensr.scenes.arrays import ArrayScene
 from gensr.scenes.product import ThroughPlane
 
@@ -19,7 +19,7 @@ class Kept:
     def __init__(self, parts):
         self.done = parts
 
-    def facts(self, prefix):
+    def statistics(self, prefix):
         return [entry for part, entry in self.done.items() if part.startswith(prefix)]
 
 
@@ -153,6 +153,18 @@ def test_searches_of_tiles_are_put_together(settled):
     assert merged([]) is None
     parts = {"tile 0": tile(search=searched()), "tile 1": tile(search=None), "tile 2": tile(search=second)}
     assert build(settled(), Kept(parts), 1.0)["latent search"] == expected
+
+
+def test_headers_hold_nothing_that_the_clock_said(settled):
+    """Two equal runs of another speed make equal files; the report beside them keeps the times."""
+    slow, quick = (
+        build(settled(), Kept({"tile 0": tile(search=searched(seconds=s))}), s) for s in (3.0, 0.5)
+    )
+    assert slow != quick
+    assert timeless(slow) == timeless(quick)
+    assert timeless(slow)["latent search"]["most steps"] == 30
+    assert timeless(build(settled(), Kept(TWO), 1.0))["latent search"] is None
+    assert slow["seconds"] == 3.0
 
 
 def test_the_identity_is_what_decides_the_numbers(settled):

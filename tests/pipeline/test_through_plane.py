@@ -217,7 +217,7 @@ def test_codes_are_rounded_clipped_and_counted_for_the_mean_alone(start):
     rounded = np.rint(expected)
     near = np.abs(expected - np.floor(expected) - 0.5) < 1e-3
     np.testing.assert_array_equal(run.read("mean")[~near], rounded.clip(0, 255).astype(np.uint8)[~near])
-    codes = run.store.facts("codes mean")
+    codes = run.store.statistics("codes mean")
     assert [entry["part"] for entry in codes] == [f"codes mean {p}" for p in range(FULL[0])]
     assert sum(entry["clipped"] for entry in codes) == 0
     high = start("high", samples=1, dtype=np.uint8, gain=(300.0, 1.0))
@@ -225,8 +225,8 @@ def test_codes_are_rounded_clipped_and_counted_for_the_mean_alone(start):
     expected = np.repeat(high.mean, F, 0) + np.array([300.0, 1.0])[:, None, None] * steps()
     clipped = ((np.rint(expected) < 0) | (np.rint(expected) > 255)).sum((1, 2, 3))
     assert clipped.sum() > 100
-    assert [entry["clipped"] for entry in high.store.facts("codes mean")] == pytest.approx(clipped, abs=1)
-    assert {entry["clipped"] for entry in high.store.facts("codes sample0")} == {0}
+    assert [entry["clipped"] for entry in high.store.statistics("codes mean")] == pytest.approx(clipped, abs=1)
+    assert {entry["clipped"] for entry in high.store.statistics("codes sample0")} == {0}
 
 
 def test_counts_are_output_pixels_of_a_band(start):
@@ -259,7 +259,7 @@ def test_a_pass_that_was_stopped_goes_on_from_its_journal(start, monkeypatch, af
     run = start(samples=1)
     with pytest.raises(KeyboardInterrupt):
         run.go(Stop(after))
-    assert len(run.store.facts("slab ")) == after
+    assert len(run.store.statistics("slab ")) == after
     run.store.close()
     again = start(samples=1)
     worked = []
