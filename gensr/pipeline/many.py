@@ -18,13 +18,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gensr.errors import GensrError
+from gensr.errors import GensrError, WeightsError
 from gensr.operators.registry import absolute
 from gensr.pipeline.api import Listener, drain
 from gensr.pipeline.events import Written
 from gensr.pipeline.output import into_place, stage, store_folder, work_folder
 from gensr.pipeline.request import Request, Runtime
 from gensr.pipeline.settle import settle
+from gensr.priors import weights
 from gensr.runners.base import FatalItemError, Runner
 from gensr.scenes import installed
 from gensr.scenes.names import Names
@@ -182,11 +183,27 @@ def _work_folder(request: Request) -> Path:
     return work_folder(Path(str(request.output)), _names(request), request.overwrite, request.resume)
 
 
+def _check_weights(request: Request, report: Mapping[str, Any]) -> None:
+    """The file was answered with the weights that lie here, as tiles would be.
+
+    Raises:
+        WeightsError: it was not.
+    """
+    made = report["generator"]
+    here = weights.load(request.generator or made["name"])[1].digest
+    if made["sha256"] != here:
+        raise WeightsError(
+            f"{request.source}: a worker has other weights of {made['name']} (digest {made['sha256'][:12]}, here "
+            f"{here[:12]}); install the same file everywhere"
+        )
+
+
 def _received(request: Request, found: Delivery) -> Outcome:
     """Put what a worker handed back into place."""
     if found.error is not None:
         return Outcome((), {}, found.seconds, found.error, found.notes)
     try:
+        _check_weights(request, found.report)
         folder = _work_folder(request)
         staging = stage(folder)
         for name, content in found.content.items():

@@ -1,14 +1,18 @@
 """Many inputs: one that fails never stops the others, and small files are spread whole."""
 
+import contextlib
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from gensr.errors import FormatError, GensrError, OutputError
+from gensr.errors import FormatError, GensrError, OutputError, WeightsError
 from gensr.pipeline import many
-from gensr.pipeline.many import SMALL, Outcome, WholeFile, is_small, outcome, spread
+from gensr.pipeline.events import Written
+from gensr.pipeline.many import CARRIED, SMALL, Outcome, WholeFile, is_small, outcome, spread
 from gensr.pipeline.request import Request, Runtime
+from gensr.runners.base import FatalItemError
 from gensr.runners.local import LocalRunner
 
 
@@ -38,51 +42,134 @@ def test_what_came_of_a_request(drained):
     assert outcome(request) == Outcome((), {}, 3.0, drained.error)
 
 
-def test_a_whole_file_goes_on_where_a_worker_died(drained):
-    request = Request(source="a.tif", output="out", runtime=Runtime("dask", workers=3), seed=2)
+@pytest.fixture
+def settled(monkeypatch):
+    """Runs that write ``a.txt`` and a folder; ``error`` is raised instead, ``disk`` is what they would need."""
+    seen = SimpleNamespace(requests=[], error=None, disk=1000, digest="here")
+
+    class Plan(contextlib.AbstractContextManager):
+        def __init__(self, request):
+            seen.requests.append(request)
+            self.folder, self.expected = Path(request.output), SimpleNamespace(disk=seen.disk)
+
+        def __exit__(self, *error):
+            return None
+
+        def run(self):
+            yield "an event"
+            if seen.error is not None:
+                raise seen.error
+            warnings.warn("a remark", UserWarning, stacklevel=1)
+            (self.folder / "a.txt").write_text("mean")
+            (self.folder / "series").mkdir()
+            (self.folder / "series" / "1.dcm").write_bytes(b"slice")
+            report = {"generator": {"name": "white", "sha256": seen.digest}}
+            yield Written(SimpleNamespace(report=report), (self.folder / "a.txt", self.folder / "series"))
+
+    monkeypatch.setattr(many, "settle", Plan)
+    monkeypatch.setattr(many.weights, "load", lambda name: (name, SimpleNamespace(digest="here")))
+    return seen
+
+
+def asking(folder, name="a", **words):
+    path = folder / f"{name}.tif"
+    path.touch()
+    return Request(source=path, factor=2, domain="microscopy", output=folder / "out", **words)
+
+
+def test_a_whole_file_is_handed_back_and_nothing_is_written_where_it_ran(settled, tmp_path):
+    request = asking(tmp_path, runtime=Runtime("dask", workers=3), seed=2, resume=True)
     found = WholeFile()((4, request))
-    assert found.report == {"seed": 2}
-    (asked,) = drained.requests
-    assert (asked.runtime, asked.resume, asked.overwrite, asked.seed) == (Runtime(), True, True, 2)
+    assert found.content == {"a.txt": b"mean", "series/1.dcm": b"slice"}
+    assert (found.top, found.error, found.large) == (("a.txt", "series"), None, False)
+    assert found.notes == ("a remark",)
+    (asked,) = settled.requests
+    assert (asked.runtime, asked.resume, asked.overwrite, asked.seed) == (Runtime(), False, False, 2)
+    assert asked.output != request.output
+    assert not (tmp_path / "out").exists()
+    assert not asked.output.exists()
 
 
-def test_errors_that_may_not_travel_come_back_as_text(drained):
-    drained.error = GensrError("a.tif: strange")
-    assert WholeFile()((0, Request(source="a.tif", output="o"))).error is drained.error
-    drained.error = KeyError("x")
-    error = WholeFile()((0, Request(source="a.tif", output="o"))).error
+def test_errors_that_may_not_travel_come_back_as_text(settled, tmp_path):
+    settled.error = GensrError("a.tif: strange")
+    error = WholeFile()((0, asking(tmp_path))).error
     assert type(error) is GensrError
-    assert str(error) == "KeyError: 'x'"
+    assert str(error) == "a.tif: strange"
+
+    class LocalError(Exception):
+        pass
+
+    settled.error = LocalError("x")
+    error = WholeFile()((0, asking(tmp_path))).error
+    assert type(error) is GensrError
+    assert str(error) == "LocalError: x"
 
 
 def test_small_is_a_file_of_a_few_megabytes_that_is_written_somewhere(tmp_path):
     path = tmp_path / "a.tif"
     with path.open("wb") as stream:
         stream.truncate(SMALL)
+    ask = {"source": path, "domain": "microscopy", "factor": 2}
     assert SMALL == 8 * 1024 * 1024
-    assert is_small(Request(source=path, output="o"))
-    assert not is_small(Request(source=path))
-    assert not is_small(Request(source=tmp_path, output="o"))
-    assert not is_small(Request(source=tmp_path / "none.tif", output="o"))
+    assert is_small(Request(**ask, output=tmp_path))
+    assert not is_small(Request(**ask))
+    assert not is_small(Request(**{**ask, "domain": None}, output=tmp_path))
+    assert not is_small(Request(**{**ask, "source": tmp_path}, output=tmp_path))
+    assert not is_small(Request(**{**ask, "source": tmp_path / "none.tif"}, output=tmp_path))
+    (tmp_path / ".a_x2_generated.work").mkdir()  # an earlier run began it, tile by tile
+    assert not is_small(Request(**ask, output=tmp_path, resume=True))
+    assert is_small(Request(**ask, output=tmp_path))
     with path.open("ab") as stream:
         stream.write(b"x")
-    assert not is_small(Request(source=path, output="o"))
+    assert not is_small(Request(**ask, output=tmp_path))
 
 
-def test_requests_are_spread_with_their_numbers_and_impossible_ones_come_back_first(drained, tmp_path):
-    stale = tmp_path / "out" / ".c_x2_generated.work"
+def test_files_are_spread_with_their_numbers_and_impossible_ones_come_back_first(settled, tmp_path):
+    requests = [asking(tmp_path, name) for name in "abc"]
+    out = tmp_path / "out"
+    stale = out / ".c_x2_generated.work"
     stale.mkdir(parents=True)
-    (tmp_path / "out" / "b_x2_generated.tif").touch()
-    ask = {"factor": 2, "domain": "microscopy", "output": tmp_path / "out"}
-    requests = [Request(source=tmp_path / f"{name}.tif", seed=i, **ask) for i, name in enumerate("abc")]
-    requests.append(Request(source="d.tif", factor=2, output=tmp_path))
-    requests.append(Request(source="e.tif", factor=2, domain="microscopy"))
+    (out / "b_x2_generated.tif").touch()
     answers = list(spread(requests, LocalRunner()))
-    assert [number for number, _ in answers] == [1, 3, 4, 0, 2]
-    taken, nameless, nowhere, first, third = (found for _, found in answers)
+    assert [number for number, _ in answers] == [1, 0, 2]
+    taken, first, third = (found for _, found in answers)
     assert isinstance(taken.error, OutputError)
     assert (taken.files, taken.report, taken.seconds) == ((), {}, 0.0)
-    assert str(nameless.error) == "d.tif: name domain and output of what is spread over a cluster"
-    assert str(nowhere.error).startswith("e.tif: name domain and output")
-    assert (first.report, third.report) == ({"seed": 0}, {"seed": 2})
-    assert not stale.exists()
+    assert first.error is None
+    assert (first.files, first.notes) == ((out / "a.txt", out / "series"), ("a remark",))
+    assert third.report["generator"]["name"] == "white"
+    assert (out / "a.txt").read_text() == "mean"
+    assert (out / "series" / "1.dcm").read_bytes() == b"slice"
+    assert sorted(path.name for path in out.iterdir()) == ["a.txt", "b_x2_generated.tif", "series"]
+
+
+def test_large_results_are_left_to_tiles(settled, tmp_path):
+    settled.disk = CARRIED + 1
+    assert list(spread([asking(tmp_path)], LocalRunner())) == [(0, None)]
+    settled.disk = CARRIED
+    ((_, found),) = spread([asking(tmp_path)], LocalRunner())
+    assert found.error is None
+
+
+def test_other_weights_on_a_worker_are_refused(settled, tmp_path):
+    settled.digest = "elsewhere"
+    ((_, found),) = spread([asking(tmp_path)], LocalRunner())
+    assert isinstance(found.error, WeightsError)
+    assert "a worker has other weights of white (digest elsewhere, here here)" in str(found.error)
+    assert not (tmp_path / "out" / "a.txt").exists()
+
+
+def test_an_item_that_kills_its_worker_is_blamed_and_the_rest_goes_on(settled, tmp_path):
+    class Fragile(LocalRunner):
+        def map(self, work, items):
+            for item in items:
+                if item[0] == 1:
+                    raise FatalItemError("it ended its worker", item)
+                yield item, work(item)
+
+    requests = [asking(tmp_path, name, overwrite=True) for name in "abc"]
+    answers = dict(spread(requests, Fragile()))
+    assert isinstance(answers[1].error, FatalItemError)
+    assert answers[0].error is None
+    assert answers[2].error is None
+    assert len(settled.requests) == 2

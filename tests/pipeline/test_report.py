@@ -157,9 +157,7 @@ def test_searches_of_tiles_are_put_together(settled):
 
 def test_headers_hold_nothing_that_the_clock_said(settled):
     """Two equal runs of another speed make equal files; the report beside them keeps the times."""
-    slow, quick = (
-        build(settled(), Kept({"tile 0": tile(search=searched(seconds=s))}), s) for s in (3.0, 0.5)
-    )
+    slow, quick = (build(settled(), Kept({"tile 0": tile(search=searched(seconds=s))}), s) for s in (3.0, 0.5))
     assert slow != quick
     assert timeless(slow) == timeless(quick)
     assert timeless(slow)["latent search"]["most steps"] == 30

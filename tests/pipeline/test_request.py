@@ -47,11 +47,13 @@ def test_what_is_outside_is_refused(words):
 
 def test_runtimes():
     assert Runtime("dask", workers=0).workers == 0
-    assert Runtime("dask", "tcp://a:1", 3).address == "tcp://a:1"
+    assert Runtime("dask", "tcp://a:1").address == "tcp://a:1"
+    with pytest.raises(UsageError, match=r"runtime\.workers=3: the cluster at tcp://a:1 has workers of its own"):
+        Runtime("dask", "tcp://a:1", 3)
     for impossible in ({"workers": True}, {"workers": 1.0}, {"workers": -1}):
         with pytest.raises(UsageError, match="expected a whole number from 0"):
             Runtime("dask", **impossible)
     with pytest.raises(UsageError, match=r"runtime.workers=2 is for runtime=dask"):
         Runtime(workers=2)
-    with pytest.raises(UsageError, match=r"runtime.address=a is for runtime=dask"):
-        Runtime(address="a")
+    with pytest.raises(UsageError, match=r"runtime.address=a:1 is for runtime=dask"):
+        Runtime(address="a:1")
