@@ -86,6 +86,15 @@ def here(tmp_path_factory):
     return path, contents(folder / "out")
 
 
+@pytest.fixture(scope="module")
+def long_here(tmp_path_factory):
+    """The same with so many tiles that a process can be stopped in the middle."""
+    folder = tmp_path_factory.mktemp("long")
+    path = micrograph(folder / "in" / "cells.tif", 112)
+    drain(asked(path, folder / "out"))
+    return path, contents(folder / "out")
+
+
 def worker_pids():
     children = psutil.Process().children(recursive=True)
     return [child.pid for child in children if any("spawn_main" in word for word in child.cmdline())]
@@ -294,8 +303,8 @@ def started(process, journal, lines):
         time.sleep(0.02)
 
 
-def test_a_killed_scheduler_ends_the_run_with_one_line(here, tmp_path):
-    path, expected = here
+def test_a_killed_scheduler_ends_the_run_with_one_line(long_here, tmp_path):
+    path, expected = long_here
     out = tmp_path / "out"
     with scheduler(tmp_path, 1) as (address, processes):
         words = command(path, out, "runtime=dask", f"runtime.address={address}")
@@ -314,9 +323,9 @@ def test_a_killed_scheduler_ends_the_run_with_one_line(here, tmp_path):
     assert contents(out) == expected
 
 
-def test_an_interrupt_ends_everything_with_one_line(tmp_path):
+def test_an_interrupt_ends_everything_with_one_line(long_here, tmp_path):
     """As a terminal sends it: to the command and to the workers that it started."""
-    path, out = micrograph(tmp_path / "cells.tif", 64), tmp_path / "out"
+    (path, _), out = long_here, tmp_path / "out"
     words = command(path, out, "runtime=dask", "runtime.workers=1")
     run = subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ONE_THREAD, start_new_session=True
