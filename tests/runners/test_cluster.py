@@ -328,7 +328,13 @@ def test_an_interrupt_ends_everything_with_one_line(long_here, tmp_path):
     (path, _), out = long_here, tmp_path / "out"
     words = command(path, out, "runtime=dask", "runtime.workers=1")
     run = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ONE_THREAD, start_new_session=True
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ONE_THREAD,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
     )
     started(run, out / ".cells_x2_generated.work" / "journal.jsonl", 2)
     os.killpg(run.pid, signal.SIGINT)
