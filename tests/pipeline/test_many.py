@@ -143,6 +143,17 @@ def test_files_are_spread_with_their_numbers_and_impossible_ones_come_back_first
     assert sorted(path.name for path in out.iterdir()) == ["a.txt", "b_x2_generated.tif", "series"]
 
 
+def test_paths_say_the_same_in_the_folder_of_a_worker(settled, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.tif").touch()
+    request = Request(source="a.tif", factor=2, domain="microscopy", output="out", operator="psf:k.npy")
+    ((_, found),) = spread([request], LocalRunner())
+    assert found.error is None
+    (asked,) = settled.requests
+    assert asked.source == str(tmp_path / "a.tif")
+    assert asked.operator == f"psf:file={tmp_path / 'k.npy'}"
+
+
 def test_large_results_are_left_to_tiles(settled, tmp_path):
     settled.disk = CARRIED + 1
     assert list(spread([asking(tmp_path)], LocalRunner())) == [(0, None)]
