@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gensr.pipeline.cost import Expected
+from gensr.pipeline.cost import Expected, expected
 from gensr.pipeline.noise import Level
 from gensr.pipeline.request import Request
 from gensr.pipeline.task import Task
+from gensr.pipeline.through_plane import passes
 from gensr.pipeline.tiles import Tile
 from gensr.scenes.names import Names
 from gensr.scenes.product import ThroughPlane
@@ -30,7 +31,6 @@ class Decisions:
         through_plane: refinement through planes that follows, if any.
         tiles: of the scene.
         batch: tiles that are computed together.
-        expected: memory and time.
     """
 
     request: Request
@@ -43,7 +43,12 @@ class Decisions:
     through_plane: ThroughPlane | None
     tiles: tuple[Tile, ...]
     batch: int
-    expected: Expected
+
+    @property
+    def expected(self) -> Expected:
+        """Memory, disk and time; asked for the first time it measures the speed of the machine, which no run needs."""
+        again = 0 if self.through_plane is None else passes(self.task.samples)
+        return expected(self.task, self.tiles, len(self.scene.bands), self.batch, again, self.slices)
 
     @property
     def slices(self) -> int:

@@ -10,13 +10,12 @@ from typing import Any
 from gensr.errors import SearchError
 from gensr.operators import Operator, parse_operator
 from gensr.operators.scaled import unit_gain
-from gensr.pipeline.cost import choose_batch, expected
+from gensr.pipeline.cost import choose_batch
 from gensr.pipeline.noise import Level, settle_level
 from gensr.pipeline.plan import Plan
 from gensr.pipeline.prior import Wanted, check_options, choose_prior
 from gensr.pipeline.request import Request
 from gensr.pipeline.task import Prior, Task
-from gensr.pipeline.through_plane import passes
 from gensr.pipeline.tiles import scene_tiles
 from gensr.priors.card import conformal_factor
 from gensr.priors.device import AUTO, choose_device
@@ -87,10 +86,7 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
     tiles = tuple(scene_tiles(scene.planes, scene.grid.shape, task, request.tile))
     bands = len(scene.bands)
     batch = choose_batch(task, max(tiles, key=lambda t: t.read.rows * t.read.cols), bands, request.batch)
-    again, slices = (0, 1) if through is None else (passes(task.samples), through.factor)
-    cost = expected(task, tiles, bands, batch, again, slices)
-    names = Names(stem, request.factor)
-    return Plan(request, domain, scene, names, task, why, level, through, tiles, batch, cost)
+    return Plan(request, domain, scene, Names(stem, request.factor), task, why, level, through, tiles, batch)
 
 
 def chosen_preset(request: Request) -> Preset:
