@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import torch
@@ -116,7 +116,3 @@ class Task:
         if self.exact:
             return torch.full_like(observed, QUANTISATION * self.quantum or 1.0)
         return self.noise_model.variance(observed, stated).sqrt()
-
-    def with_prior(self, prior: Prior) -> Task:
-        """The same task on another prior."""
-        return replace(self, prior=prior)

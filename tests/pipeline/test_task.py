@@ -39,10 +39,3 @@ def test_a_prior_travels_as_its_reference_and_one_from_memory_does_not(white):
     assert load_prior(prior.reference, "auto").device == "auto"
     with pytest.raises(TypeError, match="white was made in memory; save its weights to compute elsewhere"):
         pickle.dumps(Prior(white(), None))
-
-
-def test_the_same_task_on_another_prior(make_task, white):
-    task, other = make_task(seed=4), Prior(white(version="2"), None)
-    moved = task.with_prior(other)
-    assert moved.generator.card.version == "2"
-    assert moved.seed == 4
