@@ -8,27 +8,7 @@ from dataclasses import dataclass
 from gensr.errors import FormatError
 
 from .container import Layer
-
-ERROR = {"ERR", "ERROR", "UNCERT", "UNCERTAINTY", "SIGMA", "STD", "STDDEV", "RMS", "NOISE"}
-VARIANCE = {"VAR", "VARIANCE", "STAT"}
-INVERSE_VARIANCE = {"IVAR", "INVVAR", "IVM"}
-WEIGHT = {
-    "WHT",
-    "WEIGHT",
-    "EXP",
-    "EXPMAP",
-    "TIME",
-    "SAMP",
-    "CON",
-    "CTX",
-    "NDATA",
-    "VAR_POISSON",
-    "VAR_RNOISE",
-    "VAR_FLAT",
-}
-FLAGS = {"DQ", "MASK", "FLAGS", "FLAG", "BPM", "QUALITY", "IMASK"}
-PSF = {"PSF", "PSFIMAGE"}
-LOOKUP = {"WCSDVARR", "D2IMARR"}
+from .roles import NOISE, Role, Said, belongs, is_image, roles
 
 
 @dataclass(frozen=True)
@@ -43,6 +23,7 @@ class Companions:
         lookup: distortion tables.
         tables: binary and ASCII tables.
         left: everything else, with the reason it is not copied.
+        said: what every HDU of the file is.
     """
 
     noise: Layer | None
@@ -52,11 +33,16 @@ class Companions:
     lookup: tuple[Layer, ...]
     tables: tuple[Layer, ...]
     left: tuple[tuple[Layer, str], ...]
+    said: tuple[Said, ...]
 
+    @property
+    def noise_role(self) -> Role:
+        """What ``noise`` holds; `Role.UNKNOWN` where there is none."""
+        return Role.UNKNOWN if self.noise is None else self.said[self.noise.index].role
 
-def is_image(layer: Layer) -> bool:
-    """True for pixels of two or more axes."""
-    return layer.kind in ("image", "compressed") and len(layer.shape) >= 2
+    def title(self, layer: Layer) -> str:
+        """EXTNAME of a companion, or what it is in one word."""
+        return layer.name or self.said[layer.index].role.name
 
 
 def choose(layers: Sequence[Layer], option: int | str | None, file: str) -> Layer:
@@ -64,8 +50,8 @@ def choose(layers: Sequence[Layer], option: int | str | None, file: str) -> Laye
 
     Args:
         layers: all HDUs.
-        option: index, ``"NAME"`` or ``"NAME,VERSION"``; None takes the first SCI, else the first image that is no
-            error map, flag map, weight, PSF or lookup table.
+        option: index, ``"NAME"`` or ``"NAME,VERSION"``; None takes the first that is said to be science, else the
+            first of which nothing is said, else a map of labels (see `gensr.domains.astronomy.roles`).
         file: name for messages.
 
     Raises:
@@ -80,11 +66,11 @@ def choose(layers: Sequence[Layer], option: int | str | None, file: str) -> Laye
         if not is_image(found):
             raise FormatError(f"{file}: {found.label} is no image of two or more axes; images are: {listing}")
         return found
-    science = [layer for layer in images if layer.name == "SCI"]
-    other = ERROR | VARIANCE | INVERSE_VARIANCE | WEIGHT | FLAGS | PSF | LOOKUP | {"ASDF"}
-    plain = [layer for layer in images if layer.name not in other]
-    if science or plain:
-        return (science or plain)[0]
+    said = roles(layers)
+    for wanted in (Role.SCIENCE, Role.UNKNOWN, Role.LABELS):
+        found = next((layer for layer in images if said[layer.index].role is wanted), None)
+        if found is not None:
+            return found
     if images:
         raise FormatError(f"{file}: holds no science image, only {listing}; name one with hdu=")
     tables = sum(layer.kind == "table" for layer in layers)
@@ -108,38 +94,47 @@ def _named(layers: Sequence[Layer], option: int | str) -> Layer | None:
 
 
 def companions(layers: Sequence[Layer], chosen: Layer) -> Companions:
-    """Sort the other HDUs by what they mean for the chosen one (same EXTVER, same shape)."""
+    """Sort the other HDUs by what they mean for the chosen one; see `gensr.domains.astronomy.roles`."""
+    said = roles(layers)
     noise: Layer | None = None
     flags: Layer | None = None
     psf: Layer | None = None
     kept, lookup, tables = [], [], []
     left: list[tuple[Layer, str]] = []
     for layer in layers:
+        role = said[layer.index].role
         if layer is chosen or layer.kind == "empty":
             continue
-        mine = layer.version == chosen.version or chosen.name in ("PRIMARY", "")
-        same = is_image(layer) and layer.shape == chosen.shape and mine
-        if layer.name == "ASDF":
+        mine = is_image(layer) and belongs(layer, chosen, layers, said)
+        same = mine and layer.shape == chosen.shape
+        if role is Role.GWCS:
             left.append((layer, "its GWCS describes the coarse grid; the FITS header's WCS is kept and refined"))
-        elif layer.kind == "table":
+        elif role is Role.TABLE:
             tables.append(layer)
-        elif layer.name in LOOKUP:
+        elif role is Role.LOOKUP:
             lookup.append(layer)
-        elif layer.name in PSF and is_image(layer) and len(layer.shape) == 2 and psf is None:
+        elif role is Role.PSF and is_image(layer) and len(layer.shape) == 2 and psf is None:
             psf = layer
-        elif layer.name in FLAGS and _is_flags(layer, chosen) and mine and flags is None:
+        elif role is Role.FLAGS and _is_flags(layer, chosen) and mine and flags is None:
             flags = layer
-        elif layer.name in ERROR | VARIANCE | INVERSE_VARIANCE and same:
+        elif role in NOISE and same:
             kept.append(layer)
             noise = noise or layer
-        elif layer.name in WEIGHT and same:
+        elif role is Role.WEIGHT and same:
             kept.append(layer)
-        elif is_image(layer) and layer.shape == chosen.shape and layer.name == chosen.name:
-            left.append((layer, f"another {layer.name}; choose it with hdu={layer.index}"))
         else:
-            left.append((layer, "not part of the chosen image"))
+            left.append((layer, _why_left(layer, chosen, said)))
     # Hubble files carry WCSDVARR and tables for all chips; only what the header names is looked up later.
-    return Companions(noise, flags, tuple(kept), psf, tuple(lookup), tuple(tables), tuple(left))
+    return Companions(noise, flags, tuple(kept), psf, tuple(lookup), tuple(tables), tuple(left), said)
+
+
+def _why_left(layer: Layer, chosen: Layer, said: Sequence[Said]) -> str:
+    role = said[layer.index].role
+    if is_image(layer) and layer.shape == chosen.shape and role in (Role.SCIENCE, Role.UNKNOWN):
+        return f"another image{f' ({layer.name})' if layer.name else ''}; choose it with hdu={layer.index}"
+    if role is Role.LABELS:
+        return "labels of sources on the coarse grid"
+    return "not part of the chosen image"
 
 
 def _is_flags(layer: Layer, chosen: Layer) -> bool:

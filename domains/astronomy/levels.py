@@ -13,9 +13,9 @@ from gensr.scenes.statistics import SIDE, WINDOWS
 from gensr.values.grid import Window
 from gensr.values.noise import GaussianNoise, Noise, PoissonGaussianNoise
 
-from .hdus import INVERSE_VARIANCE, VARIANCE
 from .headers import number
 from .opened import OpenedFits
+from .roles import deviation
 from .units import Values, words
 
 MAD = 1.4826
@@ -80,8 +80,8 @@ def find_noise(scene: OpenedFits, sky: Sky) -> tuple[Noise | None, str]:
         None with the reason, if the file says nothing credible about its noise.
     """
     if sky.error > 0:
-        name = scene.companions.noise.name if scene.companions.noise else "?"
-        return GaussianNoise(sky.error), f"median of {name} over usable pixels"
+        name = scene.companions.noise.label if scene.companions.noise else "?"
+        return GaussianNoise(sky.error), f"median of {name}, {scene.companions.noise_role.value}, over usable pixels"
     photon = _units_per_electron(scene)
     if photon is None:
         return None, "no error map, and no gain that fits the unit; estimated from the data"
@@ -98,10 +98,8 @@ def _errors(scene: OpenedFits, plane: int, window: Window, usable: npt.NDArray[n
     if layer is None:
         return np.zeros(0)
     stored, finite = scene.container.pixels(layer).physical(scene.index(plane, window))
-    values = stored[finite & usable & (stored > 0)].astype(np.float64)
-    if layer.name in VARIANCE:
-        return np.sqrt(values)
-    return 1 / np.sqrt(values) if layer.name in INVERSE_VARIANCE else values
+    found = deviation(scene.companions.noise_role, stored)
+    return found[finite & usable & np.isfinite(found)]
 
 
 def _units_per_electron(scene: OpenedFits) -> float | None:

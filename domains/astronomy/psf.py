@@ -22,7 +22,7 @@ from gensr.values.grid import Factor
 
 from .container import Container, Layer
 from .frame import Frame
-from .hdus import is_image
+from .roles import is_image
 
 FWHM = 2 * math.sqrt(2 * math.log(2))
 """Full width at half maximum of a Gaussian per standard deviation."""

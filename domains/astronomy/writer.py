@@ -188,7 +188,7 @@ class _Writer:
         pixels = self.scene.container.pixels(layer)
         with cut_comments():
             edit = refine_header(layer.header, self.scale, flux=False)
-        edit.header["EXTNAME"] = "MASK_SRC" if layer.name == "MASK" else layer.name
+        edit.header["EXTNAME"] = "MASK_SRC" if layer.name in ("MASK", "") else layer.name
         slot = stream.image(edit.header, self._refined(layer.shape), layer.bitpix)
         fy, fx = self.product.factor
         whole = len(layer.shape) == len(self.scene.layer.shape)
@@ -211,8 +211,9 @@ class _Writer:
         lookup = [card.keyword for card in header.cards if _LOOKUP_CARD.match(card.keyword.split(".")[0])]
         for key in dict.fromkeys(k.split(".")[0] for k in lookup):
             header.remove(key, ignore_missing=True, remove_all=True)  # the tables of this file are refined
-        header["EXTNAME"] = f"{layer.name}_LR"
-        header["COMMENT"] = f"{layer.name} of the source on its own, coarse grid"
+        title = self.scene.companions.title(layer)
+        header["EXTNAME"] = f"{title}_LR"
+        header["COMMENT"] = f"{title} of the source on its own, coarse grid"
         stream.copy_image(header, layer.shape, layer.bitpix, pixels.path, pixels.offset)
 
     def _provenance(self) -> Any:  # noqa: ANN401
