@@ -20,6 +20,7 @@ from gensr.values.grid import PixelGrid
 
 if TYPE_CHECKING:
     from gensr.search.presets import Preset
+    from gensr.values.bands import Words
 
 
 @xr.register_dataarray_accessor("gensr")  # type: ignore[no-untyped-call]
@@ -47,6 +48,7 @@ class GensrAccessor:
         device: str = "auto",
         tile: int | None = None,
         batch: int | None = None,
+        bands: Words | None = None,
         options: Mapping[str, Any] | None = None,
         runtime: Runtime | str = "local",
     ) -> xr.Dataset:
@@ -64,6 +66,7 @@ class GensrAccessor:
             device: see there.
             tile: see there.
             batch: see there.
+            bands: see there.
             options: see there.
             runtime: see there.
 
@@ -83,6 +86,7 @@ class GensrAccessor:
             device=device,
             tile=tile,
             batch=batch,
+            bands=bands,
             options=options,
             runtime=runtime,
         )

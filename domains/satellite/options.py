@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gensr.errors import UsageError
+from gensr.values.bands import EXPECTED, parse_bands
 
 DEFAULTS: dict[str, Any] = {
-    "bands": None,  # names for all bands of the file, in order; an "alpha" that is named otherwise becomes data
+    "bands": None,  # numbers, ranges or names choose bands; new names for all, in order, name them (not "alpha": data)
     "nodata": None,  # fill value that the file does not declare
     "scale": None,  # physical = scale * stored + offset, where the file does not say so
     "offset": None,
@@ -62,7 +63,7 @@ def parse(options: Mapping[str, Any]) -> Options:
     elif saturated != "auto":
         saturated = _number("saturated", saturated)
     return Options(
-        bands=_names(given["bands"]),
+        bands=_words(given["bands"]),
         nodata=_number("nodata", given["nodata"], nan=True),
         scale=scale,
         offset=_number("offset", given["offset"]),
@@ -85,14 +86,10 @@ def _number(name: str, value: Any, nan: bool = False) -> float | None:  # noqa: 
     return number
 
 
-def _names(value: Any) -> tuple[str, ...] | None:  # noqa: ANN401
+def _words(value: Any) -> tuple[str, ...] | None:  # noqa: ANN401
     if value is None or value == "":
         return None
-    if isinstance(value, str):
-        value = value.split(",")
-    if not isinstance(value, Sequence) or not all(isinstance(v, str) for v in value):
-        raise UsageError(f"bands={value!r} is not a list of names; use for example bands=red,green,blue,nir")
-    names = tuple(v.strip() for v in value)
-    if not all(names) or len(set(names)) != len(names):
-        raise UsageError(f"bands={','.join(names)} holds an empty or doubled name")
-    return names
+    try:
+        return parse_bands(value)
+    except ValueError as error:
+        raise UsageError(f"bands={value!r}: {error}; expected {EXPECTED}, or names for all bands") from error

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gensr.errors import DomainError
+from gensr.values.bands import spans
 from gensr.values.grid import Window
 
 from . import gdal, georeference, tags
@@ -17,6 +18,7 @@ from .opened import Carried, Layout
 from .options import Options
 from .scene import SatelliteScene
 from .signature import driver_of
+from .subset import Choice, Subset, names_of, resolve
 
 
 def open_scene(path: Path, options: Options) -> SatelliteScene:
@@ -32,18 +34,20 @@ def open_scene(path: Path, options: Options) -> SatelliteScene:
         dataset = rasterio.open(path.absolute(), driver=driver)
     try:
         with gdal.reading(path):
-            check_structure(path, dataset, options)
-            return _understand(path, dataset, options)
+            choice = resolve(path, dataset, options.bands)
+            seen = dataset if choice.numbers is None else Subset(dataset, choice.numbers, not _nir(dataset))
+            check_structure(path, seen, options)
+            return _understand(path, seen, options, choice)
     except BaseException:
         dataset.close()
         raise
 
 
-def _understand(path: Path, dataset: Any, options: Options) -> SatelliteScene:  # noqa: ANN401
+def _understand(path: Path, dataset: Any, options: Options, choice: Choice) -> SatelliteScene:  # noqa: ANN401
     geo = georeference.read(dataset, path, options.georeference)
-    layout = _layout(path, dataset, options)
-    bands = _names(path, dataset, layout, options)
-    coding, carried, notes = _values(path, dataset, layout, options)
+    layout = _layout(path, dataset, choice)
+    bands = _names(dataset, layout, choice)
+    coding, carried, notes = _values(path, dataset, layout, options, choice)
     scene = SatelliteScene(
         path, dataset, bands, geo, layout, coding, carried, options.noise_floor, (*geo.notes, *notes)
     )
@@ -53,21 +57,20 @@ def _understand(path: Path, dataset: Any, options: Options) -> SatelliteScene:  
     return scene
 
 
-def _layout(path: Path, dataset: Any, options: Options) -> Layout:  # noqa: ANN401
+def _layout(path: Path, dataset: Any, choice: Choice) -> Layout:  # noqa: ANN401
     colors = [c.name for c in dataset.colorinterp]
     alphas = [i for i in dataset.indexes if colors[i - 1] == "alpha"]
-    named = options.bands
-    if named is not None and len(named) != dataset.count:
-        raise DomainError(f"{path}: has {dataset.count} bands, bands= names {len(named)}; name all of them, in order")
+    named = choice.names
     if len(alphas) > 1:
         raise DomainError(f"{path}: bands {alphas} are all called alpha; say what they are with bands=")
     alpha = alphas[0] if alphas else None
     if alpha is not None and named is not None and named[alpha - 1].lower() != "alpha":
         alpha = None
-    elif alpha is not None and named is None and _looks_like_data(dataset, alpha):
+    elif alpha is not None and not choice.alpha and _looks_like_data(dataset, alpha):
         raise DomainError(
             f"{path}: band {alpha} is tagged alpha but varies like the image, so it is probably near infrared; "
-            f"give bands=red,green,blue,nir (or bands=...,alpha if it is transparency)"
+            "give bands=red,green,blue,nir, or bands=...,alpha if it is transparency, or leave it out with "
+            f"bands={spans([i for i in dataset.indexes if i != alpha])}"
         )
     data = tuple(i for i in dataset.indexes if i != alpha)
     if not data:
@@ -101,15 +104,15 @@ def _looks_like_data(dataset: Any, alpha: int) -> bool:  # noqa: ANN401
     return between > 0.5 * total and similar >= 3
 
 
-def _names(path: Path, dataset: Any, layout: Layout, options: Options) -> tuple[str, ...]:  # noqa: ANN401
-    if options.bands is not None:
-        return tuple(options.bands[i - 1] for i in layout.data)
-    names: list[str] = []
-    for i in layout.data:
-        color = dataset.colorinterp[i - 1].name
-        name = dataset.descriptions[i - 1] or (color if color not in ("undefined", "gray") else f"band {i}")
-        names.append(name if name not in names else f"{name} ({i})")
-    return tuple(names)
+def _nir(dataset: Any) -> bool:  # noqa: ANN401
+    """Whether a band called alpha is none: it holds data, and says nothing about what is valid."""
+    colors = [c.name for c in dataset.colorinterp]
+    return colors.count("alpha") == 1 and _looks_like_data(dataset, colors.index("alpha") + 1)
+
+
+def _names(dataset: Any, layout: Layout, choice: Choice) -> tuple[str, ...]:  # noqa: ANN401
+    names = choice.names or names_of(dataset)
+    return tuple(names[i - 1] for i in layout.data)
 
 
 def _values(
@@ -117,6 +120,7 @@ def _values(
     dataset: Any,  # noqa: ANN401
     layout: Layout,
     options: Options,
+    choice: Choice,
 ) -> tuple[Coding, Carried, list[str]]:
     notes: list[str] = []
     dtype = np.dtype(dataset.dtypes[0])
@@ -147,7 +151,7 @@ def _values(
     untagged = all(s == 1 for s in dataset.scales) and not any(dataset.offsets)
     carried = Carried(
         colors=_colors(dataset, layout),
-        descriptions=tuple(dataset.descriptions) if options.bands is None else options.bands,
+        descriptions=tuple(dataset.descriptions) if choice.names is None else choice.names,
         units=tuple(u or None for u in dataset.units),
         scales=scales if untagged else tuple(dataset.scales),
         offsets=offsets if untagged else tuple(dataset.offsets),

@@ -78,6 +78,7 @@ def request_of(item: Input, config: UpsampleConfig | InfoConfig, search: Preset,
         "device": config.device,
         "tile": config.tile,
         "batch": config.batch,
+        "bands": config.bands,
         "options": options,
         "runtime": runtime_of(config.runtime),
     }

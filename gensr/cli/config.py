@@ -44,6 +44,7 @@ class UpsampleConfig:
     device: str = "auto"
     tile: int | None = None
     batch: int | None = None
+    bands: str | None = None
 
 
 @dataclass
@@ -62,6 +63,7 @@ class InfoConfig:
     device: str = "auto"
     tile: int | None = None
     batch: int | None = None
+    bands: str | None = None
     format: str = "text"
 
 

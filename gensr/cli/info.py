@@ -90,7 +90,7 @@ def _understand(item: Input, config: InfoConfig, search: Preset) -> dict[str, An
     from gensr.scenes.inputs import open_scene
 
     request = request_of(item, config, search)
-    scene = open_scene(item.domain, item.path, request.options)
+    scene = open_scene(item.domain, item.path, request.options, request.bands)
     try:
         rows, cols = scene.grid.shape
         size = f"{rows} x {cols} pixels, {scene.planes} plane(s), {len(scene.bands)} band(s)"

@@ -11,6 +11,7 @@ from typing import Any
 from gensr import registry
 from gensr.errors import UsageError, nearest
 from gensr.pipeline.request import FACTORS, LARGEST_FACTOR, SMALLEST_FACTOR, Request
+from gensr.values import bands as band_words
 from gensr.values.words import EXPECTED, parse_noise
 
 OPERATORS = ("area", "bicubic", "lanczos", "gaussian:sigma=", "mtf:", "psf:", "kspace", "kspace:window=hamming")
@@ -81,6 +82,14 @@ def _operators() -> tuple[str, ...]:
 def _noise(value: str) -> bool:
     try:
         parse_noise(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _bands(value: str) -> bool:
+    try:
+        band_words.parse_bands(value)
     except ValueError:
         return False
     return True
@@ -177,6 +186,14 @@ _UPSAMPLE = (
     Key("resume", "true or false", "go on with an interrupted run", choices=_truth, default=_default("resume")),
     Key("tile", "a whole number from 1", "input pixels along a tile", good=_at_least(1), optional=True, default="auto"),
     Key("batch", "a whole number from 1", "tiles computed together", good=_at_least(1), optional=True, default="auto"),
+    Key(
+        "bands",
+        band_words.EXPECTED,
+        "which bands; the others are left out",
+        good=_bands,
+        optional=True,
+        default="all",
+    ),
     Key(
         "runtime",
         "local, dask or a runtime of --config-dir",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from gensr.search.presets import Preset
+    from gensr.values.bands import Words
 
 Listener = Callable[[int, int], None]
 """Told output pixels done and output pixels in all."""
@@ -55,6 +56,7 @@ def upsample(
     resume: bool = False,
     tile: int | None = None,
     batch: int | None = None,
+    bands: Words | None = None,
     options: Mapping[str, Any] | None = None,
     runtime: Runtime | str = "local",
     progress: Listener | None = None,
@@ -78,6 +80,7 @@ def upsample(
         resume: continue a run that was killed (needs ``output``).
         tile: side of a tile in input pixels; chosen for the generator if not given.
         batch: tiles computed together, chosen from the memory at hand if not given; does not change results.
+        bands: which bands, as numbers from 1, ranges or names ("1-3,8", "red,nir"); all if not given.
         options: options of the domain.
         runtime: where tiles run: "local", "dask", or a `Runtime` with address or workers.
         progress: called with (output pixels done, output pixels in all).
@@ -109,6 +112,7 @@ def upsample(
         resume=resume,
         tile=tile,
         batch=batch,
+        bands=bands,
         options=options or {},
         runtime=Runtime(runtime) if isinstance(runtime, str) else runtime,
     )

@@ -24,6 +24,7 @@ from gensr.pipeline.tiles import Tile, batches, pixels
 from gensr.runners.base import Runner
 from gensr.runners.choose import runner
 from gensr.scenes.provenance import fingerprint
+from gensr.values.bands import parse_bands
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ class Plan(Decisions):
         return runner(runtime.name, runtime.address, runtime.workers)
 
     def _identity(self) -> dict[str, Any]:
-        given = {"tile": self.request.tile, "options": dict(self.request.options)}
+        bands = None if self.request.bands is None else parse_bands(self.request.bands)
+        given = {"tile": self.request.tile, "bands": bands, "options": dict(self.request.options)}
         return {"input": fingerprint(self.scene.path), **given, **identity(self)}
 
     def _layout(self) -> Layout:

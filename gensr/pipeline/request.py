@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gensr.errors import UsageError
+from gensr.values import bands as band_words
 from gensr.values.words import EXPECTED, parse_noise
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Request:
         resume: continue a run that was killed (needs ``output``).
         tile: side of a tile in input pixels; chosen for the generator if not given.
         batch: tiles computed together; chosen from the memory at hand if not given. Results do not depend on it.
+        bands: which bands, as numbers from 1, ranges or names ("1-3,8", "red,nir"); all if not given.
         options: options of the domain.
         runtime: where tiles run.
     """
@@ -98,6 +100,7 @@ class Request:
     resume: bool = False
     tile: int | None = None
     batch: int | None = None
+    bands: band_words.Words | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     runtime: Runtime = field(default_factory=Runtime)
 
@@ -112,11 +115,21 @@ class Request:
                 raise UsageError(f"{name}={value}: expected a whole number from 1")
         if self.resume and self.output is None:
             raise UsageError("resume=true needs output=, the folder of the run that was interrupted")
+        if self.bands is not None:
+            self._check_bands(self.bands)
         if self.noise is not None:
             try:
                 parse_noise(self.noise)
             except ValueError as error:
                 raise UsageError(f"noise={self.noise}: expected {EXPECTED}") from error
+
+    def _check_bands(self, words: band_words.Words) -> None:
+        try:
+            band_words.parse_bands(words)
+        except ValueError as error:
+            raise UsageError(f"bands={words}: {error}; expected {band_words.EXPECTED}") from error
+        if self.options.get("bands") is not None:
+            raise UsageError("bands= and domain.bands= say the same; give one of them")
 
 
 def _whole(value: object, low: int, high: int | None = None) -> bool:

@@ -27,13 +27,22 @@ from gensr.scenes.product import ThroughPlane
 from gensr.scenes.scene import Scene
 from gensr.search.posterior import method_of
 from gensr.search.presets import Preset, preset
+from gensr.values.bands import Words
 
 ARRAY = "array"
 """What is said in place of a domain where the input is an array in memory."""
 
 
-def open_source(source: object, domain: str | None, options: Mapping[str, Any]) -> tuple[Scene, str, str]:
+def open_source(
+    source: object, domain: str | None, options: Mapping[str, Any], bands: Words | None = None
+) -> tuple[Scene, str, str]:
     """The scene of a file, folder or array, the name of its domain and the stem of its outputs' names.
+
+    Args:
+        source: path or array.
+        domain: that reads it; None for a guess.
+        options: of the domain.
+        bands: which bands; None for all.
 
     Raises:
         FormatError: unreadable, or no domain recognises it.
@@ -42,8 +51,8 @@ def open_source(source: object, domain: str | None, options: Mapping[str, Any]) 
     if isinstance(source, str | Path):
         path = Path(source)
         chosen = installed.domain(domain) if domain else guess(path)
-        return open_scene(chosen, path, options), chosen.name, chosen.stem(path)
-    scene = ArrayScene(source, array_domain(domain))  # type: ignore[arg-type]  # it refuses what is no array
+        return open_scene(chosen, path, options, bands), chosen.name, chosen.stem(path)
+    scene = ArrayScene(source, array_domain(domain), bands)  # type: ignore[arg-type]  # it refuses what is no array
     return scene, ARRAY, scene.path.name
 
 
@@ -57,7 +66,7 @@ def settle(request: Request) -> Plan:
         SearchError: the generator cannot serve this image or operator.
         DomainError: the domain refuses.
     """
-    scene, domain, stem = open_source(request.source, request.domain, request.options)
+    scene, domain, stem = open_source(request.source, request.domain, request.options, request.bands)
     try:
         return settle_scene(scene, domain, stem, replace(request, source=str(scene.path)))
     except BaseException:

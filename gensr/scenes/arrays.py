@@ -19,6 +19,7 @@ from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product
 from gensr.scenes.scene import Reference, Scene
 from gensr.scenes.statistics import percentile_normaliser
+from gensr.values.bands import Words, choose, parse_bands
 from gensr.values.grid import IDENTITY, Affine, Factor, PixelGrid, Window
 from gensr.values.image import Image
 from gensr.values.noise import Noise
@@ -52,12 +53,15 @@ class ArrayScene(Scene):
     Args:
         source: numeric array; a DataArray with 1-D regular ``x`` and ``y`` coordinates gives the grid.
         domain: lends its generator; see `array_domain`.
+        bands: which bands, see `gensr.values.bands`; None for all.
 
     Raises:
-        UsageError: not numeric, empty, or of another number of dimensions.
+        UsageError: not numeric, empty, of another number of dimensions, or without such a band.
     """
 
-    def __init__(self, source: npt.NDArray[Any] | xr.DataArray, domain: Domain | None = None) -> None:
+    def __init__(
+        self, source: npt.NDArray[Any] | xr.DataArray, domain: Domain | None = None, bands: Words | None = None
+    ) -> None:
         import xarray as xr
 
         self.path = Path("array")
@@ -82,9 +86,19 @@ class ArrayScene(Scene):
         self._data = array.reshape((1,) * (4 - array.ndim) + array.shape)
         self.planes = self._data.shape[0]
         self.bands = names or tuple(str(i + 1) for i in range(self._data.shape[1]))
+        if bands is not None:
+            self._choose(bands)
         self.grid = PixelGrid((int(self._data.shape[2]), int(self._data.shape[3])), transform, frame)
         self.dtype = array.dtype if array.dtype.kind in "ui" else np.dtype(np.float32)
         self.quantum = 1.0 if array.dtype.kind in "ui" else 0.0
+
+    def _choose(self, words: Words) -> None:
+        try:
+            numbers = choose(parse_bands(words), self.bands)
+        except ValueError as error:
+            raise UsageError(f"bands={words}: {error}") from error
+        self._data = self._data[:, [n - 1 for n in numbers]]
+        self.bands = tuple(self.bands[n - 1] for n in numbers)
 
     @property
     def kept_dims(self) -> tuple[bool, bool]:

@@ -14,11 +14,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from gensr.errors import DomainError, FormatError, GensrError, PluginError
+from gensr.errors import DomainError, FormatError, GensrError, PluginError, UsageError
 from gensr.scenes import installed
 from gensr.scenes.domain import Domain
 from gensr.scenes.names import MARKED
 from gensr.scenes.scene import Reference, Scene
+from gensr.values.bands import Words
 
 _MAGIC = re.compile(r"[*?[]")
 SIDECARS = (".msk", ".ovr")
@@ -52,18 +53,24 @@ def _opened(reference: FileReference, changed: int) -> Scene:
     return open_scene(installed.domain(reference.domain), Path(reference.path), dict(reference.options))
 
 
-def open_scene(domain: Domain, path: Path, options: Mapping[str, Any]) -> Scene:
+def open_scene(domain: Domain, path: Path, options: Mapping[str, Any], bands: Words | None = None) -> Scene:
     """Open a file or folder, so that other processes can open it again.
 
     Args:
         domain: reads it.
         path: the file or folder.
         options: of the domain; what is left out has its default.
+        bands: which bands, see `gensr.values.bands`; None for all.
 
     Raises:
         FormatError: damaged, unsafe or unsupported.
         DomainError: values or options that the domain refuses.
+        UsageError: bands of a domain that has no choice of bands.
     """
+    if bands is not None:
+        if "bands" not in domain.defaults:
+            raise UsageError(f"{path}: bands={bands}: {domain.name} has no choice of bands; leave the key out")
+        options = {**options, "bands": bands}
     scene = domain.open(path, options)
     plain = tuple(sorted((name, _plain(value)) for name, value in options.items()))
     scene.reference = FileReference(domain.name, str(path.absolute()), plain)

@@ -240,7 +240,7 @@ def test_options_are_checked(domain, raster):
     with pytest.raises(UsageError, match=r"no option nodatta.*known options: bands"):
         domain.open(path, {"nodatta": 0})
     for bad in ({"scale": 0}, {"scale": "x"}, {"noise_floor": -1}, {"max_gigabytes": 0}, {"georeference": "rpc"},
-                {"bands": "a,a"}, {"bands": 3}, {"offset": float("nan")}, {"saturated": "x"}):  # fmt: skip
+                {"bands": "a,a"}, {"bands": 0}, {"offset": float("nan")}, {"saturated": "x"}):  # fmt: skip
         with pytest.raises(UsageError):
             domain.open(path, bad)
     for bad in ({"nodata": 300}, {"nodata": float("nan")}, {"saturated": 0.5}, {"bands": "a,b"}):
