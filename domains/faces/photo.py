@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import FormatError, PluginError
+from gensr.scenes.directories import check_directories
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
 MAGIC = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WEBP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
@@ -111,6 +112,7 @@ def read_photo(path: Path) -> Photo:
         raise FormatError(f"{path}: no such file; give a PNG, JPEG, WebP or TIFF picture")
     if not format_of(path):
         raise FormatError(f"{path}: is not a PNG, JPEG, WebP or TIFF picture; convert it to PNG")
+    check_directories(path)
     pillow = import_pillow()
     try:
         with warnings.catch_warnings():

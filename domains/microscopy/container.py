@@ -9,11 +9,11 @@ from typing import Any, Literal
 from xml.dom import minidom
 
 from gensr.errors import FormatError, PluginError, UsageError
+from gensr.scenes.directories import MAGIC, check_directories
 
 Kind = Literal["ome", "imagej", "plain"]
 
 SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.btf", ".ome.tf8", ".tiff", ".tif", ".btf", ".tf8")
-MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 GEO_TAGS = {33550: "ModelPixelScale", 33922: "ModelTiepoint", 34264: "ModelTransformation", 34735: "GeoKeyDirectory"}
 NODATA_TAG = 42113
 PLANE_LIMIT = 1_000_000
@@ -97,6 +97,7 @@ def open_container(path: Path, series: int | None) -> Container:
         raise FormatError(f"{path}: no such file; give a TIFF, OME-TIFF or ImageJ file")
     if not is_tiff(path):
         raise FormatError(f"{path}: does not start like a TIFF; convert it to OME-TIFF (for example with bioio)")
+    check_directories(path)
     tifffile = import_tifffile()
     tif = None
     try:

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from gensr.errors import DomainError, FormatError
+from gensr.scenes.directories import check_directories
+from gensr.scenes.door import expands, limit, within
 
 from .codes import EXACT
-from .options import Options
-from .tiff import MAGIC, read_tiff
+from .tags import instructions
+from .tiff import GDAL_METADATA, SAMPLES, read_tiff
 
-BLOCK_LIMIT = 2**30
-MOST_RATIO = 2000  # DEFLATE reaches 1030; anything beyond is a sparse file or a bomb
-ALWAYS_BELIEVED = 2**26
 _CLASSES = re.compile(r"(^|[_\W])(SCL|QA_PIXEL|QA_RADSAT|QA60|MSK_CLASSI\w*)($|[_\W])", re.IGNORECASE)
 
 
@@ -26,24 +25,16 @@ def check_file(path: Path, driver: str) -> None:
     Raises:
         FormatError: truncated, unsafe sidecars, nodata that GDAL would misread.
     """
-    _check_sidecars(path)
     if driver == "GTiff":
         _check_tiff(path)
     elif driver == "PNG":
         _check_png(path)
-
-
-def _check_sidecars(path: Path) -> None:
-    """GDAL opens mask and overview sidecars with any driver, VRT included."""
-    for suffix in (".msk", ".ovr", ".msk.ovr"):
-        sidecar = path.with_name(path.name + suffix)
-        if sidecar.is_file():
-            with sidecar.open("rb") as stream:
-                if stream.read(4) not in MAGIC:
-                    raise FormatError(f"{sidecar}: is not a TIFF; remove it or write the mask with gdal_translate")
+    elif driver == "JP2OpenJPEG":
+        _check_boxes(path)
 
 
 def _check_tiff(path: Path) -> None:
+    check_directories(path)
     try:
         tiff = read_tiff(path)
     except ValueError as error:
@@ -52,6 +43,8 @@ def _check_tiff(path: Path) -> None:
         raise FormatError(
             f"{path}: has {tiff.size} bytes but its pixels reach to byte {tiff.end()}; the file is truncated"
         )
+    within("bands", max(tiff.integers(SAMPLES) or (1,)), path)
+    _refuse_instructions(tiff.tags.get(GDAL_METADATA, b""), path)
     nodata = tiff.nodata()
     integers64 = set(tiff.integers(258)) == {64} and set(tiff.integers(339) or (1,)) <= {1, 2}
     if integers64 and re.fullmatch(r"[+-]?\d{1,40}", nodata) and abs(int(nodata)) > EXACT:
@@ -59,6 +52,45 @@ def _check_tiff(path: Path) -> None:
             f"{path}: 64-bit nodata {nodata} lies beyond 2^53, where GDAL returns another number; "
             "rewrite the file with a smaller nodata value"
         )
+
+
+def _refuse_instructions(text: bytes, path: Path) -> None:
+    found = instructions(text.split(b"\0")[0], path)
+    if found:
+        raise FormatError(
+            f"{path}: its metadata ({', '.join(found)}) make GDAL open another file; "
+            "write it anew without them (gdal_translate -co COPY_SRC_MDD=NO)"
+        )
+
+
+def _check_boxes(path: Path) -> None:
+    """Walk the boxes of JPEG 2000 (ISO 15444-1, annex I): XML among them may hold instructions for GDAL."""
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        todo, number = [(0, size)], 0
+        while todo:
+            place, end = todo.pop()
+            while place + 8 <= end:
+                number += 1
+                within("boxes", number, path)
+                stream.seek(place)
+                head = stream.read(16)
+                length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+                start = place + (16 if length == 1 else 8)
+                length = int.from_bytes(head[8:16], "big") if length == 1 else length or end - place
+                if number == 1 and kind != b"jP  ":
+                    return  # a bare codestream
+                if length < start - place or place + length > end:
+                    break
+                if kind == b"asoc":
+                    todo.append((start, place + length))
+                elif kind == b"xml ":
+                    within("xml", place + length - start, path)
+                    stream.seek(start)
+                    text = stream.read(place + length - start)
+                    if b"GDALMultiDomainMetadata" in text:
+                        _refuse_instructions(text, path)
+                place += length
 
 
 def _check_png(path: Path) -> None:
@@ -70,7 +102,7 @@ def _check_png(path: Path) -> None:
             raise FormatError(f"{path}: ends without its last chunk; the file is truncated")
 
 
-def check_structure(path: Path, dataset: Any, options: Options) -> None:  # noqa: ANN401
+def check_structure(path: Path, dataset: Any) -> None:  # noqa: ANN401
     """Refuse what an opened dataset holds if it is no image of measurements, or claims an impossible size.
 
     Raises:
@@ -98,23 +130,26 @@ def check_structure(path: Path, dataset: Any, options: Options) -> None:  # noqa
         raise DomainError(
             f"{path}: a colour table (palette) holds classes, not measurements; they have no super-resolution"
         )
-    _check_size(path, dataset, options)
+    _check_size(path, dataset)
 
 
-def _check_size(path: Path, dataset: Any, options: Options) -> None:  # noqa: ANN401
+def _check_size(path: Path, dataset: Any) -> None:  # noqa: ANN401
     itemsize = np.dtype(dataset.dtypes[0]).itemsize
     claim = dataset.width * dataset.height * dataset.count * itemsize
     size = path.stat().st_size
     shape = f"{dataset.width} x {dataset.height} x {dataset.count} {dataset.dtypes[0]}"
-    if claim > options.max_gigabytes * 2**30:
-        raise FormatError(f"{path}: claims {shape}, {claim / 2**30:.0f} GiB; raise max_gigabytes if that is true")
-    if claim > max(ALWAYS_BELIEVED, MOST_RATIO * size):
-        raise FormatError(f"{path}: claims {shape} in {size} bytes; an empty (sparse) file or a decompression bomb")
+    within("scene", claim, path)
+    expands(shape, size, claim, path)
     rows, cols = dataset.block_shapes[0]
     interleaved = dataset.count if dataset.interleaving and dataset.interleaving.name == "pixel" else 1
     block = rows * cols * itemsize * interleaved
-    if block > BLOCK_LIMIT:
+    if block > limit("block"):
         raise FormatError(
             f"{path}: is stored in blocks of {rows} x {cols} pixels, {block / 2**30:.1f} GiB each; "
             "rewrite it tiled (gdal_translate -co TILED=YES)"
+        )
+    if dataset.driver == "GTiff" and block > max(limit("slack"), 64 * dataset.width * dataset.height * itemsize):
+        raise FormatError(
+            f"{path}: is stored in blocks of {rows} x {cols} pixels, but has {dataset.height} x {dataset.width}; "
+            "refused as a decompression bomb, rewrite it (gdal_translate -co TILED=YES)"
         )

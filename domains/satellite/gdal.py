@@ -11,7 +11,11 @@ from typing import Any
 
 from gensr.errors import FormatError, GensrError, OutputError, PluginError
 
+from .sidecars import beside, staged
+
 CACHE_BYTES = 64 * 2**20
+DRIVERS = ("GTiff", "COG", "JP2OpenJPEG", "JPEG", "PNG")
+"""The drivers of GDAL that gensr uses; VRT and all others never open anything."""
 THREADS = min(4, os.cpu_count() or 1)
 
 
@@ -40,11 +44,37 @@ def settings() -> dict[str, Any]:
         "GDAL_CACHEMAX": CACHE_BYTES,  # bytes; the default is a share of the RAM outside our accounting
         "GDAL_NUM_THREADS": str(THREADS),
         "GDAL_TIFF_INTERNAL_MASK": "YES",
-        "GDAL_DISABLE_READDIR_ON_OPEN": "FALSE",  # EMPTY_DIR hides .msk sidecars
+        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no file beside the one that is named; see `opened`
+        "USE_RRD": "NO",  # overviews inside the file, never one that metadata name
+        "GDAL_VRT_ENABLE_PYTHON": "NO",
+        "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".nothing",  # no address is opened, whoever names it
         "GTIFF_POINT_GEO_IGNORE": "NO",
         "GTIFF_REPORT_COMPD_CS": "YES",
         "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # otherwise a truncated JPEG is filled with grey
     }
+
+
+def opened(path: Path, driver: str) -> Any:  # noqa: ANN401
+    """A dataset, opened by one driver, with the neighbours that were checked and no other file.
+
+    Args:
+        path: a regular file.
+        driver: GDAL's name, one of `DRIVERS`.
+
+    Raises:
+        FormatError: it cannot be decoded, or a neighbour is not what its name says.
+    """
+    if driver not in DRIVERS:
+        raise FormatError(f"{path}: GDAL's driver {driver} is not used; expected one of {', '.join(DRIVERS)}")
+    neighbours = beside(path)
+    with reading(path) as rasterio, without_georeference():
+        if not neighbours:
+            return rasterio.open(path.absolute(), driver=driver)
+        with staged(path, neighbours) as image, rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="FALSE"):
+            dataset = rasterio.open(image, driver=driver)
+            # Neighbours are read when they are first asked for; afterwards their folder is gone.
+            dataset.tags(), dataset.gcps, dataset.rpcs, dataset.mask_flag_enums
+            return dataset
 
 
 @contextmanager

@@ -18,7 +18,6 @@ DEFAULTS: dict[str, Any] = {
     "saturated": "auto",  # stored code of saturated pixels; "auto": 65535 in uint16; "none"
     "noise_floor": None,  # standard deviation of the noise in physical units; None: estimated from the data
     "georeference": "auto",  # "affine" or "gcps" where a file has both
-    "max_gigabytes": 256.0,  # largest uncompressed size that is believed
 }
 
 
@@ -33,7 +32,6 @@ class Options:
     saturated: float | str | None
     noise_floor: float | None
     georeference: str
-    max_gigabytes: float
 
 
 def parse(options: Mapping[str, Any]) -> Options:
@@ -52,9 +50,6 @@ def parse(options: Mapping[str, Any]) -> Options:
     floor = _number("noise_floor", given["noise_floor"])
     if floor is not None and floor <= 0:
         raise UsageError(f"noise_floor={floor} is not positive; give a standard deviation in physical units")
-    limit = _number("max_gigabytes", given["max_gigabytes"])
-    if limit is None or limit <= 0:
-        raise UsageError(f"max_gigabytes={given['max_gigabytes']!r} is not positive")
     if given["georeference"] not in ("auto", "affine", "gcps"):
         raise UsageError(f"georeference={given['georeference']!r} is unknown; use auto, affine or gcps")
     saturated = given["saturated"]
@@ -70,7 +65,6 @@ def parse(options: Mapping[str, Any]) -> Options:
         saturated=saturated,
         noise_floor=floor,
         georeference=given["georeference"],
-        max_gigabytes=limit,
     )
 
 

@@ -30,13 +30,12 @@ def open_scene(path: Path, options: Options) -> SatelliteScene:
     """
     driver = driver_of(path)
     check_file(path, driver)
-    with gdal.reading(path) as rasterio, gdal.without_georeference():
-        dataset = rasterio.open(path.absolute(), driver=driver)
+    dataset = gdal.opened(path, driver)
     try:
         with gdal.reading(path):
             choice = resolve(path, dataset, options.bands)
             seen = dataset if choice.numbers is None else Subset(dataset, choice.numbers, not _nir(dataset))
-            check_structure(path, seen, options)
+            check_structure(path, seen)
             return _understand(path, seen, options, choice)
     except BaseException:
         dataset.close()

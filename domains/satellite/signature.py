@@ -5,12 +5,14 @@ A ``.tif`` that holds VRT XML reads any file on the disk when GDAL chooses the d
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from gensr.errors import FormatError
+from gensr.scenes.directories import MAGIC
+from gensr.scenes.door import admit, neighbours
 
-from .tiff import GDAL_METADATA, GDAL_NODATA, MAGIC, read_tiff
+from .sidecars import WORLD
+from .tiff import GDAL_METADATA, GDAL_NODATA, read_tiff
 
 HEAD = 65536
 JP2 = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
@@ -37,7 +39,6 @@ _REFUSED = {
     b"BM": "BMP",
 }
 _GEOJP2 = (bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03"), b"gml.root-instance", b"gml.data")
-_WORLD_FILES = {".tif": ".tfw", ".tiff": ".tfw", ".jp2": ".j2w", ".jpg": ".jgw", ".jpeg": ".jgw", ".png": ".pgw"}
 
 
 def check_path(path: Path) -> None:
@@ -46,15 +47,9 @@ def check_path(path: Path) -> None:
     Raises:
         FormatError: a URL, a GDAL virtual path, a folder, or no such file.
     """
-    text = str(path)
-    if re.match(r"^[A-Za-z][A-Za-z0-9+.-]+:/", text) or "://" in text:
-        raise FormatError(f"{text}: URLs are not opened; download the file and give its local path")
-    if str(path.absolute()).startswith("/vsi"):
-        raise FormatError(f"{text}: GDAL virtual paths (/vsi...) are not opened; unpack or download the file first")
+    admit(path)
     if path.is_dir():
-        raise FormatError(f"{text}: is a folder; {_folder_advice(path)}")
-    if not path.is_file():
-        raise FormatError(f"{text}: no such file; check the path")
+        raise FormatError(f"{path}: is a folder; {_folder_advice(path)}")
 
 
 def _folder_advice(path: Path) -> str:
@@ -123,5 +118,4 @@ def _head(path: Path) -> bytes:
 
 
 def _has_world_file(path: Path) -> bool:
-    world = _WORLD_FILES.get(path.suffix.lower(), ".wld")
-    return path.with_suffix(world).is_file() or path.with_suffix(".wld").is_file()
+    return bool(neighbours(path, [f"{path.stem}{end}" for end in WORLD.get(path.suffix.lower(), (".wld",))]))

@@ -5,9 +5,12 @@ A copied profile loses descriptions, units and tags; copied tags keep statistics
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from gensr.scenes.markup import parsed
 from gensr.scenes.product import Product
 from gensr.scenes.provenance import MARK, as_json, sentence, software
 from gensr.values.grid import Factor
@@ -15,15 +18,28 @@ from gensr.values.grid import Factor
 Namespaces = dict[str, dict[str, str]]
 """Tags per namespace; the default one is called ""."""
 
-_DROPPED_PREFIXES = ("STATISTICS_", "HISTOGRAM", "GENSR_")
+ALLOWED = frozenset({"", "IMAGERY", "PRODUCT", "EXIF", "SENSOR", "ACQUISITION", "IMD"})
+"""Namespaces that stay namespaces. GDAL reads others as instructions: OVERVIEWS and ProxyOverviewRequest name a file
+that it opens with any driver, SUBDATASETS and GEOLOCATION name datasets, ``xml:VRT`` is one."""
+_INSTRUCTIONS = re.compile(
+    r"(?i)(OVERVIEWS|PROXYOVERVIEWREQUEST|.*SUBDATASETS|GEOLOCATION|GEOLOC_ARRAY|RPC|IMAGE_STRUCTURE|COLOR_PROFILE|"
+    r"VRT.*|.*VRT_SOURCES|_.*|.*[^A-Za-z0-9_. -].*)"
+)
+"""Namespaces that go: what GDAL acts on, what describes the old file, and names with a colon (``xml:XMP``)."""
+_DROPPED_PREFIXES = ("STATISTICS_", "HISTOGRAM", "GENSR_", "INTERNAL_MASK_FLAGS")
 _DROPPED = {
     "OVR_RESAMPLING_ALG",
     "OVERVIEW_RESAMPLING",
+    "OVERVIEW_FILE",
     "TIFFTAG_MINSAMPLEVALUE",
     "TIFFTAG_MAXSAMPLEVALUE",
     "AREA_OR_POINT",  # part of the georeference
 }
-_OWN_NAMESPACES = {"IMAGE_STRUCTURE", "SUBDATASETS", "DERIVED_SUBDATASETS", "RPC", "GEOLOCATION", "COLOR_PROFILE"}
+_OPENING = {"OVERVIEWS", "ProxyOverviewRequest", "xml:VRT"}
+_KEY = re.compile(r"[^\x00-\x1f=\x7f]{1,256}")
+_ARGUMENTS = {"self", "bidx", "ns"}  # of rasterio's update_tags, which takes keys as keyword arguments
+_LONGEST = 2**20
+_UNSAID = {"IMAGE_STRUCTURE", "SUBDATASETS", "DERIVED_SUBDATASETS", "RPC", "COLOR_PROFILE"}
 _JSON_LIMIT = 2**18
 _ESSENTIAL = ("gensr", "generator", "operator", "factor", "seed", "noise", "consistency")
 
@@ -31,7 +47,7 @@ _ESSENTIAL = ("gensr", "generator", "operator", "factor", "seed", "noise", "cons
 def carried(dataset: Any) -> tuple[Namespaces, tuple[Namespaces, ...], tuple[str, ...]]:  # noqa: ANN401
     """Tags of the dataset and of every band, per namespace, and the names of what is left out.
 
-    ``xml:`` and ``json:`` namespaces (XMP with its own geometry, GML) describe the old grid and are left out.
+    Namespaces outside `ALLOWED` come as ``NAMESPACE.key`` of the default one, where GDAL acts on nothing.
     """
     dropped: list[str] = []
     whole = _namespaces(dataset, 0, dropped)
@@ -42,22 +58,45 @@ def carried(dataset: Any) -> tuple[Namespaces, tuple[Namespaces, ...], tuple[str
 def _namespaces(dataset: Any, band: int, dropped: list[str]) -> Namespaces:  # noqa: ANN401
     found = {"": _kept(dataset.tags(band), dropped)}
     for name in dataset.tag_namespaces(band):
-        if name.startswith(("xml:", "json:")):
-            dropped.append(name)
-        elif name and name not in _OWN_NAMESPACES:
+        if name in ALLOWED - {""}:
             found[name] = _kept(dataset.tags(band, ns=name), dropped)
+        elif name and _INSTRUCTIONS.fullmatch(name):
+            if name not in _UNSAID:
+                dropped.append(name)
+        elif name:
+            found[""] |= {f"{name}.{key}": value for key, value in _kept(dataset.tags(band, ns=name), dropped).items()}
     return {name: tags for name, tags in found.items() if tags}
 
 
 def _kept(tags: Mapping[str, str], dropped: list[str]) -> dict[str, str]:
     kept = {}
     for key, value in tags.items():
-        if key in _DROPPED or key.startswith(_DROPPED_PREFIXES):
+        strange = not _KEY.fullmatch(key) or key in _ARGUMENTS or len(value) > _LONGEST
+        if strange or key in _DROPPED or key.startswith(_DROPPED_PREFIXES):
             if key != "AREA_OR_POINT":
-                dropped.append(key)
+                dropped.append(key[:64])
         else:
             kept[key] = value
     return kept
+
+
+def instructions(text: bytes, path: Path) -> list[str]:
+    """Namespaces in GDAL's XML of metadata that make it open other files.
+
+    Args:
+        text: of the TIFF tag 42112, or of a box of JPEG 2000.
+        path: for messages.
+
+    Raises:
+        FormatError: it is no well-formed XML.
+    """
+    # GDAL writes control characters and bytes of other encodings as they are; they are no reason to refuse a file.
+    plain = re.sub(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]", b" ", text).strip()
+    try:
+        plain.decode()
+    except UnicodeDecodeError:
+        plain = re.sub(rb"^<\?xml[^>]*\?>", b"", plain).decode("latin-1").encode()
+    return sorted({e.get("domain", "") for e in parsed(plain, path).iter()} & _OPENING) if plain else []
 
 
 def copyable(whole: Namespaces, bands: tuple[Namespaces, ...]) -> tuple[Namespaces, tuple[Namespaces, ...], bool]:

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+from gensr.scenes.directories import MAGIC
+
 GEOGRAPHIC = {33550: "pixel scale", 33922: "tie points", 34264: "transformation", 34735: "geo keys", 50844: "RPC"}
-GDAL_METADATA, GDAL_NODATA = 42112, 42113
+SAMPLES, GDAL_METADATA, GDAL_NODATA = 277, 42112, 42113
 _OFFSETS, _COUNTS = (273, 324), (279, 325)
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _MOST_ENTRIES = 4096
+_OVERLAP = 1 << 20  # bytes that tags may share: some writers let equal ones point to one place
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def _directory(stream: BinaryIO, start: int, order: str, big: bool, size: int) -
     body = stream.read(min(entries, _MOST_ENTRIES) * width)
     if not 0 < entries <= _MOST_ENTRIES or len(body) < entries * width:
         raise ValueError(f"the first directory claims {entries} entries and is cut off")
-    tags, kinds = {}, {}
+    tags, kinds, total = {}, {}, 0
     for i in range(entries):
         tag, kind = struct.unpack_from(f"{order}HH", body, i * width)
         number = struct.unpack_from(order + ("Q" if big else "I"), body, i * width + 4)[0]
@@ -104,6 +106,9 @@ def _directory(stream: BinaryIO, start: int, order: str, big: bool, size: int) -
             offset = struct.unpack_from(order + ("Q" if big else "I"), body, place)[0]
             if offset + length > size:
                 raise ValueError(f"tag {tag} lies outside the file of {size} bytes")
+            total += length
+            if total > size + _OVERLAP:
+                raise ValueError("its tags lie on top of one another")
             stream.seek(offset)
             data = stream.read(length)
         tags[tag], kinds[tag] = data, kind

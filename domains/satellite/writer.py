@@ -182,19 +182,20 @@ def write(output: Output, geo: Georeference) -> None:
             with rasterio.open(part, "w", **_creation(output, geo)) as target:
                 _describe(target, output, geo)
                 _fill(target, output, geo)
-            rasterio.shutil.copy(
-                part,
-                output.path,
-                driver="COG",
-                blocksize=BLOCK,
-                compress="DEFLATE",
-                predictor="YES",
-                overviews="IGNORE_EXISTING",
-                overview_resampling=output.resampling,
-                copy_src_mdd="YES" if every else "AUTO",
-                bigtiff="IF_SAFER",
-                num_threads=str(gdal.THREADS),
-            )
+            with rasterio.open(part, driver="GTiff") as source:  # left to itself GDAL would choose the driver
+                rasterio.shutil.copy(
+                    source,
+                    output.path,
+                    driver="COG",
+                    blocksize=BLOCK,
+                    compress="DEFLATE",
+                    predictor="YES",
+                    overviews="IGNORE_EXISTING",
+                    overview_resampling=output.resampling,
+                    copy_src_mdd="YES" if every else "AUTO",
+                    bigtiff="IF_SAFER",
+                    num_threads=str(gdal.THREADS),
+                )
             with rasterio.open(output.path, driver="GTiff") as written:
                 _check(written, output, geo)
     finally:

@@ -17,6 +17,7 @@ from typing import Any
 from gensr.errors import DomainError, FormatError, GensrError, PluginError, UsageError
 from gensr.scenes import installed
 from gensr.scenes.domain import Domain
+from gensr.scenes.door import admit, at_home
 from gensr.scenes.names import MARKED
 from gensr.scenes.scene import Reference, Scene
 from gensr.values.bands import Words
@@ -67,6 +68,7 @@ def open_scene(domain: Domain, path: Path, options: Mapping[str, Any], bands: Wo
         DomainError: values or options that the domain refuses.
         UsageError: bands of a domain that has no choice of bands.
     """
+    admit(path)
     if bands is not None:
         if "bands" not in domain.defaults:
             raise UsageError(f"{path}: bands={bands}: {domain.name} has no choice of bands; leave the key out")
@@ -117,10 +119,7 @@ def guess(path: Path, domains: Iterable[Domain] | None = None) -> Domain:
         DomainError: two domains are equally sure.
         PluginError: the domain for such files cannot be loaded.
     """
-    if not path.exists():
-        raise FormatError(f"{path}: no such file or folder; check the path")
-    if not (path.is_file() or path.is_dir()):
-        raise FormatError(f"{path}: is a device or pipe; give a regular file")
+    admit(path)
     asked, broken = installed.usable() if domains is None else (list(domains), [])
     scores = {domain.name: domain.sniff(path) for domain in asked}
     best = max(scores.values(), default=0)
@@ -168,10 +167,11 @@ def _one(text: str, domain: Domain | None, asked: Sequence[Domain]) -> tuple[lis
     """Paths that one argument stands for, and notes."""
     if "\0" in text or not text:
         raise FormatError(f"{text!r}: is no file name; give a file, folder or glob")
-    path = Path(text).expanduser() if text.startswith("~") else Path(text)
-    if "://" in text and not path.exists():
-        raise FormatError(f"{text}: URLs are not opened; download the file and give its path")
+    path = at_home(text)
+    if "://" in text or (path.exists() and not _MAGIC.search(text)):
+        admit(path)
     if path.is_dir():
+        admit(path)
         if MARKED in path.name:
             return [path], [f"{path}: looks like an output of gensr; its detail is generated already"]
         return _folder(path, asked)

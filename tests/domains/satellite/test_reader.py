@@ -14,6 +14,7 @@ import tifffile  # noqa: E402
 
 from gensr.domains.satellite.options import DEFAULTS  # noqa: E402
 from gensr.errors import DomainError, FormatError, GensrError, GridError, UsageError  # noqa: E402
+from gensr.scenes.door import LIMITS, Limit  # noqa: E402
 from gensr.values.grid import Window  # noqa: E402
 
 BYTES = np.arange(64 * 48, dtype=np.uint32).reshape(1, 64, 48).astype(np.uint8)
@@ -141,12 +142,12 @@ def test_huge_claims_in_tiny_files(domain, tmp_path):
     assert path.stat().st_size < 200
     refused(domain, path, FormatError, "bomb")
     path.write_bytes(_claim(2_000_000, 2_000_000))
-    refused(domain, path, FormatError, "max_gigabytes|damaged")
+    refused(domain, path, FormatError, "GENSR_LIMIT|damaged")
 
 
 def test_one_giant_strip_is_refused(domain, raster, tmp_path, monkeypatch):
     path = raster(np.zeros((1, 500, 500), np.uint8), blockysize=500, compress="deflate")
-    monkeypatch.setattr("gensr.domains.satellite.checks.BLOCK_LIMIT", 100_000)
+    monkeypatch.setitem(LIMITS, "block", Limit(100_000, "bytes"))
     refused(domain, path, FormatError, "TILED=YES")
 
 
@@ -239,7 +240,7 @@ def test_options_are_checked(domain, raster):
     path = raster(BYTES)
     with pytest.raises(UsageError, match=r"no option nodatta.*known options: bands"):
         domain.open(path, {"nodatta": 0})
-    for bad in ({"scale": 0}, {"scale": "x"}, {"noise_floor": -1}, {"max_gigabytes": 0}, {"georeference": "rpc"},
+    for bad in ({"scale": 0}, {"scale": "x"}, {"noise_floor": -1}, {"georeference": "rpc"},
                 {"bands": "a,a"}, {"bands": 0}, {"offset": float("nan")}, {"saturated": "x"}):  # fmt: skip
         with pytest.raises(UsageError):
             domain.open(path, bad)
