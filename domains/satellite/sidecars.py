@@ -135,7 +135,7 @@ def auxiliary(text: bytes, file: Path) -> bytes:
     root = parsed(text, file)
     if root.tag != "PAMDataset":
         raise FormatError(f"{file}: holds {root.tag[:40]} where PAMDataset is expected; remove it")
-    return Xml.tostring(_kept(root), encoding="utf-8")
+    return bytes(Xml.tostring(_kept(root), encoding="utf-8"))
 
 
 def _kept(element: Xml.Element) -> Xml.Element:
