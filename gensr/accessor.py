@@ -16,6 +16,7 @@ import xarray as xr
 from gensr.pipeline.api import upsample
 from gensr.pipeline.request import Runtime
 from gensr.scenes.arrays import ArrayScene
+from gensr.values.area import Numbers
 from gensr.values.grid import PixelGrid
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class GensrAccessor:
         bands: Words | None = None,
         options: Mapping[str, Any] | None = None,
         runtime: Runtime | str = "local",
+        srcwin: Numbers | None = None,
+        bounds: Numbers | None = None,
     ) -> xr.Dataset:
         """Posterior mean, standard deviation and samples on the refined grid.
 
@@ -69,6 +72,8 @@ class GensrAccessor:
             bands: see there.
             options: see there.
             runtime: see there.
+            srcwin: see there.
+            bounds: see there.
 
         Returns:
             Dataset with ``mean``, ``std``, ``sample1``..., coordinates of the refined pixel centres.
@@ -89,5 +94,7 @@ class GensrAccessor:
             bands=bands,
             options=options,
             runtime=runtime,
+            srcwin=srcwin,
+            bounds=bounds,
         )
         return result.to_xarray()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
+
+from gensr.values.grid import Window
 
 from .container import Container, opened
 from .headers import recorded
@@ -25,6 +27,7 @@ class Frame:
         centre: longitude and latitude of the centre in degrees, None if unknown.
         summary: CTYPE and the kinds of distortion.
         notes: repairs and doubts.
+        celestial: ``astropy.wcs.WCS`` of both axes in the order (column, row), None if they are not the sky.
     """
 
     rows: int
@@ -34,6 +37,14 @@ class Frame:
     centre: tuple[float, float] | None
     summary: dict[str, Any]
     notes: list[str] = field(default_factory=list)
+    celestial: Any = None
+
+    def crop(self, window: Window) -> Frame:
+        """The same sky as seen by a window; only the centre moves, the system stays that of the whole image."""
+        if self.celestial is None:
+            return self
+        place = _place(self.celestial, window.col + (window.cols - 1) / 2, window.row + (window.rows - 1) / 2)
+        return replace(self, centre=place)
 
 
 def find_frame(container: Container, header: Any, shape: tuple[int, ...]) -> Frame:  # noqa: ANN401
@@ -55,7 +66,7 @@ def find_frame(container: Container, header: Any, shape: tuple[int, ...]) -> Fra
         return Frame(rows, columns, False, None, None, summary, notes)
     columns, rows = axes
     size, centre = _sky(wcs, shape[-rows], shape[-columns], notes)
-    return Frame(rows, columns, True, size, centre, summary, notes)
+    return Frame(rows, columns, True, size, centre, summary, notes, wcs.celestial)
 
 
 def _wcs(container: Container, header: Any, notes: list[str]) -> Any:  # noqa: ANN401
@@ -79,15 +90,21 @@ def _sky(
         with recorded(notes), np.errstate(all="ignore"):
             sky = wcs.celestial
             step = proj_plane_pixel_scales(sky) * 3600.0
-            # `celestial` keeps the axis order of the file: columns first, latitude perhaps before longitude.
-            world = sky.all_pix2world((width - 1) / 2, (height - 1) / 2, 0)
-            place = world[sky.wcs.lng], world[sky.wcs.lat]
+        centre = _place(sky, (width - 1) / 2, (height - 1) / 2)
     except (ValueError, TypeError) as error:
         notes.append(f"centre of the field unknown ({' '.join(str(error).split())[:160]})")
         return None, None
     size = (float(step[1]), float(step[0])) if np.all(np.isfinite(step)) and np.all(step > 0) else None
-    centre = (float(place[0]), float(place[1])) if np.all(np.isfinite(place)) else None
     return size, centre
+
+
+def _place(sky: Any, column: float, row: float) -> tuple[float, float] | None:  # noqa: ANN401
+    """Longitude and latitude of a 0-based pixel, None outside the projection."""
+    with recorded([]), np.errstate(all="ignore"):
+        # `celestial` keeps the axis order of the file: columns first, latitude perhaps before longitude.
+        world = sky.all_pix2world(column, row, 0)
+    place = float(world[sky.wcs.lng]), float(world[sky.wcs.lat])
+    return place if np.all(np.isfinite(place)) else None
 
 
 def _distortions(wcs: Any, header: Any) -> list[str]:  # noqa: ANN401

@@ -97,7 +97,7 @@ def _errors(scene: OpenedFits, plane: int, window: Window, usable: npt.NDArray[n
     layer = scene.companions.noise
     if layer is None:
         return np.zeros(0)
-    stored, finite = scene.container.pixels(layer).physical(scene.index(plane, window))
+    stored, finite = scene.container.pixels(layer).physical(scene.source(plane, window))
     found = deviation(scene.companions.noise_role, stored)
     return found[finite & usable & np.isfinite(found)]
 

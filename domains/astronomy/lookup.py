@@ -6,7 +6,7 @@ A table holds shifts in pixels at nodes whose place is in pixels: both scale, an
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,7 @@ def refine_tables(
     header: Any,  # noqa: ANN401
     layers: Sequence[Layer],
     scale: dict[int, int],
+    corner: Mapping[int, int],
 ) -> list[Table]:
     """Read and refine the tables of an image header.
 
@@ -82,6 +83,7 @@ def refine_tables(
         header: the image header before refinement.
         layers: lookup HDUs of the file.
         scale: refinement by 1-based FITS axis.
+        corner: pixels before the part of the image that is refined, by 1-based FITS axis.
 
     Raises:
         FormatError: if a table is missing, or is shared by two axes that are refined differently.
@@ -100,6 +102,8 @@ def refine_tables(
         values, _ = container.pixels(layer).physical(np.s_[:, :])
         edit = Edit(layer.header.copy(), scale)
         for axis, s in scale.items():
+            # Nodes are placed in pixels of the image by CRVAL.
+            edit.header[f"CRVAL{axis}"] = number(edit.header, f"CRVAL{axis}", 0.0) - corner[axis]
             edit.move(f"CRVAL{axis}", s, default=0.0)
             edit.multiply(f"CDELT{axis}", s, default=1.0)
             edit.header[f"CRPIX{axis}"] = number(edit.header, f"CRPIX{axis}", 0.0)

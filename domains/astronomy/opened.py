@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ import numpy.typing as npt
 from gensr.errors import DomainError, FormatError, GensrError
 from gensr.scenes.product import Codes
 from gensr.scenes.scene import Scene
+from gensr.values.area import Bounds
 from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
 
 from .container import Container, Layer
+from .crop import crop_header, sky_extent
 from .flags import FlagRule, flag_rule
 from .frame import find_frame
 from .hdus import choose, companions
@@ -109,8 +113,37 @@ class OpenedFits(Scene):
             level = min(level, 65535.0)  # the ceiling of a 16-bit converter
         return level if level > 0 else math.inf
 
+    def crop(self, window: Window) -> Scene:
+        """See `Scene.crop`."""
+        part = copy(self)
+        part.__dict__.pop("sky", None)  # levels of the whole image
+        part.origin, part.grid = (window.row, window.col), self.grid.crop(window)
+        shape = list(self.layer.shape)
+        shape[self._row_axis], shape[self._column_axis] = window.rows, window.cols
+        part.layer = replace(self.layer, shape=tuple(shape))
+        part.header = crop_header(self.header, window, self.frame.rows, self.frame.columns)
+        part.frame = self.frame.crop(window)
+        return part
+
+    def cover(self, bounds: Bounds) -> tuple[float, float, float, float]:
+        """See `Scene.cover`: longitude and latitude of the header's own system, in degrees."""
+        if self.frame.celestial is None:
+            raise DomainError(
+                f"{self.path.name}: has no sky coordinates that bounds= could mean; srcwin= counts pixels"
+            )
+        return sky_extent(self.frame.celestial, bounds, self.grid)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the scene is all of its HDU."""
+        return self.container.layers[self.layer.index].shape == self.layer.shape
+
+    def source(self, plane: int, window: Window) -> Index:
+        """NumPy index of a window of one plane in the array of the HDU, of which this may be a part."""
+        return self.index(plane, window.shift(self.origin))
+
     def index(self, plane: int, window: Window) -> Index:
-        """NumPy index of a window of one plane in the array of the HDU."""
+        """NumPy index of a window of one plane in an array of the scene."""
         places = list(np.unravel_index(plane, self._others)) if self._others else []
         index: list[slice | int] = []
         for axis in range(len(self.layer.shape)):
@@ -125,10 +158,10 @@ class OpenedFits(Scene):
     def read(self, plane: int, window: Window) -> Image:
         """See `Scene.read`."""
         grid = self.grid.crop(window)
-        values, valid = self.pixels.physical(self.index(plane, window))
+        values, valid = self.pixels.physical(self.source(plane, window))
         usable = values < self._full
         if self.flags is not None and self.companions.flags is not None:
-            index = self.index(plane, window)[-len(self.companions.flags.shape) :]
+            index = self.source(plane, window)[-len(self.companions.flags.shape) :]
             bad, silent = self.flags.apply(self.container.pixels(self.companions.flags).raw(index))
             valid &= ~bad
             usable &= ~silent

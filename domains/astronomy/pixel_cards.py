@@ -53,11 +53,25 @@ def refine_section(text: str, sx: int, sy: int) -> str | None:
     >>> refine_section("[3:10,8:1]", 2, 4)
     '[5:20,32:1]'
     """
+    found = read_section(text)
+    if found is None:
+        return None
+    x1, x2, y1, y2 = found
+    return written_section(*_span(x1, x2, sx), *_span(y1, y2, sy))
+
+
+def read_section(text: str) -> tuple[int, int, int, int] | None:
+    """First and last column, first and last row of an IRAF section; None if it is none."""
     match = _SECTION.match(text)
     if match is None:
         return None
     x1, x2, y1, y2 = (int(g) for g in match.groups())
-    return "[{}:{},{}:{}]".format(*_span(x1, x2, sx), *_span(y1, y2, sy))
+    return x1, x2, y1, y2
+
+
+def written_section(x1: int, x2: int, y1: int, y2: int) -> str:
+    """An IRAF section."""
+    return f"[{x1}:{x2},{y1}:{y2}]"
 
 
 def _span(first: int, last: int, s: int) -> tuple[int, int]:

@@ -24,6 +24,7 @@ from gensr.scenes.provenance import MARK, as_json, sentence
 from gensr.values.grid import Window
 
 from .container import Layer
+from .crop import crop_header
 from .headers import cut_comments, printable
 from .lookup import refine_tables
 from .opened import OpenedFits
@@ -73,7 +74,8 @@ class _Writer:
         self.shape = self._refined(scene.layer.shape)
         with cut_comments():
             edit = refine_header(scene.header, self.scale, scene.values is Values.FLUX)
-        self.tables = refine_tables(scene.container, scene.header, scene.companions.lookup, self.scale)
+        corner = {scene.frame.rows: scene.origin[0], scene.frame.columns: scene.origin[1]}
+        self.tables = refine_tables(scene.container, scene.header, scene.companions.lookup, self.scale, corner)
         self.header = self._clean(edit.header)
         self.notes = [*scene.notes, *edit.notes]
         self.unit = canonical(scene.unit)
@@ -187,9 +189,10 @@ class _Writer:
             return
         pixels = self.scene.container.pixels(layer)
         with cut_comments():
-            edit = refine_header(layer.header, self.scale, flux=False)
+            edit = refine_header(self._cut(layer.header), self.scale, flux=False)
         edit.header["EXTNAME"] = "MASK_SRC" if layer.name in ("MASK", "") else layer.name
-        slot = stream.image(edit.header, self._refined(layer.shape), layer.bitpix)
+        shape = self.scene.layer.shape[-len(layer.shape) :]
+        slot = stream.image(edit.header, self._refined(shape), layer.bitpix)
         fy, fx = self.product.factor
         whole = len(layer.shape) == len(self.scene.layer.shape)
         for plane, window in self._windows():
@@ -197,7 +200,7 @@ class _Writer:
                 break
             coarse = Window(window.row // fy, 0, window.rows // fy, window.cols // fx)
             cut = slice(-len(layer.shape), None)
-            codes = pixels.raw(self.scene.index(plane, coarse)[cut])
+            codes = pixels.raw(self.scene.source(plane, coarse)[cut])
             slot.put(self.scene.index(plane, window)[cut], codes.repeat(fy, 0).repeat(fx, 1))
 
     def _lookup(self, stream: FitsStream) -> None:
@@ -214,7 +217,22 @@ class _Writer:
         title = self.scene.companions.title(layer)
         header["EXTNAME"] = f"{title}_LR"
         header["COMMENT"] = f"{title} of the source on its own, coarse grid"
-        stream.copy_image(header, layer.shape, layer.bitpix, pixels.path, pixels.offset)
+        if self.scene.whole:
+            stream.copy_image(header, layer.shape, layer.bitpix, pixels.path, pixels.offset)
+            return
+        slot = stream.image(self._cut(header), self.scene.layer.shape, layer.bitpix)
+        rows, cols = self.scene.grid.shape
+        for plane in range(self.scene.planes):
+            for row in range(0, rows, step := max(1, BLOCK_PIXELS // cols)):
+                window = Window(row, 0, min(step, rows - row), cols)
+                slot.put(self.scene.index(plane, window), pixels.raw(self.scene.source(plane, window)))
+
+    def _cut(self, header: Any) -> Any:  # noqa: ANN401
+        """Header of another HDU on the grid of the whole image, for the part of it that the scene is."""
+        if self.scene.whole:
+            return header
+        frame, (row, col) = self.scene.frame, self.scene.origin
+        return crop_header(header, Window(row, col, *self.scene.grid.shape), frame.rows, frame.columns)
 
     def _provenance(self) -> Any:  # noqa: ANN401
         text = as_json(self.product.report)

@@ -43,6 +43,17 @@ class OpenedPhoto(Scene):
         good = np.ones(values.shape, np.bool_)
         return Image(values, self.grid.crop(window), good, good, self.bands)
 
+    def crop(self, window: Window) -> Scene:
+        """See `Scene.crop`: a part of a portrait is no portrait.
+
+        Raises:
+            DomainError: always.
+        """
+        raise DomainError(
+            f"{self.path}: srcwin= and bounds= would leave a part of a face, and the prior knows whole, aligned faces "
+            "only; crop and align the picture beforehand"
+        )
+
     def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `Scene.encode`; pictures have no invalid code, so 0 stands for it."""
         keep = valid & np.isfinite(values)

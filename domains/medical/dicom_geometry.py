@@ -164,18 +164,19 @@ def refine_header(header: Dataset, place: Place, factor: Factor) -> None:
         _divide(header, keyword, factor)
     fine = place.refine(factor)
     if place.position is not None and place.orientation is not None:
-        _put_place(header, fine)
+        put_place(header, fine)
     for detector in header.get("DetectorInformationSequence") or []:
         if detector.get("ImagePositionPatient") and detector.get("ImageOrientationPatient"):
-            own = read_place(detector, "DetectorInformationSequence") if "PixelSpacing" in detector else None
-            base = own or replace(_detector_place(detector), spacing=place.spacing)
-            _put_place(detector, base.refine(factor))
+            put_place(detector, detector_place(detector, place).refine(factor))
     _refine_positions(header, factor)
 
 
-def _detector_place(detector: Dataset) -> Place:
+def detector_place(detector: Dataset, place: Place) -> Place:
+    """Geometry of a detector of an image, whose spacing it shares where it has none of its own."""
+    if "PixelSpacing" in detector:
+        return read_place(detector, "DetectorInformationSequence")
     axes = np.asarray(detector.ImageOrientationPatient, np.float64).reshape(2, 3)
-    return Place(None, axes, np.asarray(detector.ImagePositionPatient, np.float64), None)
+    return Place(place.spacing, axes, np.asarray(detector.ImagePositionPatient, np.float64), None)
 
 
 def refine_groups(header: Dataset, places: list[Place], factor: Factor) -> None:
@@ -221,7 +222,8 @@ def _put(item: Dataset, keyword: str, values: Vector) -> None:
     setattr(item, keyword, [number(float(v)) for v in values])
 
 
-def _put_place(item: Dataset, place: Place) -> None:
+def put_place(item: Dataset, place: Place) -> None:
+    """Write a position, and an orientation that was repaired."""
     _put(item, "ImagePositionPatient", place.at)
     if place.repaired and place.orientation is not None:
         _put(item, "ImageOrientationPatient", place.orientation.ravel())

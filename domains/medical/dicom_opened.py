@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.dataset import Dataset
 
 from gensr.scenes.product import Codes
+from gensr.scenes.scene import Scene
 from gensr.values.grid import IDENTITY, Affine, PixelGrid, Window
 from gensr.values.image import Image
 
 from .codec import Codec
+from .dicom_crop import crop_header, crop_place
 from .dicom_files import guarded, transfer_syntax
+from .dicom_geometry import read_place
 from .dicom_identity import has_overlays
 from .dicom_pixels import PET_HEADROOM, clean, decode, map_frame
 from .dicom_series import Frame, Series
+from .dicom_values import copied
 from .options import NOTICE
 from .scene import MedicalScene
 from .through_plane import Stack
@@ -70,6 +76,22 @@ class OpenedDicom(MedicalScene):
         values, valid, usable = self.codecs[plane].decode(self._codes(plane, window)[None])
         return Image(values, grid, valid, usable, self.bands, self.unit)
 
+    def crop(self, window: Window) -> Scene:
+        """See `Scene.crop`: in every frame."""
+        part = copy(self)
+        frames = [replace(frame, place=crop_place(frame.place, window)) for frame in self.series.frames]
+        part.series, part.first = replace(self.series, frames=frames), frames[0]
+        part.grid, part.origin = self.grid.crop(window), (window.row, window.col)
+        return part
+
+    def copied(self, header: Dataset) -> Dataset:
+        """A deep copy of the header of an instance, for the part of its pixels that the scene is."""
+        found, stored = copied(header), self.first.instance.stored
+        if self.grid.shape != (stored.rows, stored.cols):
+            whole = read_place(header, self.first.instance.name)
+            crop_header(found, whole, Window(*self.origin, *self.grid.shape))
+        return found
+
     def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `Scene.encode`."""
         return self.written[plane].encode(values, valid)
@@ -78,7 +100,8 @@ class OpenedDicom(MedicalScene):
         """Codes (rows, cols) of a window: cut from the file, or from a decoded frame, of which the last are kept."""
         frame = self.series.frames[plane]
         source = frame.instance
-        part = np.s_[window.row : window.row + window.rows, window.col : window.col + window.cols]
+        row, col, rows, cols = window.shift(self.origin)
+        part = np.s_[row : row + rows, col : col + cols]
         if source.offset is not None:
             return clean(
                 np.asarray(map_frame(source.path, source.stored, source.offset, frame.index)[part]), source.stored
@@ -129,7 +152,7 @@ class OpenedDicom(MedicalScene):
             "modality": self.modality,
             "image_type": [str(v) for v in header.get("ImageType") or []],
             "photometric": "MONOCHROME1" if stored.inverted else "MONOCHROME2",
-            "shape": [self.planes, stored.rows, stored.cols],
+            "shape": [self.planes, *self.grid.shape],
             "dtype": str(stored.dtype),
             "bits_stored": stored.stored,
             "planes": self.planes,

@@ -20,7 +20,7 @@ from gensr.scenes.product import Codes, Product, ThroughPlane
 from .dicom_files import guarded, quiet
 from .dicom_geometry import Place, frame_groups, number, refine_groups, refine_header
 from .dicom_identity import Identity, label, new_identity
-from .dicom_values import copied, finish, scale_slopes, std_codes, std_header, std_top
+from .dicom_values import finish, scale_slopes, std_codes, std_header, std_top
 from .options import check_factor
 from .scene import Source, outputs, row_blocks
 from .through_plane import refine_extent, refine_positions
@@ -106,7 +106,7 @@ def _write_single(job: _Job, plane: int, target: Path) -> None:
     top = std_top(pixels) if job.is_std else 0.0
 
     def prepare() -> Dataset:
-        header = copied(frame.instance.header)
+        header = scene.copied(frame.instance.header)
         place, part = frame.place, plane % (scene.stack.slices * job.slices) % job.slices
         label(header, job.identity, part)
         if job.slices > 1:
@@ -146,7 +146,7 @@ def _write_multiframe(job: _Job, target: Path) -> None:
     top = max(std_top(job.plane(plane)) for plane in range(scene.planes)) if job.is_std else 0.0
 
     def prepare() -> Dataset:
-        header = copied(source)
+        header = scene.copied(source)
         label(header, job.identity)
         places = [frame.place for frame in scene.series.frames]
         if frame_groups(source) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -220,6 +220,32 @@ def comment_extension(text: str, order: str) -> bytes:
     return struct.pack(order + "ii", size, COMMENT) + body.ljust(size - 8, b"\0")
 
 
+def crop(parsed: Parsed, offsets: tuple[int, int, int], sizes: tuple[int, int, int]) -> Parsed:
+    """The header of a box of voxels: the origin moves by ``A offset``, everything else stays.
+
+    Args:
+        parsed: of the whole volume.
+        offsets: voxels left out before the box, per axis.
+        sizes: voxels of the box, per axis.
+    """
+    header = parsed.header.copy()
+    shape = (*(n for n, _ in zip(sizes, parsed.shape, strict=False)), *parsed.shape[3:])
+    for axis, n in enumerate(shape[:3]):
+        header["dim"][axis + 1] = n
+    index = np.array([*offsets, 1.0])
+    if header["qform_code"] > 0:
+        header["qoffset_x"], header["qoffset_y"], header["qoffset_z"] = (parsed.header.get_qform() @ index)[:3]
+    form = np.asarray(parsed.header.get_sform(), np.float64)
+    if np.any(form[:3]):
+        header["srow_x"][3], header["srow_y"][3], header["srow_z"][3] = (form @ index)[:3]
+    affine = parsed.affine.copy()
+    affine[:, 3] = parsed.affine @ index
+    slice_axis = (int(header["dim_info"]) >> 4) & 3
+    if slice_axis and sizes[slice_axis - 1] != (*parsed.shape, 1, 1)[slice_axis - 1]:
+        _void_slice_timing(header)
+    return replace(parsed, header=header, shape=shape, affine=affine)
+
+
 def refined_header(parsed: Parsed, scale: tuple[int, int, int]) -> RawHeader:
     """Copy of the header for a grid refined by ``scale`` per voxel axis; codes and quaternion stay bit for bit."""
     header = parsed.header.copy()
@@ -252,5 +278,9 @@ def _forget_slice_timing(header: RawHeader, scale: tuple[int, int, int]) -> None
     """Slice order and times describe acquired slices; they are void when the slice axis is refined."""
     slice_axis = (int(header["dim_info"]) >> 4) & 3
     if slice_axis and scale[slice_axis - 1] > 1:
-        header["slice_start"] = header["slice_end"] = header["slice_code"] = 0
-        header["slice_duration"] = 0.0
+        _void_slice_timing(header)
+
+
+def _void_slice_timing(header: RawHeader) -> None:
+    header["slice_start"] = header["slice_end"] = header["slice_code"] = 0
+    header["slice_duration"] = 0.0

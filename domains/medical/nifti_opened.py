@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.scenes.product import Codes
+from gensr.scenes.scene import Scene
 from gensr.values.grid import IDENTITY, Affine, Factor, PixelGrid, Window
 from gensr.values.image import Image
 
 from .codec import Codec
-from .nifti_header import Parsed
+from .nifti_header import Parsed, crop
 from .options import NOTICE
 from .scene import MedicalScene
 from .through_plane import Stack
@@ -117,6 +119,19 @@ class OpenedNifti(MedicalScene):
         block = self.voxels[self.layout.index(plane, window, self.layout.slices)]  # (columns, rows)
         values, valid, usable = self.codec.decode(np.asarray(block).T[None])
         return Image(values, grid, valid, usable, self.bands, self.unit)
+
+    def crop(self, window: Window) -> Scene:
+        """See `Scene.crop`: in every slice of every volume."""
+        part, layout = copy(self), self.layout
+        offsets, sizes = [0, 0, 0], list(layout.shape)
+        for axis, first, size in zip(layout.axes, window[:2], window[2:], strict=True):
+            offsets[axis], sizes[axis] = first, size
+        box = tuple(slice(o, o + n) for o, n in zip(offsets, sizes, strict=True))
+        part.voxels = self.voxels[box]
+        part.layout = replace(layout, shape=(sizes[0], sizes[1], sizes[2]))
+        part.header = crop(self.header, (offsets[0], offsets[1], offsets[2]), part.layout.shape)
+        part.grid, part.origin = self.grid.crop(window), (window.row, window.col)
+        return part
 
     def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `Scene.encode`."""

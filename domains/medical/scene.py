@@ -14,6 +14,7 @@ from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product, ThroughPlane
 from gensr.scenes.scene import Scene
 from gensr.scenes.statistics import percentile_normaliser
+from gensr.values.area import Bounds
 from gensr.values.grid import Factor, Window
 from gensr.values.noise import Noise
 from gensr.values.normalise import AffineNormaliser, Normaliser
@@ -89,6 +90,14 @@ class MedicalScene(Scene):
         slices = self.slices_factor()
         check_factor(factor, self.options, slices)
         return ThroughPlane(self.stack.slices, slices) if slices > 1 else None
+
+    def cover(self, bounds: Bounds) -> tuple[float, float, float, float]:
+        """A box in millimetres says nothing of the axes that it is along, so it is refused.
+
+        Raises:
+            DomainError: always.
+        """
+        raise DomainError(f"{self.path.name}: bounds= is for maps and the sky; use srcwin=, which counts pixels")
 
     def noise(self) -> Noise | None:
         """None: medical files do not state their noise, so it is estimated from the data."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 from xml.dom import minidom
@@ -10,7 +9,7 @@ from xml.dom import minidom
 from gensr.values.grid import Affine
 
 from .container import Container
-from .units import escape, micrometres, unescape
+from .units import escape, micrometres, positive, unescape
 
 Rational = tuple[int, int]
 
@@ -67,15 +66,6 @@ def resolution_unit(container: Container) -> int:
     """ResolutionUnit tag: 1 none, 2 inch (the default of the standard), 3 centimetre."""
     tag = container.key.tags.get(296)
     return int(tag.value) if tag is not None and int(tag.value) in (1, 2, 3) else 2
-
-
-def positive(text: Any) -> float | None:  # noqa: ANN401
-    """A finite positive number, or None."""
-    try:
-        number = float(text)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) and number > 0 else None
 
 
 def _ome(container: Container) -> Calibration:

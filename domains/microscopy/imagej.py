@@ -77,9 +77,9 @@ def metadata(
     kept = {k: v for k, v in found.items() if k not in drop}
     kept = {escape(k): escape(v) if isinstance(v, str) and k != "Info" else v for k, v in kept.items()}
     kept.setdefault("hyperstack", False)
-    for name, f in (("xorigin", factor[1]), ("yorigin", factor[0])):
+    for name, f, corner in (("xorigin", factor[1], scene.origin[1]), ("yorigin", factor[0], scene.origin[0])):
         if isinstance(kept.get(name), int | float):
-            kept[name] = refine_centre(float(kept[name]), f)
+            kept[name] = refine_centre(float(kept[name]) - corner, f)
     if isinstance(kept.get("Labels"), list | tuple):
         kept["Labels"] = _ordered(scene, list(kept["Labels"]), shape)
     kept["Info"] = f"{found['Info']}\n{note}" if found.get("Info") else note

@@ -19,14 +19,14 @@ import numpy as np
 from gensr.scenes.provenance import software
 from gensr.values.grid import Factor, first_centre
 
-from .calibration import positive
+from .cropped import NUMBER, move_plane
+from .cropped import children as _children
 from .opened import OpenedMicrograph
-from .units import micrometres
+from .units import positive
 
 NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 OME_TYPES = {"float32": "float", "float64": "double"}
 _SCALED = {"X": 1, "X1": 1, "X2": 1, "Width": 1, "RadiusX": 1, "Y": 0, "Y1": 0, "Y2": 0, "Height": 0, "RadiusY": 0}
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 Element = Any  # xml.dom.minidom has no useful types
 
@@ -73,7 +73,7 @@ def refined_xml(xml: str, index: int, out: Refined, positions: str) -> bytes:
         for sha in _children(plane, "HashSHA1"):
             plane.removeChild(sha)
         if positions == "pixel-centre":
-            _move_plane(plane, pixels, out.factor)
+            move_plane(plane, pixels, (first_centre(out.factor[0]), first_centre(out.factor[1])))
     dropped = sum(_refine_shapes(roi, out.factor) for roi in _children(root, "ROI"))
     notes = dict(out.notes) | ({"dropped": f"{dropped} mask regions"} if dropped else {})
     _refine_sizes(pixels, out.factor)
@@ -111,10 +111,6 @@ def new_xml(scene: OpenedMicrograph) -> str:
     )
     text = " ".join(f"{k}={quoteattr(v)}" for k, v in attributes.items())
     return f"<OME xmlns='{NAMESPACE}'><Image ID='Image:0'><Pixels {text}>{channels}<TiffData/></Pixels></Image></OME>"
-
-
-def _children(parent: Element, name: str) -> list[Element]:
-    return [n for n in parent.childNodes if n.nodeType == n.ELEMENT_NODE and n.localName == name]
 
 
 def _make(document: Element, like: Element, name: str, text: str = "", **attributes: str) -> Element:
@@ -167,16 +163,6 @@ def _refine_sizes(pixels: Element, factor: Factor) -> None:
             pixels.setAttribute(f"PhysicalSize{axis}", repr(size / f))
 
 
-def _move_plane(plane: Element, pixels: Element, factor: Factor) -> None:
-    """A stage position is that of the first pixel centre; without a length unit it cannot be moved."""
-    for axis, f in (("Y", factor[0]), ("X", factor[1])):
-        text, unit = plane.getAttribute(f"Position{axis}"), micrometres(plane.getAttribute(f"Position{axis}Unit"))
-        size = positive(pixels.getAttribute(f"PhysicalSize{axis}"))
-        scale = micrometres(pixels.getAttribute(f"PhysicalSize{axis}Unit") or "um")
-        if text and unit is not None and size is not None and scale is not None:
-            plane.setAttribute(f"Position{axis}", repr(float(text) + first_centre(f) * size * scale / unit))
-
-
 def _refine_shapes(roi: Element, factor: Factor) -> int:
     """Scale regions, which are in corner-based pixel coordinates; returns how many masks had to go."""
     dropped = 0
@@ -197,7 +183,7 @@ def _refine_shapes(roi: Element, factor: Factor) -> int:
 
 
 def _refine_points(text: str, factor: Factor) -> str:
-    numbers = [float(n) for n in _NUMBER.findall(text)]
+    numbers = [float(n) for n in NUMBER.findall(text)]
     return " ".join(f"{x * factor[1]!r},{y * factor[0]!r}" for x, y in zip(numbers[::2], numbers[1::2], strict=False))
 
 

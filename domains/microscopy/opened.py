@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from gensr.values.image import Image
 from .calibration import Calibration, ome_pixels, read_calibration
 from .codes import Census, CodeRange, code_range, encode
 from .container import Container, compression_name
+from .cropped import cropped_xml
 from .segments import PlaneReader
 
 BANDS = ("intensity",)
@@ -76,6 +79,15 @@ class OpenedMicrograph(Scene):
             top = self.codes.saturation[self.channel(plane)]
             usable = valid & (codes != top) if top is not None else valid
         return Image(values, self.grid.crop(window), valid, usable, BANDS)
+
+    def crop(self, window: Window) -> Scene:
+        """See `Scene.crop`; the range of codes is that of the whole file."""
+        part = copy(self)
+        part.reader, part.grid, part.origin = self.reader.crop(window), self.grid.crop(window), (window.row, window.col)
+        if self.container.kind == "ome":
+            moved = cropped_xml(self.container.ome, self.container.index, window, self.options["positions"])
+            part.container = replace(self.container, ome=moved)
+        return part
 
     def encode(
         self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ class PlaneReader:
         self._bytes: Any = np.memmap(container.path, np.uint8, "r")
         self._cache: OrderedDict[tuple[int, int], tuple[Codes, tuple[int, ...]]] = OrderedDict()
         self._cached = 0
+        self.origin = (0, 0)
         self._lock = threading.Lock()
 
     @property
@@ -54,10 +56,17 @@ class PlaneReader:
         Raises:
             FormatError: if a strip or tile cannot be decoded.
         """
+        window = window.shift(self.origin)
         page, sample = divmod(plane, self.samples)
         offset = self._plain_offset(page)
         codes = self._decoded(page, sample, window) if offset is None else self._mapped(offset, sample, window)
         return np.ascontiguousarray(codes, self.dtype)
+
+    def crop(self, window: Window) -> PlaneReader:
+        """A reader whose planes begin at the corner of a window; it takes over the file."""
+        part = copy(self)
+        part.origin = (window.row, window.col)
+        return part
 
     def close(self) -> None:
         """Forget the map and decoded segments."""

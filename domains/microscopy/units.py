@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 _SPELLINGS = {
@@ -34,6 +35,15 @@ def escape(text: str) -> str:
     '\\u00B5m'
     """
     return "".join(c if ord(c) < 128 else f"\\u{ord(c):04X}" if ord(c) < 65536 else "?" for c in text)
+
+
+def positive(text: object) -> float | None:
+    """A finite positive number, or None."""
+    try:
+        number = float(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) and number > 0 else None
 
 
 def micrometres(unit: str) -> float | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gensr.errors import DomainError, FormatError, GridError
-from gensr.values.grid import IDENTITY, Affine, Factor, PixelGrid, refine_centre
+from gensr.values.grid import IDENTITY, Affine, Factor, PixelGrid, Window, refine_centre
 
 from . import gdal
 
@@ -55,6 +55,16 @@ class Georeference:
         )
         return replace(self, grid=self.grid.refine(factor), gcps=gcps, rpcs=_refine_rpc(self.rpcs, factor))
 
+    def crop(self, window: Window) -> Georeference:
+        """The same ground as seen by a window: points and polynomials are counted from its corner."""
+        control = gdal.load().control
+        row, col = window.row, window.col
+        gcps = tuple(
+            control.GroundControlPoint(p.row - row, p.col - col, p.x, p.y, p.z, id=p.id, info=p.info) for p in self.gcps
+        )
+        grid = self.grid.crop(window) if self.affine else PixelGrid((window.rows, window.cols), frame=self.grid.frame)
+        return replace(self, grid=grid, gcps=gcps, rpcs=_crop_rpc(self.rpcs, row, col))
+
     def creation(self) -> dict[str, Any]:
         """Keyword arguments of ``rasterio.open`` in write mode."""
         arguments: dict[str, Any] = {}
@@ -85,6 +95,14 @@ def _refine_rpc(rpcs: Any, factor: Factor) -> Any:  # noqa: ANN401
     fields["samp_off"] = refine_centre(rpcs.samp_off, fx)
     fields["line_scale"] = rpcs.line_scale * fy
     fields["samp_scale"] = rpcs.samp_scale * fx
+    return type(rpcs)(**fields)
+
+
+def _crop_rpc(rpcs: Any, row: int, col: int) -> Any:  # noqa: ANN401
+    if rpcs is None:
+        return None
+    fields = rpcs.to_dict()
+    fields["line_off"], fields["samp_off"] = rpcs.line_off - row, rpcs.samp_off - col
     return type(rpcs)(**fields)
 
 

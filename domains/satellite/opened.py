@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,7 @@ class OpenedRaster(Scene):
             FormatError: the pixels cannot be decoded.
         """
         self._check(plane, window)
-        place = _slices(window)
+        place = _slices(window.shift(self.origin))
         with self._lock, gdal.reading(self.path):
             # boundless=True would return wrong pixels of rotated rasters, so windows never leave the image.
             codes = self._dataset.read(list(self.layout.data), window=place)
@@ -156,13 +157,20 @@ class OpenedRaster(Scene):
         if self.layout.alpha is None:
             raise GridError(f"{self.path}: has no alpha band")
         with self._lock, gdal.reading(self.path):
-            alpha: Codes = self._dataset.read(self.layout.alpha, window=_slices(window))
+            alpha: Codes = self._dataset.read(self.layout.alpha, window=_slices(window.shift(self.origin)))
         return alpha
 
     def _check(self, plane: int, window: Window) -> None:
         if plane != 0:
             raise GridError(f"{self.path}: has no plane {plane}; a raster is one plane with bands")
         self.grid.crop(window)
+
+    def crop(self, window: Window) -> Scene:
+        """See `Scene.crop`."""
+        part = copy(self)
+        part.georeference = self.georeference.crop(window)
+        part.grid, part.origin = part.georeference.grid, (window.row, window.col)
+        return part
 
     def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `Scene.encode`."""

@@ -26,7 +26,9 @@ def check_once(config: UpsampleConfig | InfoConfig) -> None:
     """
     from gensr.operators import parse_operator
     from gensr.priors import weights
+    from gensr.values.area import Area
 
+    Area(config.srcwin, config.bounds)
     if config.operator is not None:
         parse_operator(config.operator, config.factor)
     if config.generator is None:
@@ -72,6 +74,8 @@ def request_of(item: Input, config: UpsampleConfig | InfoConfig, search: Preset,
         "generator": config.generator,
         "operator": config.operator,
         "noise": config.noise,
+        "srcwin": config.srcwin,
+        "bounds": config.bounds,
         "search": search,
         "samples": config.samples,
         "seed": config.seed,

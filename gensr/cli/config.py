@@ -37,6 +37,8 @@ class UpsampleConfig:
     generator: str | None = None
     operator: str | None = None
     noise: str | None = None
+    srcwin: str | None = None
+    bounds: str | None = None
     seed: int = 0
     output: str | None = None
     overwrite: bool = False
@@ -59,6 +61,8 @@ class InfoConfig:
     generator: str | None = None
     operator: str | None = None
     noise: str | None = None
+    srcwin: str | None = None
+    bounds: str | None = None
     seed: int = 0
     device: str = "auto"
     tile: int | None = None

@@ -87,14 +87,16 @@ def _understand(item: Input, config: InfoConfig, search: Preset) -> dict[str, An
     """What a file holds, and what a run would do with it; a refusal of the run is a fact as well."""
     from gensr.cli.asked import request_of
     from gensr.pipeline.settle import settle_scene
+    from gensr.scenes.area import area_words
     from gensr.scenes.inputs import open_scene
 
     request = request_of(item, config, search)
-    scene = open_scene(item.domain, item.path, request.options, request.bands)
+    scene = open_scene(item.domain, item.path, request.options, request.bands, request.area)
     try:
         rows, cols = scene.grid.shape
         size = f"{rows} x {cols} pixels, {scene.planes} plane(s), {len(scene.bands)} band(s)"
-        head = {"file": str(item.path), "domain": item.domain.name, "size": size, **scene.metadata()}
+        area = area_words(scene, request.area)
+        head = {"file": str(item.path), "domain": item.domain.name, "size": size, **area, **scene.metadata()}
         try:
             plan = settle_scene(scene, item.domain.name, item.domain.stem(item.path), request)
         except GensrError as error:

@@ -12,6 +12,7 @@ from gensr import registry
 from gensr.errors import UsageError, nearest
 from gensr.pipeline.request import FACTORS, LARGEST_FACTOR, SMALLEST_FACTOR, Request
 from gensr.values import bands as band_words
+from gensr.values.area import BOUNDS, SRCWIN, parse_bounds, parse_srcwin
 from gensr.values.words import EXPECTED, parse_noise
 
 OPERATORS = ("area", "bicubic", "lanczos", "gaussian:sigma=", "mtf:", "psf:", "kspace", "kspace:window=hamming")
@@ -79,20 +80,17 @@ def _operators() -> tuple[str, ...]:
     return (*OPERATORS, *(name for name in registry.names("operators") if name not in ours))
 
 
-def _noise(value: str) -> bool:
-    try:
-        parse_noise(value)
-    except ValueError:
-        return False
-    return True
+def _read_by(parse: Callable[[str], object]) -> Callable[[Any], bool]:
+    """Whether a grammar reads a value."""
 
+    def good(value: Any) -> bool:  # noqa: ANN401
+        try:
+            parse(value)
+        except ValueError:
+            return False
+        return True
 
-def _bands(value: str) -> bool:
-    try:
-        band_words.parse_bands(value)
-    except ValueError:
-        return False
-    return True
+    return good
 
 
 def _default(name: str) -> str:
@@ -161,10 +159,26 @@ _UPSAMPLE = (
         "noise",
         f"{EXPECTED}; none below 0",
         "noise of the input; 0 means exact data",
-        good=_noise,
+        good=_read_by(parse_noise),
         choices=lambda: ("auto", "poisson:gain="),
         optional=True,
         default="from file or data",
+    ),
+    Key(
+        "srcwin",
+        SRCWIN,
+        "part of the input, in its pixels",
+        good=_read_by(parse_srcwin),
+        optional=True,
+        default="all of it",
+    ),
+    Key(
+        "bounds",
+        BOUNDS,
+        "part of the input, in its coordinates",
+        good=_read_by(parse_bounds),
+        optional=True,
+        default="all of it",
     ),
     Key(
         "device",
@@ -190,7 +204,7 @@ _UPSAMPLE = (
         "bands",
         band_words.EXPECTED,
         "which bands; the others are left out",
-        good=_bands,
+        good=_read_by(band_words.parse_bands),
         optional=True,
         default="all",
     ),

@@ -13,6 +13,7 @@ from gensr.pipeline.result import Result
 from gensr.pipeline.settle import open_source, settle
 from gensr.runners.base import Runner
 from gensr.scenes.scene import Scene
+from gensr.values.area import Area, Numbers
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -25,18 +26,28 @@ Listener = Callable[[int, int], None]
 """Told output pixels done and output pixels in all."""
 
 
-def open(source: str | Path, *, domain: str | None = None, options: Mapping[str, Any] | None = None) -> Scene:
+def open(
+    source: str | Path,
+    *,
+    domain: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    srcwin: Numbers | None = None,
+    bounds: Numbers | None = None,
+) -> Scene:
     """Open a file or folder as a scene.
 
     Args:
         source: path of the input.
         domain: its domain; guessed from the content if not given.
         options: options of the domain.
+        srcwin: part of the input, see `upsample`.
+        bounds: part of the input, see `upsample`.
 
     Raises:
         FormatError: unreadable, or no domain recognises it.
+        DomainError: the part lies outside.
     """
-    return open_source(Path(source), domain, options or {})[0]
+    return open_source(Path(source), domain, options or {}, area=Area(srcwin, bounds))[0]
 
 
 def upsample(
@@ -59,6 +70,8 @@ def upsample(
     bands: Words | None = None,
     options: Mapping[str, Any] | None = None,
     runtime: Runtime | str = "local",
+    srcwin: Numbers | None = None,
+    bounds: Numbers | None = None,
     progress: Listener | None = None,
 ) -> Result:
     """Search the high-resolution images that explain a low-resolution one.
@@ -83,6 +96,9 @@ def upsample(
         bands: which bands, as numbers from 1, ranges or names ("1-3,8", "red,nir"); all if not given.
         options: options of the domain.
         runtime: where tiles run: "local", "dask", or a `Runtime` with address or workers.
+        srcwin: part of the input, "xoff,yoff,xsize,ysize" in its pixels.
+        bounds: part of the input, "left,bottom,right,top" in its coordinates (RA and Dec on the sky), or a centre with
+            a size, "150.1,2.2,30arcsec".
         progress: called with (output pixels done, output pixels in all).
 
     Returns:
@@ -115,6 +131,8 @@ def upsample(
         bands=bands,
         options=options or {},
         runtime=Runtime(runtime) if isinstance(runtime, str) else runtime,
+        srcwin=srcwin,
+        bounds=bounds,
     )
     return drain(request, progress)
 

@@ -11,6 +11,7 @@ from gensr.pipeline.request import Request
 from gensr.pipeline.task import Task
 from gensr.pipeline.through_plane import passes
 from gensr.pipeline.tiles import Tile
+from gensr.scenes.area import area_notes
 from gensr.scenes.names import Names
 from gensr.scenes.product import ThroughPlane
 from gensr.scenes.scene import Scene
@@ -59,9 +60,9 @@ class Decisions:
     def warnings(self) -> list[str]:
         """What a user should know before the run."""
         card = self.task.generator.card
-        if self.domain not in (card.domain, "array"):
-            return [f"the generator was made for {card.domain} images"]
-        return []
+        foreign = self.domain not in (card.domain, "array")
+        made_for = [f"the generator was made for {card.domain} images"] if foreign else []
+        return [*made_for, *area_notes(self.scene, self.request.area)]
 
     def describe(self) -> dict[str, Any]:
         """What a run would do, for people: JSON-able."""

@@ -23,6 +23,7 @@ from gensr.pipeline.store import MEAN, STD, TILE, Layout, Store, result_names, s
 from gensr.pipeline.tiles import Tile, batches, pixels
 from gensr.runners.base import Runner
 from gensr.runners.choose import runner
+from gensr.scenes.area import area_words
 from gensr.scenes.provenance import fingerprint
 from gensr.values.bands import parse_bands
 
@@ -83,6 +84,7 @@ class Plan(Decisions):
     def _identity(self) -> dict[str, Any]:
         bands = None if self.request.bands is None else parse_bands(self.request.bands)
         given = {"tile": self.request.tile, "bands": bands, "options": dict(self.request.options)}
+        given |= area_words(self.scene, self.request.area)
         return {"input": fingerprint(self.scene.path), **given, **identity(self)}
 
     def _layout(self) -> Layout:

@@ -12,6 +12,7 @@ from gensr.pipeline.decisions import Decisions
 from gensr.pipeline.prior import closed_prior
 from gensr.pipeline.store import TILE, Store
 from gensr.pipeline.through_plane import CODES
+from gensr.scenes.area import area_words
 from gensr.scenes.provenance import MARK, software
 
 TIMES = ("seconds", "megapixels per second")
@@ -89,7 +90,12 @@ def build(settled: Decisions, store: Store, seconds: float) -> dict[str, Any]:
     return {
         "mark": MARK,
         **identity(settled),
-        "input": {"name": scene.path.name, "domain": settled.domain, **scene.metadata()},
+        "input": {
+            "name": scene.path.name,
+            "domain": settled.domain,
+            **area_words(scene, settled.request.area),
+            **scene.metadata(),
+        },
         "output": {
             "rows": rows,
             "cols": cols,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gensr.errors import UsageError
 from gensr.values import bands as band_words
+from gensr.values.area import Area, Numbers
 from gensr.values.words import EXPECTED, parse_noise
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ class Request:
         bands: which bands, as numbers from 1, ranges or names ("1-3,8", "red,nir"); all if not given.
         options: options of the domain.
         runtime: where tiles run.
+        srcwin: part of the input, "xoff,yoff,xsize,ysize" in its pixels.
+        bounds: part of the input, "left,bottom,right,top" in its coordinates (RA and Dec on the sky), or a centre with
+            a size, "150.1,2.2,30arcsec".
     """
 
     source: str | Path | npt.NDArray[Any] | xr.DataArray
@@ -103,6 +107,8 @@ class Request:
     bands: band_words.Words | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     runtime: Runtime = field(default_factory=Runtime)
+    srcwin: Numbers | None = None
+    bounds: Numbers | None = None
 
     def __post_init__(self) -> None:
         if not _whole(self.factor, SMALLEST_FACTOR, LARGEST_FACTOR):
@@ -122,6 +128,12 @@ class Request:
                 parse_noise(self.noise)
             except ValueError as error:
                 raise UsageError(f"noise={self.noise}: expected {EXPECTED}") from error
+        Area(self.srcwin, self.bounds)  # it refuses words that say nothing
+
+    @property
+    def area(self) -> Area:
+        """The part of the input that is asked for."""
+        return Area(self.srcwin, self.bounds)
 
     def _check_bands(self, words: band_words.Words) -> None:
         try:

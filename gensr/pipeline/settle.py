@@ -20,6 +20,7 @@ from gensr.pipeline.tiles import scene_tiles
 from gensr.priors.card import conformal_factor
 from gensr.priors.device import AUTO, choose_device
 from gensr.scenes import installed
+from gensr.scenes.area import part_of
 from gensr.scenes.arrays import ArrayScene, array_domain
 from gensr.scenes.inputs import guess, open_scene
 from gensr.scenes.names import Names
@@ -27,6 +28,7 @@ from gensr.scenes.product import ThroughPlane
 from gensr.scenes.scene import Scene
 from gensr.search.posterior import method_of
 from gensr.search.presets import Preset, preset
+from gensr.values.area import WHOLE, Area
 from gensr.values.bands import Words
 
 ARRAY = "array"
@@ -34,7 +36,11 @@ ARRAY = "array"
 
 
 def open_source(
-    source: object, domain: str | None, options: Mapping[str, Any], bands: Words | None = None
+    source: object,
+    domain: str | None,
+    options: Mapping[str, Any],
+    bands: Words | None = None,
+    area: Area = WHOLE,
 ) -> tuple[Scene, str, str]:
     """The scene of a file, folder or array, the name of its domain and the stem of its outputs' names.
 
@@ -51,8 +57,9 @@ def open_source(
     if isinstance(source, str | Path):
         path = Path(source)
         chosen = installed.domain(domain) if domain else guess(path)
-        return open_scene(chosen, path, options, bands), chosen.name, chosen.stem(path)
-    scene = ArrayScene(source, array_domain(domain), bands)  # type: ignore[arg-type]  # it refuses what is no array
+        return open_scene(chosen, path, options, bands, area), chosen.name, chosen.stem(path)
+    whole = ArrayScene(source, array_domain(domain), bands)  # type: ignore[arg-type]  # it refuses what is no array
+    scene = part_of(whole, area)
     return scene, ARRAY, scene.path.name
 
 
@@ -66,7 +73,7 @@ def settle(request: Request) -> Plan:
         SearchError: the generator cannot serve this image or operator.
         DomainError: the domain refuses.
     """
-    scene, domain, stem = open_source(request.source, request.domain, request.options, request.bands)
+    scene, domain, stem = open_source(request.source, request.domain, request.options, request.bands, request.area)
     try:
         return settle_scene(scene, domain, stem, replace(request, source=str(scene.path)))
     except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -119,6 +120,14 @@ class ArrayScene(Scene):
         valid = np.isfinite(data)
         values = np.where(valid, data, np.float32(0))
         return Image(values, self.grid.crop(window), valid, valid.copy(), self.bands, self.unit)
+
+    def crop(self, window: Window) -> Scene:
+        """See `Scene.crop`."""
+        part = copy(self)
+        part.grid, part.origin = self.grid.crop(window), (window.row, window.col)
+        row, col, rows, cols = window
+        part._data = self._data[..., row : row + rows, col : col + cols]
+        return part
 
     def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `Scene.encode`."""

@@ -16,10 +16,12 @@ from typing import Any
 
 from gensr.errors import DomainError, FormatError, GensrError, PluginError, UsageError
 from gensr.scenes import installed
+from gensr.scenes.area import part_of
 from gensr.scenes.domain import Domain
 from gensr.scenes.door import admit, at_home
 from gensr.scenes.names import MARKED
 from gensr.scenes.scene import Reference, Scene
+from gensr.values.area import WHOLE, Area
 from gensr.values.bands import Words
 
 _MAGIC = re.compile(r"[*?[]")
@@ -31,11 +33,12 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class FileReference(Reference):
-    """A file or folder, the name of the domain that reads it, and the options that it was opened with."""
+    """A file or folder, the name of the domain that reads it, the options that it was opened with, and which part."""
 
     domain: str
     path: str
     options: tuple[tuple[str, Any], ...]
+    area: Area = WHOLE
 
     def scene(self) -> Scene:
         """See `Reference.scene`; an input that changed in the meantime is opened anew."""
@@ -51,10 +54,14 @@ class FileReference(Reference):
 
 @lru_cache(maxsize=8)
 def _opened(reference: FileReference, changed: int) -> Scene:
-    return open_scene(installed.domain(reference.domain), Path(reference.path), dict(reference.options))
+    return open_scene(
+        installed.domain(reference.domain), Path(reference.path), dict(reference.options), area=reference.area
+    )
 
 
-def open_scene(domain: Domain, path: Path, options: Mapping[str, Any], bands: Words | None = None) -> Scene:
+def open_scene(
+    domain: Domain, path: Path, options: Mapping[str, Any], bands: Words | None = None, area: Area = WHOLE
+) -> Scene:
     """Open a file or folder, so that other processes can open it again.
 
     Args:
@@ -62,6 +69,7 @@ def open_scene(domain: Domain, path: Path, options: Mapping[str, Any], bands: Wo
         path: the file or folder.
         options: of the domain; what is left out has its default.
         bands: which bands, see `gensr.values.bands`; None for all.
+        area: the part of it that is asked for.
 
     Raises:
         FormatError: damaged, unsafe or unsupported.
@@ -73,9 +81,15 @@ def open_scene(domain: Domain, path: Path, options: Mapping[str, Any], bands: Wo
         if "bands" not in domain.defaults:
             raise UsageError(f"{path}: bands={bands}: {domain.name} has no choice of bands; leave the key out")
         options = {**options, "bands": bands}
-    scene = domain.open(path, options)
+    whole = domain.open(path, options)
+    try:
+        scene = part_of(whole, area)
+    except BaseException:
+        whole.close()
+        raise
     plain = tuple(sorted((name, _plain(value)) for name, value in options.items()))
-    scene.reference = FileReference(domain.name, str(path.absolute()), plain)
+    again = Area(_plain(area.srcwin), _plain(area.bounds))
+    scene.reference = FileReference(domain.name, str(path.absolute()), plain, again)
     return scene
 
 

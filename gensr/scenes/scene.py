@@ -19,7 +19,8 @@ from gensr.errors import DomainError
 from gensr.operators.base import Operator
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product, ThroughPlane
-from gensr.values.grid import Factor, PixelGrid, Window
+from gensr.values.area import Bounds
+from gensr.values.grid import IDENTITY, Factor, PixelGrid, Window
 from gensr.values.image import Image
 from gensr.values.noise import Noise
 from gensr.values.normalise import Normaliser
@@ -51,6 +52,7 @@ class Scene(ABC):
         unit: unit of physical values, "" if unknown.
         quantum: physical size of one stored code step, 0 for floating point files.
         reference: set by `gensr.scenes.inputs.open_scene`; None for a scene that a domain opened directly.
+        origin: row and column of the input where the grid begins; (0, 0) unless it is a part, see `crop`.
     """
 
     path: Path
@@ -61,6 +63,7 @@ class Scene(ABC):
     unit: str
     quantum: float
     reference: Reference | None = None
+    origin: tuple[int, int] = (0, 0)
 
     @abstractmethod
     def read(self, plane: int, window: Window) -> Image:
@@ -126,6 +129,36 @@ class Scene(ABC):
             reference: values that set the display limits, so that panels share one stretch.
         """
 
+    def crop(self, window: Window) -> Scene:
+        """The part of the input that a window covers, as a scene whose geometry moved with it.
+
+        The part takes over what was opened: closing either closes it. It reads no pixel outside the window.
+
+        Args:
+            window: inside the grid of a whole input.
+
+        Raises:
+            DomainError: such an input cannot be cut.
+        """
+        raise DomainError(f"{self.path.name}: srcwin= and bounds= do not cut such an input; cut it beforehand")
+
+    def cover(self, bounds: Bounds) -> tuple[float, float, float, float]:
+        """The extent that covers a box in coordinates of the grid's frame: first row and column, and their ends.
+
+        Raises:
+            DomainError: the input has no such coordinates, or the box is empty in them.
+        """
+        name = self.path.name
+        if self.grid.transform == IDENTITY:
+            raise DomainError(f"{name}: has no coordinates that bounds= could mean; srcwin= counts pixels")
+        left, bottom, right, top = bounds.box()
+        if bounds.angle or left >= right:
+            what = "arcsec, arcmin and deg are for the sky" if bounds.angle else "left is not below right"
+            raise DomainError(f"{name}: bounds={bounds.text}: {what}; give left,bottom,right,top in its coordinates")
+        places = [self.grid.to_pixel(x, y) for x in (left, right) for y in (bottom, top)]
+        cols, rows = [p[0] for p in places], [p[1] for p in places]
+        return min(rows), min(cols), max(rows), max(cols)
+
     @property
     def kept_dims(self) -> tuple[bool, bool]:
         """Whether arrays of results keep the plane axis and the band axis: where there are several of them."""
@@ -142,6 +175,12 @@ class Scene(ABC):
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def __copy__(self) -> Self:
+        """A scene that shares what was opened; pickling would open it again."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
 
     def __reduce__(self) -> tuple[Callable[[Reference], Scene], tuple[Reference]]:
         if self.reference is None:

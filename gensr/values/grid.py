@@ -109,6 +109,10 @@ class Window(NamedTuple):
         """Return the same rectangle on the refined grid."""
         return Window(self.row * factor[0], self.col * factor[1], self.rows * factor[0], self.cols * factor[1])
 
+    def shift(self, origin: tuple[int, int]) -> Window:
+        """Return the same rectangle counted from a place that lies ``origin`` (rows, columns) before it."""
+        return Window(self.row + origin[0], self.col + origin[1], self.rows, self.cols)
+
 
 IDENTITY = Affine(1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -163,6 +167,22 @@ class PixelGrid:
         """Frame coordinates of a corner-based position (the first pixel spans 0 to 1)."""
         t = self.transform
         return t.a * col + t.b * row + t.c, t.d * col + t.e * row + t.f
+
+    def to_pixel(self, x: float, y: float) -> tuple[float, float]:
+        """Corner-based (column, row) of a place in the frame; the inverse of `to_frame`.
+
+        Raises:
+            GridError: if the transform maps the grid to a line.
+
+        >>> PixelGrid((2, 3), Affine(10, 0, 100, 0, -10, 50)).to_pixel(110, 40)
+        (1.0, 1.0)
+        """
+        t = self.transform
+        area = t.a * t.e - t.b * t.d
+        if area == 0:
+            raise GridError(f"grid transform {tuple(t)} has no area; repair the georeference")
+        dx, dy = x - t.c, y - t.f
+        return (t.e * dx - t.b * dy) / area, (t.a * dy - t.d * dx) / area
 
     def corners(self) -> npt.NDArray[np.float64]:
         """Outer corners (4, 2) in the frame, clockwise from pixel (0, 0)."""
