@@ -49,6 +49,7 @@ def open_source(
         domain: that reads it; None for a guess.
         options: of the domain.
         bands: which bands; None for all.
+        area: the part of it that is asked for.
 
     Raises:
         FormatError: unreadable, or no domain recognises it.
