@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -50,3 +51,34 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+_MEMORY = (
+    "out of memory",
+    "can't allocate",
+    "cannot allocate memory",
+    "could not create a primitive",  # oneDNN, which says no more
+    "bad_alloc",
+    "alloc_failed",  # cuBLAS, cuDNN
+    "unable to allocate",
+    "can't start new thread",
+)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or what caused it, means that there is not enough memory: libraries have many words for it.
+
+    >>> out_of_memory(RuntimeError("std::bad_alloc")), out_of_memory(RuntimeError("shapes differ"))
+    (True, False)
+    """
+    known: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in known:
+        known.add(id(found))
+        text = str(found).lower()
+        if isinstance(found, MemoryError) or (isinstance(found, OSError) and found.errno == errno.ENOMEM):
+            return True
+        if not isinstance(found, GensrError) and any(word in text for word in _MEMORY):
+            return True
+        found = found.__cause__
+    return False

@@ -41,6 +41,7 @@ class UpsampleConfig:
     bounds: str | None = None
     seed: int = 0
     output: str | None = None
+    existing: str = "error"
     overwrite: bool = False
     resume: bool = False
     device: str = "auto"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from gensr.errors import GensrError, UsageError
+from gensr.errors import GensrError, UsageError, out_of_memory
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: all done, some inputs failed, wrong usage, stopped by the user."""
@@ -30,7 +30,7 @@ def explain(error: BaseException) -> str:
     """What happened and what to do, in one line; an error that nobody foresaw says that it is a bug."""
     if isinstance(error, GensrError):
         return one_line(str(error))
-    if isinstance(error, MemoryError):
+    if out_of_memory(error):
         return "out of memory; use a smaller tile= or batch=, or close other programs"
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""

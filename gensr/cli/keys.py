@@ -10,7 +10,7 @@ from typing import Any
 
 from gensr import registry
 from gensr.errors import UsageError, nearest
-from gensr.pipeline.request import FACTORS, LARGEST_FACTOR, SMALLEST_FACTOR, Request
+from gensr.pipeline.request import EXISTING, FACTORS, LARGEST_FACTOR, SMALLEST_FACTOR, Request
 from gensr.values import bands as band_words
 from gensr.values.area import BOUNDS, SRCWIN, parse_bounds, parse_srcwin
 from gensr.values.words import EXPECTED, parse_noise
@@ -196,8 +196,15 @@ _UPSAMPLE = (
         default=_default("seed"),
     ),
     Key("output", "a folder", "where outputs go", optional=True, files="dirs", default="beside the input"),
-    Key("overwrite", "true or false", "replace outputs that exist", choices=_truth, default=_default("overwrite")),
-    Key("resume", "true or false", "go on with an interrupted run", choices=_truth, default=_default("resume")),
+    Key(
+        "existing",
+        "",
+        "outputs that exist: refuse, leave if finished, make again",
+        choices=lambda: EXISTING,
+        default=_default("existing"),
+    ),
+    Key("overwrite", "true or false", "short for existing=overwrite", choices=_truth, default=_default("overwrite")),
+    Key("resume", "true or false", "short for existing=skip", choices=_truth, default=_default("resume")),
     Key("tile", "a whole number from 1", "input pixels along a tile", good=_at_least(1), optional=True, default="auto"),
     Key("batch", "a whole number from 1", "tiles computed together", good=_at_least(1), optional=True, default="auto"),
     Key(
@@ -217,7 +224,7 @@ _UPSAMPLE = (
     ),
 )
 FORMAT = Key("format", "", "form of what is printed", choices=lambda: ("text", "json"), default="text")
-WRITING = ("output", "overwrite", "resume")
+WRITING = ("output", "existing", "overwrite", "resume")
 """Keys that only a run that writes has."""
 
 KEYS: Mapping[str, Mapping[str, Key]] = {

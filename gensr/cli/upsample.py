@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gensr.cli.arguments import Arguments, parse, said
 from gensr.cli.console import DONE, FAILED, USAGE, Console
 from gensr.cli.domains import domain_help, named_domain
-from gensr.cli.keys import KEYS, table
+from gensr.cli.keys import KEYS, WRITING, table
 from gensr.cli.progress import Progress
 from gensr.errors import GensrError, OutputError, UsageError
 from gensr.scenes.names import MARKED
@@ -201,7 +201,8 @@ def _request(item: Input, config: UpsampleConfig, search: Preset, understood: bo
     from gensr.cli.asked import request_of
 
     output = Path(config.output).expanduser() if config.output else item.path.absolute().parent
-    request = request_of(item, config, search, output=output, overwrite=config.overwrite, resume=config.resume)
+    asked = {name: getattr(config, name) for name in WRITING if name != "output"}
+    request = request_of(item, config, search, output=output, **asked)
     if understood and "understood" in item.domain.defaults:
         return replace(request, options={**request.options, "understood": True})
     return request

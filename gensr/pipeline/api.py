@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gensr.errors import GensrError
-from gensr.pipeline.events import Settled, Through, TileDone, Written
+from gensr.pipeline.events import Noticed, Settled, Through, TileDone, Written
 from gensr.pipeline.request import Request, Runtime
 from gensr.pipeline.result import Result
 from gensr.pipeline.settle import open_source, settle
@@ -63,6 +64,7 @@ def upsample(
     seed: int = 0,
     device: str = "auto",
     output: str | Path | None = None,
+    existing: str = "error",
     overwrite: bool = False,
     resume: bool = False,
     tile: int | None = None,
@@ -89,8 +91,10 @@ def upsample(
         seed: of all random numbers; results depend on it and on nothing else.
         device: "auto", "cpu", "cuda".
         output: folder to write into, in the format of the input; nothing is written if not given.
-        overwrite: replace an earlier output.
-        resume: continue a run that was killed (needs ``output``).
+        existing: outputs that exist: "error" refuses them; "skip" leaves inputs alone that are finished and goes on
+            with those that are not; "overwrite" makes them again.
+        overwrite: the short form of ``existing="overwrite"``.
+        resume: the short form of ``existing="skip"``; with ``overwrite`` only outputs that differ are made again.
         tile: side of a tile in input pixels; chosen for the generator if not given.
         batch: tiles computed together, chosen from the memory at hand if not given; does not change results.
         bands: which bands, as numbers from 1, ranges or names ("1-3,8", "red,nir"); all if not given.
@@ -124,6 +128,7 @@ def upsample(
         seed=seed,
         device=device,
         output=output,
+        existing=existing,
         overwrite=overwrite,
         resume=resume,
         tile=tile,
@@ -152,6 +157,8 @@ def drain(request: Request, progress: Listener | None = None, where: Runner | No
         for event in plan.run(where):
             if progress is not None and isinstance(event, Settled | TileDone | Through):
                 progress(event.position.done, event.position.total)
+            if isinstance(event, Noticed):
+                warnings.warn(event.text, stacklevel=2)
             if isinstance(event, Written):
                 return event.result
     raise GensrError("the run ended without a result; report this with the input")

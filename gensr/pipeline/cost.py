@@ -12,6 +12,7 @@ import torch
 
 from gensr.pipeline.task import Task
 from gensr.pipeline.tiles import Tile
+from gensr.values.sizes import size_text
 
 SHARE = 0.25
 """Part of the free memory that a batch may fill."""
@@ -44,17 +45,10 @@ class Expected:
     def describe(self) -> dict[str, Any]:
         """For people."""
         return {
-            "memory": f"about {_size(self.memory)} for a batch of tiles",
-            "disk": f"{_size(self.disk)} while it runs",
+            "memory": f"about {size_text(self.memory)} for a batch of tiles",
+            "disk": f"{size_text(self.disk)} while it runs",
             "time": "not known for this generator" if self.seconds is None else f"about {_duration(self.seconds)}",
         }
-
-
-def _size(count: int) -> str:
-    for unit, scale in (("GiB", 1 << 30), ("MiB", 1 << 20)):
-        if count >= scale:
-            return f"{count / scale:.1f} {unit}"
-    return f"{max(1, count >> 10)} KiB"
 
 
 def _duration(seconds: float) -> str:

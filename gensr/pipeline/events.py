@@ -48,6 +48,13 @@ class Warned:
 
 
 @dataclass(frozen=True)
+class Noticed:
+    """Something about this run that its result does not depend on, such as parts of an earlier one that are damaged."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Written:
     """The last event: the result, and the files that are in place (none without an output folder)."""
 
@@ -55,4 +62,4 @@ class Written:
     files: tuple[Path, ...]
 
 
-Event = Settled | TileDone | Through | Warned | Written
+Event = Settled | TileDone | Through | Warned | Noticed | Written

@@ -7,7 +7,6 @@ what is written is written by one process: this one.
 from __future__ import annotations
 
 import pickle
-import shutil
 import tempfile
 import threading
 import time
@@ -20,15 +19,18 @@ from typing import Any
 
 from gensr.errors import GensrError, WeightsError
 from gensr.operators.registry import absolute
+from gensr.pipeline import record
 from gensr.pipeline.api import Listener, drain
 from gensr.pipeline.events import Written
-from gensr.pipeline.output import into_place, stage, store_folder, work_folder
+from gensr.pipeline.folder import WorkFolder
+from gensr.pipeline.output import explained, into_place, stage, store_folder, tidy, work_folder
 from gensr.pipeline.request import Request, Runtime
 from gensr.pipeline.settle import settle
 from gensr.priors import weights
 from gensr.runners.base import FatalItemError, Runner
 from gensr.scenes import installed
 from gensr.scenes.names import Names
+from gensr.scenes.provenance import content_digest
 
 SMALL = 8 << 20
 """Bytes of a file up to which it may be one piece of work."""
@@ -48,6 +50,7 @@ class Outcome:
         seconds: that it took, where it ran.
         error: why it failed, None if it did not.
         notes: Python warnings that were raised elsewhere.
+        skipped: whether an earlier run had finished it.
     """
 
     files: tuple[Path, ...]
@@ -55,16 +58,39 @@ class Outcome:
     seconds: float
     error: Exception | None = None
     notes: tuple[str, ...] = ()
+    skipped: bool = False
 
 
 def outcome(request: Request, listener: Listener | None = None, where: Runner | None = None) -> Outcome:
     """Run a request; an error comes back instead of being raised, because one failed input never stops the others."""
     started = time.monotonic()
     try:
+        known = _known(request)
+        if known is not None:
+            return known
         result = drain(request, listener, where)
     except Exception as error:
         return Outcome((), {}, time.monotonic() - started, error)
     return Outcome(tuple(result.files), result.report, time.monotonic() - started)
+
+
+def _known(request: Request) -> Outcome | None:
+    """What an earlier run made of an input, if that is to be left alone; the input is not opened.
+
+    Raises:
+        OutputError: see `gensr.pipeline.record.finished`.
+    """
+    source = Path(str(request.source))
+    if not request.goes_on or request.domain is None or not source.exists():
+        return None
+    names, started = _names(request), time.monotonic()
+    if not record.read(Path(str(request.output)), names):
+        return None
+    found = record.finished(request, request.domain, names, content_digest(source))
+    if found is None:
+        return None
+    tidy(Path(str(request.output)), names)
+    return Outcome(found.files, found.report, time.monotonic() - started, skipped=True)
 
 
 @dataclass(frozen=True)
@@ -110,7 +136,7 @@ class WholeFile:
 def _deliver(request: Request) -> Delivery:
     with tempfile.TemporaryDirectory(prefix="gensr-") as name:
         folder = Path(name)
-        here = replace(request, output=folder, overwrite=False, resume=False, runtime=Runtime())
+        here = replace(request, output=folder, existing="error", overwrite=False, resume=False, runtime=Runtime())
         with settle(here) as plan:
             if plan.expected.disk > CARRIED:
                 return Delivery(large=True)
@@ -134,7 +160,7 @@ def is_small(request: Request) -> bool:
     path = Path(str(request.source))
     if request.output is None or request.domain is None or not path.is_file() or path.stat().st_size > SMALL:
         return False
-    return not (request.resume and store_folder(Path(request.output), _names(request)).exists())
+    return not (request.goes_on and store_folder(Path(request.output), _names(request)).exists())
 
 
 def _names(request: Request) -> Names:
@@ -154,10 +180,14 @@ def spread(requests: Sequence[Request], where: Runner) -> Iterator[tuple[int, Ou
     able: list[tuple[int, Request]] = []
     for number, request in enumerate(requests):
         try:
-            _work_folder(request)
-            able.append((number, _travelling(request)))
+            known = _known(request)
+            if known is None:
+                with _work_folder(request):  # what is in the way is found before anything is computed
+                    able.append((number, _travelling(request)))
         except GensrError as error:
-            yield number, Outcome((), {}, 0.0, error)
+            known = Outcome((), {}, 0.0, error)
+        if known is not None:
+            yield number, known
     while able:
         left = dict(able)
         try:
@@ -178,9 +208,9 @@ def _travelling(request: Request) -> Request:
     return replace(request, source=str(Path(str(request.source)).absolute()), operator=operator)
 
 
-def _work_folder(request: Request) -> Path:
+def _work_folder(request: Request) -> WorkFolder:
     """See `gensr.pipeline.output.work_folder`."""
-    return work_folder(Path(str(request.output)), _names(request), request.overwrite, request.resume)
+    return work_folder(Path(str(request.output)), _names(request), request.replaces, request.goes_on)
 
 
 def _check_weights(request: Request, report: Mapping[str, Any]) -> None:
@@ -204,14 +234,18 @@ def _received(request: Request, found: Delivery) -> Outcome:
         return Outcome((), {}, found.seconds, found.error, found.notes)
     try:
         _check_weights(request, found.report)
-        folder = _work_folder(request)
-        staging = stage(folder)
-        for name, content in found.content.items():
-            path = staging / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        files = into_place([staging / name for name in found.top], staging, Path(str(request.output)))
-        shutil.rmtree(folder)
+        with _work_folder(request) as folder:
+            staging = stage(folder.path)
+            for name, content in found.content.items():
+                path = staging / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            target = Path(str(request.output))
+            files = into_place([staging / name for name in found.top], staging, target, _names(request))
+            folder.remove()
+    except OSError as error:
+        told = explained(error, Path(str(request.output)), True)
+        return Outcome((), {}, found.seconds, told, found.notes)
     except Exception as error:
         return Outcome((), {}, found.seconds, error, found.notes)
     return Outcome(tuple(files), found.report, found.seconds, None, found.notes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,19 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from gensr.pipeline import output, preview, through_plane
+from gensr.pipeline import output, preview, record, through_plane
 from gensr.pipeline.decisions import Decisions
-from gensr.pipeline.events import Event, Position, Settled, Through, TileDone, Warned, Written
+from gensr.pipeline.events import Event, Noticed, Position, Settled, Through, TileDone, Warned, Written
+from gensr.pipeline.folder import WorkFolder
 from gensr.pipeline.reconstruct import TileResult, TileWork
 from gensr.pipeline.report import build, identity, timeless
 from gensr.pipeline.result import Result, StoredProduct, load_arrays
+from gensr.pipeline.room import check_memory, check_room
 from gensr.pipeline.store import MEAN, STD, TILE, Layout, Store, result_names, sample_name
 from gensr.pipeline.tiles import Tile, batches, pixels
 from gensr.runners.base import Runner
 from gensr.runners.choose import runner
-from gensr.scenes.area import area_words
-from gensr.scenes.provenance import fingerprint
-from gensr.values.bands import parse_bands
 
 
 @dataclass(frozen=True)
@@ -57,35 +55,64 @@ class Plan(Decisions):
         Raises:
             GensrError: with one line that names the input, what was wrong and what to do.
         """
+        content = "" if self.request.output is None else self.scene.content()
+        known = record.finished(self.request, self.domain, self.names, content)
+        if known is not None:
+            yield from self._known(known)
+            return
+        try:
+            yield from self._run(where, content)
+        except OSError as error:
+            kept = self.request.output is not None
+            raise output.explained(error, Path(self.request.output or tempfile.gettempdir()), kept) from error
+
+    def _run(self, where: Runner | None, content: str) -> Iterator[Event]:
         started = time.monotonic()
+        check_memory(self)
         with contextlib.ExitStack() as stack:
             folder = self._folder(stack)
-            store = stack.enter_context(Store(folder, self._identity(), self._layout(), self.request.resume))
+            layout = self._layout()
+            check_room(self, layout, folder.path)
+            store = stack.enter_context(Store(folder.path, self._identity(content), layout, self.request.goes_on))
+            if folder.unlocked:
+                yield Noticed(f"{folder.path.parent}: its disk has no locks; do not start a second run there")
+            if store.damaged:
+                yield Noticed(f"{store.damaged} part(s) that an earlier run finished are damaged and computed again")
             chosen = where or stack.enter_context(self._runner())
             if chosen.remote:
-                self.scene.spill(folder)
+                self.scene.spill(folder.path)
             yield from self._compute(store, chosen)
             report = build(self, store, time.monotonic() - started)
             for text in report["warnings"]:
                 yield Warned(text)
-            result = self._finish(store, report, folder)
+            result = self._finish(store, report, folder, content)
         yield Written(result, tuple(result.files))
 
-    def _folder(self, stack: contextlib.ExitStack) -> Path:
+    def _known(self, known: record.Record) -> Iterator[Event]:
+        """What an earlier run finished, from its files."""
+        output.tidy(Path(str(self.request.output)), self.names)
+        total = self._total()
+        yield Settled(self, Position(total, total))
+        picture = (Path(str(self.request.output)) / record.preview_name(self.names)).read_bytes()
+        grid = self.scene.grid.refine(self.task.factor)
+        yield Written(
+            Result(known.report, list(known.files), grid, self.scene.bands, self.scene.unit, picture, {}), known.files
+        )
+
+    def _folder(self, stack: contextlib.ExitStack) -> WorkFolder:
         if self.request.output is None:
-            return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gensr-")))
-        target = Path(self.request.output)
-        return output.work_folder(target, self.names, self.request.overwrite, self.request.resume)
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gensr-")))
+            return stack.enter_context(WorkFolder(path / "store"))
+        target, request = Path(self.request.output), self.request
+        return stack.enter_context(output.work_folder(target, self.names, request.replaces, request.goes_on))
 
     def _runner(self) -> Runner:
         runtime = self.request.runtime
         return runner(runtime.name, runtime.address, runtime.workers)
 
-    def _identity(self) -> dict[str, Any]:
-        bands = None if self.request.bands is None else parse_bands(self.request.bands)
-        given = {"tile": self.request.tile, "bands": bands, "options": dict(self.request.options)}
-        given |= area_words(self.scene, self.request.area)
-        return {"input": fingerprint(self.scene.path), **given, **identity(self)}
+    def _identity(self, content: str) -> dict[str, Any]:
+        asked = record.digests(self.request, self.domain, content)
+        return {"input": [self.scene.path.name, asked[record.INPUT]], "asked": asked[record.REQUEST], **identity(self)}
 
     def _layout(self) -> Layout:
         scene, samples, through = self.scene, self.task.samples, self.through_plane
@@ -96,6 +123,12 @@ class Plan(Decisions):
         more: Layout = {} if through is None else through_plane.layout(through, samples, full)
         return {**rasters, **more, **preview.layout(scene, self.task.factor, samples)}
 
+    def _total(self) -> int:
+        """Output pixels of all bands, through planes counted as often as they are computed."""
+        first = pixels(list(self.tiles)) * self.task.factor[0] * self.task.factor[1] * len(self.scene.bands)
+        again = 0 if self.through_plane is None else through_plane.passes(self.task.samples) * self.slices
+        return first * (1 + again)
+
     def _compute(self, store: Store, where: Runner) -> Iterator[Event]:
         """Both passes, as far as the store does not have them."""
         fine = self.task.factor[0] * self.task.factor[1] * len(self.scene.bands)
@@ -103,9 +136,7 @@ class Plan(Decisions):
         # Whole groups are done again, so that a run that goes on computes what the first one would have.
         open_groups = [group for group in groups if any(_part(tile) not in store.done for tile in group)]
         todo = [tile for group in open_groups for tile in group]
-        first = pixels(list(self.tiles)) * fine
-        again = 0 if self.through_plane is None else through_plane.passes(self.task.samples) * self.slices
-        total, done = first * (1 + again), first - pixels(todo) * fine
+        total, done = self._total(), (pixels(list(self.tiles)) - pixels(todo)) * fine
         yield Settled(self, Position(done, total))
         work = TileWork(self.scene, self.task)
         with contextlib.closing(where.map(work, open_groups)) as found:
@@ -135,7 +166,7 @@ class Plan(Decisions):
         statistics = {"clipped": clipped, "valid": int(result.valid.sum()), **result.residual}
         return statistics if result.search is None else {**statistics, "search": result.search}
 
-    def _finish(self, store: Store, report: dict[str, Any], folder: Path) -> Result:
+    def _finish(self, store: Store, report: dict[str, Any], folder: WorkFolder, content: str) -> Result:
         """Write what was computed and hand it back; the store's folder is not needed any more."""
         samples, request = self.task.samples, self.request
         product = StoredProduct(store, self.task.factor, samples, timeless(report), self.slices)
@@ -145,9 +176,10 @@ class Plan(Decisions):
         files: list[Path] = []
         if request.output is not None:
             target = Path(request.output)
-            files = output.write(self.scene, product, picture, report, folder, target, self.names)
+            made = record.digests(request, self.domain, content)
+            files = output.write(self.scene, product, picture, report, folder.path, target, self.names, made)
             store.close()
-            shutil.rmtree(folder)
+            folder.remove()
         grid = self.scene.grid.refine(self.task.factor)
         return Result(report, files, grid, self.scene.bands, self.scene.unit, picture, held)
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gensr.errors import GensrError
+from gensr.errors import GensrError, out_of_memory
 from gensr.pipeline.task import Task
 from gensr.pipeline.tiles import Tile
 from gensr.priors.observation import Observation
@@ -94,8 +94,8 @@ def in_memory(name: str, read: Callable[[int, Window], Image], task: Task, tiles
     """
     try:
         return reconstruct([read(tile.plane, tile.read) for tile in tiles], task, tiles)
-    except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not out_of_memory(error):
             raise
         if len(tiles) == 1:
             core = tiles[0].core
@@ -105,11 +105,6 @@ def in_memory(name: str, read: Callable[[int, Window], Image], task: Task, tiles
             ) from error
     half = len(tiles) // 2
     return in_memory(name, read, task, tiles[:half]) + in_memory(name, read, task, tiles[half:])
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text
 
 
 def reconstruct(images: Sequence[Image], task: Task, tiles: Sequence[Tile]) -> list[TileResult]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SMALLEST_FACTOR, LARGEST_FACTOR = 2, 64
 ADDRESS = re.compile(r"((tcp|tls|ucx|ws|wss)://)?([\w.-]+|\[[\da-fA-F:.]+\]):\d+(/\S*)?")
 """What the address of a Dask scheduler looks like."""
+EXISTING = ("error", "skip", "overwrite")
+"""What may be done with outputs that exist."""
 FACTORS = f"a whole number from {SMALLEST_FACTOR} to {LARGEST_FACTOR}"
 
 
@@ -77,8 +79,10 @@ class Request:
         seed: of all random numbers; results depend on it and on nothing else.
         device: "auto", "cpu", "cuda".
         output: folder to write into, in the format of the input; nothing is written if not given.
-        overwrite: replace an earlier output.
-        resume: continue a run that was killed (needs ``output``).
+        existing: outputs that exist: "error" refuses them; "skip" leaves inputs alone that are finished and goes on
+            with those that are not; "overwrite" makes them again.
+        overwrite: the short form of ``existing="overwrite"``.
+        resume: the short form of ``existing="skip"``; with ``overwrite`` only outputs that differ are made again.
         tile: side of a tile in input pixels; chosen for the generator if not given.
         batch: tiles computed together; chosen from the memory at hand if not given. Results do not depend on it.
         bands: which bands, as numbers from 1, ranges or names ("1-3,8", "red,nir"); all if not given.
@@ -100,6 +104,7 @@ class Request:
     seed: int = 0
     device: str = "auto"
     output: str | Path | None = None
+    existing: str = "error"
     overwrite: bool = False
     resume: bool = False
     tile: int | None = None
@@ -119,8 +124,11 @@ class Request:
             value = getattr(self, name)
             if value is not None and not _whole(value, 1):
                 raise UsageError(f"{name}={value}: expected a whole number from 1")
-        if self.resume and self.output is None:
-            raise UsageError("resume=true needs output=, the folder of the run that was interrupted")
+        if self.existing not in EXISTING:
+            raise UsageError(f"existing={self.existing}: expected {', '.join(EXISTING)}")
+        if self.goes_on and self.output is None:
+            word = "resume=true" if self.resume else "existing=skip"
+            raise UsageError(f"{word} needs output=, the folder of the run that was interrupted")
         if self.bands is not None:
             self._check_bands(self.bands)
         if self.noise is not None:
@@ -142,6 +150,16 @@ class Request:
             raise UsageError(f"bands={words}: {error}; expected {band_words.EXPECTED}") from error
         if self.options.get("bands") is not None:
             raise UsageError("bands= and domain.bands= say the same; give one of them")
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether what is finished is left alone, and what is begun is gone on with."""
+        return self.resume or self.existing == "skip"
+
+    @property
+    def replaces(self) -> bool:
+        """Whether outputs that exist are made again."""
+        return self.overwrite or self.existing == "overwrite"
 
 
 def _whole(value: object, low: int, high: int | None = None) -> bool:

@@ -73,7 +73,8 @@ class Result:
 
     def _array(self, name: str) -> npt.NDArray[Any]:
         if name not in self.arrays:
-            raise UsageError("the result is too large to be handed back as an array; open the files in .files")
+            why = "finished by an earlier run, or too large to be handed back as an array"
+            raise UsageError(f"the result was {why}; open the files in .files")
         return self.arrays[name]
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -105,6 +106,11 @@ class ArrayScene(Scene):
     def kept_dims(self) -> tuple[bool, bool]:
         """See `Scene.kept_dims`: results have the dimensions of the array."""
         return self.dims == 4, self.dims >= 3
+
+    def content(self) -> str:
+        """See `Scene.content`: of the values and what is said of them."""
+        said = repr((self._data.shape, self._data.dtype, self.dims, self.bands, self.unit, self.grid, self.domain.name))
+        return hashlib.sha256(said.encode() + np.ascontiguousarray(self._data).tobytes()).hexdigest()
 
     def spill(self, folder: Path) -> None:
         """Write the array to a file, so that other processes can open it; see `Scene.spill`."""

@@ -5,14 +5,18 @@ The "generated" mark must survive copying a single file without its report.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 MARK = "Contains generated detail: super-resolved by gensr; not a measurement at this resolution"
+BESIDE = 1 << 20
+"""Bytes up to which a file that only shares the stem of an input is taken for a part of it."""
 
 
 def software() -> str:
@@ -57,15 +61,33 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
     raise TypeError(f"{type(value).__name__} does not belong in a report")
 
 
-def fingerprint(path: Path) -> dict[str, Any]:
-    """Name, size and time of change of a file, or of everything in a folder: cheap identity of an input."""
-    if not path.exists():
-        return {"name": path.name}
-    members = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    stats = [p.stat() for p in members]
-    return {
-        "name": path.name,
-        "files": len(stats),
-        "bytes": sum(s.st_size for s in stats),
-        "modified": max((s.st_mtime_ns for s in stats), default=0),
-    }
+def content_digest(path: Path) -> str:
+    """SHA-256 of a file and of small files beside it that share its name, or of everything in a folder.
+
+    Masks, world files and the like change what an image says, and they are named after it. Where a file lies and when
+    it was changed do not count.
+
+    Args:
+        path: of the input; one that does not exist has the digest of nothing.
+    """
+    hasher = hashlib.sha256()
+    for member in _members(path):
+        name = member.name if path.is_file() else member.relative_to(path).as_posix()
+        hasher.update(f"{name} {member.stat().st_size}\n".encode(errors="surrogateescape"))
+        with member.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                hasher.update(block)
+    return hasher.hexdigest()
+
+
+def _members(path: Path) -> list[Path]:
+    """An input and what belongs to it, in an order that does not depend on the file system."""
+    if not path.is_file():
+        return sorted(p for p in path.rglob("*") if p.is_file())
+    beside = []
+    with os.scandir(path.parent) as entries:
+        for entry in entries:
+            own, stem = entry.name.startswith(f"{path.name}."), entry.name.startswith(f"{path.stem}.")
+            if (own or stem) and entry.is_file() and (own or entry.stat().st_size <= BESIDE):
+                beside.append(Path(entry))
+    return sorted({path, *beside})

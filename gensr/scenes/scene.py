@@ -19,6 +19,7 @@ from gensr.errors import DomainError
 from gensr.operators.base import Operator
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product, ThroughPlane
+from gensr.scenes.provenance import content_digest
 from gensr.values.area import Bounds
 from gensr.values.grid import IDENTITY, Factor, PixelGrid, Window
 from gensr.values.image import Image
@@ -163,6 +164,10 @@ class Scene(ABC):
     def kept_dims(self) -> tuple[bool, bool]:
         """Whether arrays of results keep the plane axis and the band axis: where there are several of them."""
         return self.planes > 1, len(self.bands) > 1
+
+    def content(self) -> str:
+        """Digest of the input: what has the same, and is asked the same, gives the same result."""
+        return content_digest(self.path)
 
     def spill(self, folder: Path) -> None:  # noqa: B027
         """Make sure that another process can open the scene: what is only in memory is written into ``folder``."""

@@ -109,10 +109,10 @@ def test_no_time_is_said_where_it_is_not_known(make_task, white, machine, price,
 @pytest.mark.parametrize(
     ("bytes_", "seconds", "memory", "time_"),
     [
-        (5, 0.2, "1 KiB", "about 1 s"),
-        (300_000, 89.4, "292 KiB", "about 89 s"),
+        (5, 0.2, "5 bytes", "about 1 s"),
+        (300_000, 89.4, "293 KiB", "about 89 s"),
         (1 << 20, 90.0, "1.0 MiB", "about 2 min"),
-        ((1 << 30) - 1, 5399.0, "1024.0 MiB", "about 90 min"),
+        ((1 << 30) - 1, 5399.0, "1.0 GiB", "about 90 min"),
         (3 << 29, 5400.0, "1.5 GiB", "about 1.5 h"),
         (1 << 30, None, "1.0 GiB", "not known for this generator"),
     ],

@@ -50,6 +50,7 @@ def settled(monkeypatch):
     class Plan(contextlib.AbstractContextManager):
         def __init__(self, request):
             seen.requests.append(request)
+            self.stem = Path(request.source).stem
             self.folder, self.expected = Path(request.output), SimpleNamespace(disk=seen.disk)
 
         def __exit__(self, *error):
@@ -61,10 +62,11 @@ def settled(monkeypatch):
                 raise seen.error
             warnings.warn("a remark", UserWarning, stacklevel=1)
             (self.folder / "a.txt").write_text("mean")
-            (self.folder / "series").mkdir()
-            (self.folder / "series" / "1.dcm").write_bytes(b"slice")
+            series = self.folder / f"series_{self.stem}"
+            series.mkdir()
+            (series / "1.dcm").write_bytes(b"slice")
             report = {"generator": {"name": "white", "sha256": seen.digest}}
-            yield Written(SimpleNamespace(report=report), (self.folder / "a.txt", self.folder / "series"))
+            yield Written(SimpleNamespace(report=report), (self.folder / "a.txt", series))
 
     monkeypatch.setattr(many, "settle", Plan)
     monkeypatch.setattr(many.weights, "load", lambda name: (name, SimpleNamespace(digest="here")))
@@ -80,8 +82,8 @@ def asking(folder, name="a", **words):
 def test_a_whole_file_is_handed_back_and_nothing_is_written_where_it_ran(settled, tmp_path):
     request = asking(tmp_path, runtime=Runtime("dask", workers=3), seed=2, resume=True)
     found = WholeFile()((4, request))
-    assert found.content == {"a.txt": b"mean", "series/1.dcm": b"slice"}
-    assert (found.top, found.error, found.large) == (("a.txt", "series"), None, False)
+    assert found.content == {"a.txt": b"mean", "series_a/1.dcm": b"slice"}
+    assert (found.top, found.error, found.large) == (("a.txt", "series_a"), None, False)
     assert found.notes == ("a remark",)
     (asked,) = settled.requests
     assert (asked.runtime, asked.resume, asked.overwrite, asked.seed) == (Runtime(), False, False, 2)
@@ -136,11 +138,11 @@ def test_files_are_spread_with_their_numbers_and_impossible_ones_come_back_first
     assert isinstance(taken.error, OutputError)
     assert (taken.files, taken.report, taken.seconds) == ((), {}, 0.0)
     assert first.error is None
-    assert (first.files, first.notes) == ((out / "a.txt", out / "series"), ("a remark",))
+    assert (first.files, first.notes) == ((out / "a.txt", out / "series_a"), ("a remark",))
     assert third.report["generator"]["name"] == "white"
     assert (out / "a.txt").read_text() == "mean"
-    assert (out / "series" / "1.dcm").read_bytes() == b"slice"
-    assert sorted(path.name for path in out.iterdir()) == ["a.txt", "b_x2_generated.tif", "series"]
+    assert (out / "series_a" / "1.dcm").read_bytes() == b"slice"
+    assert sorted(path.name for path in out.iterdir()) == ["a.txt", "b_x2_generated.tif", "series_a", "series_c"]
 
 
 def test_paths_say_the_same_in_the_folder_of_a_worker(settled, tmp_path, monkeypatch):

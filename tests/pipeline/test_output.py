@@ -13,15 +13,18 @@ NAMES = Names("a[1]", 4)
 
 def test_the_folder_of_the_store_lies_hidden_beside_the_outputs(tmp_path):
     target = tmp_path / "new" / "folder"
-    assert output.work_folder(target, NAMES, False, False) == target / ".a[1]_x4_generated.work"
-    assert list(target.iterdir()) == []  # nothing is left of the attempt to write
+    with output.work_folder(target, NAMES, False, False) as folder:
+        assert folder.path == target / ".a[1]_x4_generated.work"
+        assert list(target.iterdir()) == [folder.path]  # nothing is left of the attempt to write
+    assert list(target.iterdir()) == []
 
 
 @pytest.mark.parametrize(("resume", "stays"), [(False, False), (True, True)])
 def test_a_stale_store_goes_unless_it_is_to_go_on(tmp_path, resume, stays):
     stale = tmp_path / ".a[1]_x4_generated.work"
     (stale / "below").mkdir(parents=True)
-    assert output.work_folder(tmp_path, NAMES, False, resume) == stale
+    with output.work_folder(tmp_path, NAMES, False, resume):
+        assert (stale / "below").exists() == stays
     assert stale.exists() == stays
 
 
@@ -30,8 +33,8 @@ def test_an_earlier_output_is_refused_by_the_name_of_the_first(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(OutputError, match=r"a\[1\]_x4_generated.tif: exists already; give overwrite=true"):
         output.work_folder(tmp_path, NAMES, False, False)
-    output.work_folder(tmp_path, NAMES, True, False)
-    output.work_folder(tmp_path, Names("a[1]", 3), False, False)
+    output.work_folder(tmp_path, NAMES, True, False).close()
+    output.work_folder(tmp_path, Names("a[1]", 3), False, False).close()
     assert len(list(tmp_path.iterdir())) == 4
 
 
@@ -57,11 +60,14 @@ def test_everything_is_staged_and_then_renamed_over_what_was_there(tmp_path):
     (work / "staging" / "left").mkdir(parents=True)
     (target / "a[1]_x4_generated").mkdir(parents=True)
     (target / "a[1]_x4_generated" / "old").touch()
+    old = {"files": {"a[1]_x4_generated/old": 0}}
     (target / "a[1]_x4_generated.tif").write_text("old")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    (target / "a[1]_x4_generated_report.json").symlink_to(elsewhere)
-    files = output.write(Scene(), "product", b"png", {"x": float("nan"), "é": 1}, work, target, NAMES)
+    (elsewhere / "report").write_text(json.dumps(old))
+    (target / "a[1]_x4_generated_report.json").symlink_to(elsewhere / "report")
+    made = {"input": "i", "request": "r"}
+    files = output.write(Scene(), "product", b"png", {"x": float("nan"), "é": 1}, work, target, NAMES, made)
     names = [
         "a[1]_x4_generated.tif",
         "a[1]_x4_generated",
@@ -72,10 +78,11 @@ def test_everything_is_staged_and_then_renamed_over_what_was_there(tmp_path):
     assert files[0].read_text() == "mean"
     assert [p.name for p in files[1].iterdir()] == ["slice"]
     page = files[2].read_bytes()
-    assert json.loads(page) == {"x": None, "é": 1}
+    sizes = {"a[1]_x4_generated.tif": 4, "a[1]_x4_generated/slice": 3, "a[1]_x4_generated_preview.png": 3}
+    assert json.loads(page) == {"x": None, "é": 1, "digests": made, "files": sizes}
     assert page.isascii()
     assert page.startswith(b'{\n  "x"')
     assert page.endswith(b"}\n")
     assert files[3].read_bytes() == b"png"
     assert list((work / "staging").iterdir()) == []
-    assert elsewhere.is_dir()
+    assert json.loads((elsewhere / "report").read_text()) == old  # the link was replaced, not followed

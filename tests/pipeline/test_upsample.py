@@ -290,7 +290,9 @@ def test_a_failed_write_leaves_no_half_output(micrograph, tmp_path, monkeypatch)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("gensr.domains.microscopy.scene.MicroscopyScene.write", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(
+        OutputError, match=r"out: the disk is full \(No space left on device\); free some space, run the"
+    ):
         run(micrograph, output=tmp_path / "out")
     assert [p.name for p in (tmp_path / "out").iterdir() if not p.name.startswith(".")] == []
 

@@ -1,12 +1,14 @@
 """The mark that survives the copying of a single file, and a report that JSON can hold."""
 
+import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gensr.scenes.provenance import MARK, as_json, fingerprint, sentence
+from gensr.scenes.provenance import MARK, as_json, content_digest, sentence
 
 REPORT = {
     "gensr": "gensr 0.1.0",
@@ -65,16 +67,35 @@ def test_what_json_cannot_hold_is_an_error(value):
         as_json({"a": value})
 
 
-def test_fingerprints_change_with_the_input(tmp_path):
-    path = tmp_path / "a.bin"
+def test_digests_are_of_content_and_of_nothing_else(tmp_path):
+    path, copy = tmp_path / "a.bin", tmp_path / "later" / "a.bin"
+    copy.parent.mkdir()
     path.write_bytes(b"12345")
-    first = fingerprint(path)
-    assert first["name"] == "a.bin"
-    assert first["bytes"] == 5
-    path.write_bytes(b"123456")
-    assert fingerprint(path) != first
-    folder = fingerprint(tmp_path)
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "b").write_bytes(b"1")
-    assert fingerprint(tmp_path)["files"] == folder["files"] + 1
-    assert fingerprint(tmp_path / "missing") == {"name": "missing"}
+    first = content_digest(path)
+    copy.write_bytes(b"12345")
+    os.utime(copy, (0, 0))
+    assert content_digest(copy) == first
+    path.write_bytes(b"12346")
+    assert content_digest(path) != first
+    assert content_digest(tmp_path / "missing") == hashlib.sha256().hexdigest()
+
+
+def test_what_lies_beside_an_input_and_belongs_to_it_counts(tmp_path):
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"1")
+    seen = {content_digest(path)}
+    for name, size in (("a.tif.msk", 2 << 20), ("a.tfw", 10), ("a.tif.aux.xml", 0)):
+        (tmp_path / name).write_bytes(bytes(size))
+        seen.add(content_digest(path))
+    assert len(seen) == 4
+    for name, size in (("ab.tif", 1), ("a_x4_generated.tif", 1), ("a.raw", (1 << 20) + 1)):
+        (tmp_path / name).write_bytes(bytes(size))
+        assert content_digest(path) in seen
+
+
+def test_digests_of_folders_see_names_and_where_a_file_ends(tmp_path):
+    for name, members in {"a": {"x": "12", "y": "3"}, "b": {"x": "1", "y": "23"}, "c": {"x": "12", "z": "3"}}.items():
+        for member, text in members.items():
+            (tmp_path / name / "deep").mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / "deep" / member).write_text(text)
+    assert len({content_digest(tmp_path / name) for name in "abc"}) == 3
