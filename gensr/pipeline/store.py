@@ -100,7 +100,7 @@ class Raster:
             for band in range(self.shape[1]):
                 for i in range(window.rows):
                     _put(file, data[band, i].data.cast("B"), self._offset(plane, band, window.row + i, window.col))
-        self.written.append((plane, window, zlib.crc32(data)))
+        self.written.append((plane, window, zlib.crc32(data.data)))
         self.touched = True
 
     def read(self, plane: int, window: Window) -> npt.NDArray[Any]:
@@ -127,7 +127,7 @@ class Raster:
         row, col, rows, cols = window
         inside = 0 <= plane < self.shape[0] and 0 <= row < row + rows <= self.shape[2]
         inside = inside and 0 <= col < col + cols <= self.shape[3]
-        return inside and zlib.crc32(self.read(plane, window)) == checksum
+        return inside and zlib.crc32(self.read(plane, window).data) == checksum
 
     def sync(self) -> None:
         """Force to the disk what was written."""
