@@ -56,7 +56,7 @@ class Answer:
         samples: posterior samples, each like ``mean``.
         residual: of the mean, see `gensr.pipeline.reconstruct.TileResult`.
         misfits: per sample its summed squared residual and chi square, keys "square", "chi2" and "count".
-        seconds: from the array to the answer, with the scale and noise that the scene's evidence decides.
+        seconds: from the array to the answer, with the scale and noise that the scene itself decides.
         unit: physical size of one generator unit.
     """
 

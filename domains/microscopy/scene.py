@@ -25,6 +25,8 @@ from .writer import output_kind, write_product
 class MicroscopyScene(OpenedMicrograph):
     """See `OpenedMicrograph`."""
 
+    counts_photons = True
+
     def operator(self, factor: Factor) -> Operator:
         """See `Scene.operator`: pixel integration. A stack that will not fit an ImageJ file is refused here."""
         if output_kind(self) == "imagej":

@@ -62,7 +62,8 @@ class Decisions:
         card = self.task.generator.card
         foreign = self.domain not in (card.domain, "array")
         made_for = [f"the generator was made for {card.domain} images"] if foreign else []
-        return [*made_for, *area_notes(self.scene, self.request.area)]
+        doubt = [self.level.known.doubt] if self.level.known.doubt else []
+        return [*doubt, *made_for, *area_notes(self.scene, self.request.area)]
 
     def describe(self) -> dict[str, Any]:
         """What a run would do, for people: JSON-able."""

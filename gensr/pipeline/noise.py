@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from gensr.errors import UsageError
 from gensr.operators.base import Operator
-from gensr.pipeline.estimate import Calibration, calibrate
-from gensr.pipeline.prior import evidence_of
+from gensr.pipeline.contrast import Contrast, contrasts
+from gensr.pipeline.finest import blocks_of, floor, growth
 from gensr.pipeline.task import QUANTISATION, Prior
 from gensr.scenes.scene import Scene
-from gensr.scenes.statistics import sample_values
+from gensr.scenes.statistics import sample_images, sample_values
 from gensr.values.noise import GaussianNoise, Noise, PoissonGaussianNoise
 from gensr.values.normalise import AffineNormaliser, Normaliser
 from gensr.values.words import EXPECTED, parse_noise
 
 EXACT = 1.5
 """Data count as noise-free, and are explained exactly, when the noise is below this many rounding deviations."""
-GIVEN, FILE, ROUNDING = "given", "file", "rounding of the stored codes"
-EVIDENCE, DEFAULT = "estimated by evidence", "a default: too few usable pixels to tell"
+GIVEN, FILE = "given", "file"
+MEASURED, PHOTONS = "measured on the finest scales of the data", "measured on the data: it grows with the signal"
+UNCERTAIN, DEFAULT = "uncertain", "a default: too few usable pixels to tell, so taken as free of noise"
+ADVICE = "the least is taken, which keeps detail and may keep noise: give noise= if you know it"
+SIDE, WINDOWS = 128, 16
+"""Of the windows that noise is measured on."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the noise.
+
+    Attributes:
+        model: physical units.
+        source: where it comes from, in words.
+        doubt: what a user should know before the run; "" for nothing.
+    """
+
+    model: Noise
+    source: str
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -28,18 +48,26 @@ class Level:
     """Noise and scale of a scene.
 
     Attributes:
-        model: noise, physical units.
-        source: where it comes from, in words.
+        known: the noise.
         normaliser: physical values to generator units.
         exact: whether the data are explained exactly.
-        calibration: what the evidence said of every band; None where it was not asked.
+        contrast: what the evidence said of every band; None where it was not asked.
     """
 
-    model: Noise
-    source: str
+    known: Known
     normaliser: Normaliser
     exact: bool
-    calibration: tuple[Calibration, ...] | None
+    contrast: tuple[Contrast, ...] | None
+
+    @property
+    def model(self) -> Noise:
+        """Of the noise, physical units."""
+        return self.known.model
+
+    @property
+    def source(self) -> str:
+        """Where the noise comes from, in words."""
+        return self.known.source
 
     def share(self, band: int) -> float:
         """Noise deviation of a band in generator units, 0 for exact data, 1 where no single number says it."""
@@ -88,7 +116,7 @@ def _span(values: np.ndarray) -> float:
 
 
 def settle_level(scene: Scene, prior: Prior, unit: Operator, pixels: float, words: str | float | None) -> Level:
-    """Noise and scale: what the user says, else the file, else the evidence of the prior, else rounding.
+    """Noise and scale: what the user says, else the file, else the finest scales of the data.
 
     Args:
         scene: the opened input.
@@ -101,40 +129,35 @@ def settle_level(scene: Scene, prior: Prior, unit: Operator, pixels: float, word
         UsageError: impossible words.
     """
     model = scene.noise() if words is None else spoken_noise(words, scene)
-    source = FILE if words is None else GIVEN
-    normaliser = scene.normaliser()
-    calibration = None
+    known = Known(model, FILE if words is None else GIVEN) if model is not None else measured(scene)
+    normaliser, contrast, generator = scene.normaliser(), None, prior.generator
     if isinstance(normaliser, AffineNormaliser):
-        normaliser = prior.generator.normaliser(normaliser, pixels)
-        calibration = _calibrated(scene, prior, unit, normaliser, model)
-        if calibration is not None:
-            normaliser = normaliser.scaled(tuple(c.gain for c in calibration))
-            if model is None:
-                model = _estimated(scene, normaliser, calibration)
-                source = EVIDENCE if all(c.measured for c in calibration) else DEFAULT
-    if model is None:
-        model, source = GaussianNoise(QUANTISATION * scene.quantum), ROUNDING
-    return Level(model, source, normaliser, _exact(model, scene.quantum), calibration)
+        normaliser = generator.normaliser(normaliser, pixels)
+        # Aligned pictures keep the contrast of their training, and a network was told to expect the domain's.
+        if "evidence" in generator.capabilities and not generator.card.aligned and generator.closed(unit):
+            contrast = contrasts(scene, generator, unit, normaliser, known.model)
+            normaliser = normaliser.scaled(tuple(c.gain for c in contrast))
+    return Level(known, normaliser, _exact(known.model, scene.quantum), contrast)
 
 
-def _calibrated(
-    scene: Scene, prior: Prior, unit: Operator, normaliser: AffineNormaliser, model: Noise | None
-) -> tuple[Calibration, ...] | None:
-    """What the evidence says, if there is a generator that has it for this operator."""
-    generator = evidence_of(prior)
-    if generator is None or not generator.closed(unit):
-        return None
-    levels = [None if model is None else model.level(band) for band in range(len(scene.bands))]
-    known = [sigma for sigma in levels if sigma is not None]
-    # Another prior's opinion of contrast does not bind a generator that was told to expect the domain's.
-    own = generator is prior.generator and not generator.card.aligned
-    return calibrate(scene, generator, unit, normaliser, known if len(known) == len(levels) else None, own)
-
-
-def _estimated(scene: Scene, normaliser: AffineNormaliser, calibration: tuple[Calibration, ...]) -> Noise:
-    floor = QUANTISATION * scene.quantum
-    levels = tuple(max(c.sigma * gain, floor) for c, gain in zip(calibration, normaliser.gain, strict=True))
-    return GaussianNoise(levels if len(levels) > 1 else levels[0])
+def measured(scene: Scene) -> Known:
+    """Noise from the finest scales of a scene's own data, see `gensr.pipeline.finest`; never below rounding."""
+    blocks = blocks_of(sample_images(scene, WINDOWS, SIDE), len(scene.bands))
+    least = QUANTISATION * scene.quantum
+    grows = growth(blocks[0]) if scene.counts_photons and len(blocks) == 1 else None
+    if grows is not None:
+        return Known(PoissonGaussianNoise(grows.gain, max(grows.sigma, least), grows.black), PHOTONS)
+    found = [floor(own) for own in blocks]
+    levels = tuple(max(one.sigma, least) for one in found)
+    model = GaussianNoise(levels if len(levels) > 1 else levels[0])
+    if not any(one.blocks for one in found):
+        return Known(model, DEFAULT)
+    doubtful = [one for one in found if not one.measured and one.high > least]
+    if not doubtful:
+        return Known(model, MEASURED)
+    low, high = (max(f(getattr(one, end) for one in doubtful), least) for f, end in ((min, "low"), (max, "high")))
+    span = f"between {low:.3g} and {high:.3g}" if math.isfinite(high) else "some bands show too little"
+    return Known(model, f"{UNCERTAIN}: {span}, the least is taken", doubt=f"the noise is uncertain ({span}); {ADVICE}")
 
 
 def _exact(model: Noise, quantum: float) -> bool:

@@ -113,13 +113,3 @@ def closed_prior(prior: Prior, operator: Operator) -> Prior:
     other, stored = weights.load(generator.fallback)
     placed = other.to(choose_device(prior.device))
     return Prior(placed, weights.reference(generator.fallback, stored), prior.device, prior.elsewhere)
-
-
-def evidence_of(prior: Prior) -> Generator | None:
-    """The generator whose evidence tells the noise: this one, its fallback if that is installed, or none."""
-    generator = prior.generator
-    if "evidence" in generator.capabilities:
-        return generator
-    if not generator.fallback or generator.fallback not in weights.available():
-        return None
-    return weights.load(generator.fallback)[0].to(choose_device(prior.device))

@@ -116,7 +116,7 @@ def build(settled: Decisions, store: Store, seconds: float) -> dict[str, Any]:
             "data": int(count),
         },
         "latent search": merged([entry["search"] for entry in entries if entry.get("search")]),
-        "calibration": _calibration(settled),
+        "contrast": _contrast(settled),
         "device": task.device,
         "seconds": round(seconds, 3),
         "megapixels per second": round(output_pixels / 1e6 / seconds, 4) if seconds > 0 else None,
@@ -136,9 +136,9 @@ def _warnings(settled: Decisions, count: int, misfit: float | None) -> list[str]
     return found
 
 
-def _calibration(settled: Decisions) -> dict[str, Any] | None:
+def _contrast(settled: Decisions) -> dict[str, Any] | None:
     """What the evidence said: numbers for one band or bands that agree, lists otherwise."""
-    found = settled.level.calibration
+    found = settled.level.contrast
     if found is None:
         return None
 
@@ -146,11 +146,7 @@ def _calibration(settled: Decisions) -> dict[str, Any] | None:
         numbers = list(values)
         return numbers[0] if len({repr(n) for n in numbers}) == 1 else numbers
 
-    return {
-        "gain": shown(c.gain for c in found),
-        "sigma": shown(c.sigma for c in found),
-        "evidence": shown(c.score for c in found),
-    }
+    return {"gain": shown(c.gain for c in found), "evidence": shown(c.score for c in found)}
 
 
 def merged(searches: list[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,8 @@ class Scene(ABC):
     quantum: float
     reference: Reference | None = None
     origin: tuple[int, int] = (0, 0)
+    counts_photons: ClassVar[bool] = False
+    """Whether noise may grow with the signal as that of detectors that count photons does: then that is looked for."""
 
     @abstractmethod
     def read(self, plane: int, window: Window) -> Image:

@@ -68,27 +68,32 @@ class GaussianNoise(Noise):
 
 @dataclass(frozen=True)
 class PoissonGaussianNoise(Noise):
-    """Photon and read noise: ``variance = max(x, 0) * gain + sigma^2``.
+    """Photon and read noise: ``variance = max(x - black, 0) * gain + sigma^2``.
 
     Attributes:
         gain: image units per photo-electron (variance of the Poisson part divided by its mean).
-        sigma: standard deviation at zero signal, including sky and read noise (units of the image).
+        sigma: standard deviation at the black level, including sky and read noise (units of the image).
+        black: level from which photons count (units of the image).
     """
 
     gain: float
     sigma: float
+    black: float = 0.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.gain) and math.isfinite(self.sigma) and self.gain >= 0 and self.sigma >= 0):
             raise ValueError(f"noise gain {self.gain} and sigma {self.sigma} must be numbers >= 0")
+        if not math.isfinite(self.black):
+            raise ValueError(f"black level {self.black} of the noise is not finite")
 
     def variance(self, expected: Tensor, stated: Tensor | None = None) -> Tensor:
         """See `Noise.variance`."""
-        return expected.clamp(min=0) * self.gain + self.sigma**2
+        return (expected - self.black).clamp(min=0) * self.gain + self.sigma**2
 
     def describe(self) -> dict[str, Any]:
         """See `Noise.describe`."""
-        return {"model": "poisson-gaussian", "gain": self.gain, "sigma": self.sigma}
+        black = {"black": self.black} if self.black else {}
+        return {"model": "poisson-gaussian", "gain": self.gain, "sigma": self.sigma, **black}
 
 
 @dataclass(frozen=True)

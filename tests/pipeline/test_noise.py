@@ -1,11 +1,14 @@
-"""Noise and scale of a scene: from the user, the file, the evidence of an exactly known prior, or the rounding."""
+"""Noise and scale of a scene: from the user, the file, the finest scales of the data, or a default."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from gensr.errors import UsageError
 from gensr.operators import Area, KSpaceCrop
-from gensr.pipeline.noise import DEFAULT, EVIDENCE, FILE, GIVEN, ROUNDING, settle_level, spoken_noise
+from gensr.pipeline.noise import DEFAULT, FILE, GIVEN, MEASURED, PHOTONS, UNCERTAIN, settle_level, spoken_noise
 from gensr.pipeline.task import Prior
 from gensr.scenes.arrays import ArrayScene
 from gensr.values.noise import GaussianNoise, PoissonGaussianNoise, StatedNoise
@@ -15,7 +18,13 @@ from gensr.values.normalise import AffineNormaliser, Normaliser
 class Scene(ArrayScene):
     """An array whose normaliser and noise the test says."""
 
-    stated, map = None, None
+    stated, map, variance = None, None, None
+
+    def read(self, plane, window):
+        image = super().read(plane, window)
+        if self.variance is None:
+            return image
+        return replace(image, variance=np.full(image.values.shape, self.variance, np.float32))
 
     def noise(self):
         return self.stated
@@ -30,6 +39,14 @@ def textures(*sigmas, side=96, gain=1.0, seed=0):
     return gain * np.stack([0.5 + rng.normal(0, (0.0025 + s**2) ** 0.5, (side, side)) for s in sigmas])
 
 
+def smooth(*sigmas, side=96):
+    """Broad waves with noise of a deviation for each band."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:side, :side] / side
+    waves = 0.5 + 0.2 * np.sin(7 * x) * np.cos(5 * y)
+    return np.stack([waves + s * rng.standard_normal((side, side)) for s in sigmas])
+
+
 def level(scene, generator, words=None, operator=None, pixels=1.0):
     return settle_level(scene, Prior(generator, None), operator or Area(2), pixels, words)
 
@@ -42,27 +59,44 @@ def test_the_word_of_the_user_comes_before_the_file(white):
     found = level(scene, white())
     assert (found.model, found.source) == (GaussianNoise(0.2), FILE)
     found = level(scene, white("denoise"))
-    assert (found.model, found.source, found.calibration) == (GaussianNoise(0.2), FILE, None)
+    assert (found.model, found.source, found.contrast) == (GaussianNoise(0.2), FILE, None)
 
 
 def test_auto_asks_the_data_and_not_the_file(white):
     scene = Scene(textures(0.1))
     scene.stated = GaussianNoise(0.2)
     found = level(scene, white(), "auto")
-    assert found.source == EVIDENCE
-    assert found.model.sigma == pytest.approx(0.1, rel=0.1)
+    assert found.source == MEASURED
+    assert found.model.sigma == pytest.approx((0.01 + 0.0025) ** 0.5, rel=0.1)  # white texture is noise to the data
 
 
-def test_the_evidence_finds_the_noise_of_every_band_in_any_order(white):
+def test_every_band_has_its_own_noise_in_any_order(white):
     for sigmas in ((0.02, 0.2), (0.2, 0.02)):
-        scene = Scene(textures(*sigmas, side=200) * np.array([1.0, 50.0])[:, None, None])
+        scene = Scene(smooth(*sigmas) * np.array([1.0, 50.0])[:, None, None])
         scene.map = AffineNormaliser((1.0, 50.0), (0.0, 0.0))
-        found = level(scene, white())
-        assert found.source == EVIDENCE
-        assert found.model.sigma == pytest.approx((sigmas[0], 50 * sigmas[1]), rel=0.25)
-        assert [c.gain for c in found.calibration] == [1.0, 1.0]
-        assert found.normaliser == scene.map
-        assert [found.share(b) for b in (0, 1)] == pytest.approx(sigmas, rel=0.25)
+        found = level(scene, white("denoise"))
+        assert (found.source, found.known.doubt) == (MEASURED, "")
+        assert found.model.sigma == pytest.approx((sigmas[0], 50 * sigmas[1]), rel=0.15)
+        assert [found.share(b) for b in (0, 1)] == pytest.approx(sigmas, rel=0.15)
+
+
+def test_noise_of_photons_is_looked_for_where_detectors_count(white):
+    """Gain 0.5 above a black level of 20: (20, 2), (220, 10.2), in a step of four plateaus with soft edges."""
+    rng = np.random.default_rng(0)
+    steps = np.repeat(np.linspace(20, 220, 6), 64)
+    steps = np.convolve(np.pad(steps, 8, mode="edge"), np.hanning(18)[1:] / np.hanning(18).sum(), "valid")
+    clean = np.broadcast_to(steps, (128, steps.size))
+    scene = Scene(clean + np.sqrt(4 + 0.5 * (clean - 20)) * rng.standard_normal(clean.shape))
+    assert isinstance(level(scene, white("denoise")).model, GaussianNoise)
+    scene.counts_photons = True
+    found = level(scene, white("denoise"))
+    assert found.source == PHOTONS
+    assert found.model.gain == pytest.approx(0.5, rel=0.15)
+    assert found.model.sigma == pytest.approx(2.0, rel=0.2)
+    assert found.model.black == pytest.approx(20, abs=8)
+    flat = Scene(clean + 4 * rng.standard_normal(clean.shape))
+    flat.counts_photons = True
+    assert level(flat, white("denoise")).model.sigma == pytest.approx(4, rel=0.1)
 
 
 def test_contrast_of_another_size_moves_the_scale_about_its_middle(white):
@@ -71,7 +105,7 @@ def test_contrast_of_another_size_moves_the_scale_about_its_middle(white):
     scene = Scene(10 + 20 * (0.5 + rng.normal(0, 4 * 0.05, (96, 96))))
     scene.map = AffineNormaliser((20.0,), (10.0,))
     found = level(scene, white(), 0.02)
-    assert found.calibration[0].gain == 4.0
+    assert found.contrast[0].gain == 4.0
     assert found.normaliser.gain == (80.0,)
     assert found.normaliser.offset == (10.0 + 0.5 * 20 * (1 - 4),)
     assert found.share(0) == pytest.approx(0.02 / 80)
@@ -80,47 +114,57 @@ def test_contrast_of_another_size_moves_the_scale_about_its_middle(white):
 def test_contrast_binds_nobody_but_the_prior_that_was_asked(white):
     rng = np.random.default_rng(0)
     image = 0.5 + rng.normal(0, 4 * 0.05, (96, 96))
-    assert level(Scene(image), white(aligned=True), 0.02).calibration[0].gain == 1.0
+    assert level(Scene(image), white(aligned=True), 0.02).contrast is None
 
 
 def test_sums_widen_the_scale_by_the_root_of_their_pixels(white):
     scene = Scene(textures(0.1))
     found = level(scene, white(), 0.1, operator=Area(2), pixels=4.0)
-    assert found.normaliser.gain[0] / found.calibration[0].gain == 2.0
+    assert found.normaliser.gain[0] / found.contrast[0].gain == 2.0
 
 
 def test_too_little_to_tell_is_a_default_and_says_so(white):
     holed = np.full((20, 20), np.nan)
     holed[::7, ::7] = 0.5
     found = level(Scene(holed), white())
-    assert found.source == DEFAULT
-    assert found.model == GaussianNoise(2.0**-6)
-    half = textures(0.1, 0.1)
+    assert (found.source, found.model, found.exact) == (DEFAULT, GaussianNoise(0.0), True)
+    codes = Scene(np.zeros((16, 16), np.uint8))
+    codes.quantum = 6.0
+    found = level(codes, white(), operator=KSpaceCrop(2, "none"))
+    assert (found.source, found.exact) == (DEFAULT, True)
+    assert found.model.sigma == pytest.approx(6 / 12**0.5)
+
+
+def test_a_band_that_says_nothing_is_taken_as_noise_free_with_a_word(white):
+    half = smooth(0.1, 0.1)
     half[1] = np.nan
-    assert level(Scene(half), white()).source == DEFAULT
+    found = level(Scene(half), white("denoise"))
+    assert found.source == f"{UNCERTAIN}: some bands show too little, the least is taken"
+    assert found.known.doubt.startswith("the noise is uncertain (some bands show too little)")
+    assert found.model.sigma == pytest.approx((0.1, 0.0), rel=0.1)
+
+
+def test_what_two_estimators_disagree_about_is_a_range(white):
+    """Detail of about two pixels, as strong on the finest scale as the noise: it may hold noise, or little."""
+    rng = np.random.default_rng(0)
+    wide = gaussian_filter(rng.normal(0, 3, (96, 96)), 0.7)
+    found = level(Scene(wide + rng.normal(0, 1, (96, 96))), white("denoise"))
+    assert found.source.startswith(f"{UNCERTAIN}: between ")
+    low, high = (float(word) for word in found.source.split(":")[1].replace("between", "").split(",")[0].split("and"))
+    assert low < 1.0 < high * 1.2
+    assert found.model.sigma == pytest.approx(low, rel=0.01)
+    assert "give noise= if you know it" in found.known.doubt
 
 
 def test_an_estimate_is_never_below_the_rounding_of_its_codes(white):
     rng = np.random.default_rng(0)
-    codes = np.rint(1000 * (0.5 + rng.normal(0, 0.05, (2, 96, 96)))).astype(np.uint16)
+    codes = np.rint(1000 * (0.5 + rng.normal(0, 0.005, (2, 96, 96)))).astype(np.uint16)
     scene = Scene(codes)
     scene.map = AffineNormaliser((1000.0, 1000.0), (0.0, 0.0))
     scene.quantum = 50.0
     found = level(scene, white())
     assert found.model.sigma == pytest.approx((50 / 12**0.5,) * 2)
     assert found.exact
-    assert found.source == EVIDENCE
-
-
-def test_rounding_is_all_that_is_known_where_nothing_tells(white):
-    scene = Scene(np.zeros((16, 16), np.uint8))
-    for generator, operator in ((white("denoise"), None), (white(), KSpaceCrop(2, "none"))):
-        found = level(scene, generator, operator=operator)
-        assert (found.source, found.calibration, found.exact) == (ROUNDING, None, True)
-        assert found.model.sigma == pytest.approx(12**-0.5)
-        assert found.share(0) == 0.0
-    scene.quantum = 6.0
-    assert level(scene, white("denoise")).model.sigma == pytest.approx(6 / 12**0.5)
 
 
 def test_data_are_exact_up_to_one_and_a_half_roundings_in_every_band(white):
@@ -150,26 +194,25 @@ class Curved(Normaliser):
 
 def test_no_single_number_says_noise_that_varies_or_a_curved_scale(white):
     scene = Scene(textures(0.1))
-    scene.stated = StatedNoise(0.1)
+    scene.stated, scene.variance = StatedNoise(0.1), 0.01
     assert level(scene, white()).share(0) == 1.0
     scene.map, scene.stated = Curved(), GaussianNoise(0.1)
     found = level(scene, white())
-    assert (found.share(0), found.calibration, found.source) == (1.0, None, FILE)
+    assert (found.share(0), found.contrast, found.source) == (1.0, None, FILE)
 
 
 def test_what_is_known_of_the_noise_goes_into_the_contrast(white):
-    """Contrast 0.5: with noise of 0.02 the data say half the prior's; with unknown noise they say the noise, too."""
+    """Contrast 0.5: with noise of 0.02 the data say half the prior's, whether one number says it or a map."""
     rng = np.random.default_rng(0)
     image = 0.5 + rng.normal(0, (0.025**2 + 0.02**2) ** 0.5, (96, 96))
     found = level(Scene(image), white(), 0.02)
-    assert found.calibration[0].gain == 0.5
-    assert found.calibration[0].sigma == pytest.approx(0.02 / 0.5)
+    assert found.contrast[0].gain == 0.5
     assert found.model == GaussianNoise(0.02)
     scene = Scene(image)
-    scene.stated = StatedNoise(0.02)
+    scene.stated, scene.variance = StatedNoise(0.02), 0.02**2
     unknown = level(scene, white())
     assert unknown.model == StatedNoise(0.02)
-    assert unknown.calibration[0].measured
+    assert unknown.contrast == found.contrast
 
 
 def test_a_share_is_of_the_span_of_its_band():

@@ -9,7 +9,7 @@ import pytest
 from gensr.errors import SearchError
 from gensr.operators import Area, KSpaceCrop, parse_operator
 from gensr.pipeline import prior as room
-from gensr.pipeline.prior import Wanted, check_options, choose_prior, closed_prior, evidence_of
+from gensr.pipeline.prior import Wanted, check_options, choose_prior, closed_prior
 from gensr.pipeline.task import Prior
 from gensr.priors import weights
 from gensr.scenes.arrays import ArrayScene
@@ -80,7 +80,6 @@ def test_the_prior_lies_on_the_device_that_was_asked_for(shelf, monkeypatch, whi
     assert (prior.generator.card.name, prior.device) == ("a on the best", "auto")
     own = Prior(shelf["a"], None, "auto")
     assert closed_prior(own, Area((2, 1))).generator.card.name == "b on the best"
-    assert evidence_of(own).card.name == "b on the best"
 
 
 def test_no_stand_in_for_one_that_was_named(shelf):
@@ -134,16 +133,6 @@ def test_a_pass_with_another_operator_takes_the_stand_in_if_it_must(shelf):
     assert (other.generator, other.reference, other.device) == (shelf["b"], ("reference", "b", "b"), "cpu")
     shelf["a"].fallback = "not installed"
     assert closed_prior(own, kspace) is own
-
-
-def test_the_evidence_is_the_priors_own_or_that_of_its_stand_in(shelf, white):
-    assert evidence_of(Prior(shelf["a"], None)) is shelf["a"]
-    mute = white("denoise")
-    assert evidence_of(Prior(mute, None)) is None
-    mute.fallback = "b"
-    assert evidence_of(Prior(mute, None)) is shelf["b"]
-    mute.fallback = "not installed"
-    assert evidence_of(Prior(mute, None)) is None
 
 
 def test_shipped_priors_of_faces_stand_in_for_each_other():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gensr.operators import Area
-from gensr.pipeline.estimate import Calibration
+from gensr.pipeline.contrast import Contrast
 from gensr.pipeline.report import build, identity, merged, timeless
 from gensr.scenes.arrays import ArrayScene
 from gensr.scenes.product import ThroughPlane
@@ -33,7 +33,7 @@ TWO = {"tile 0": tile(), "tile 1": tile(count=6, square=24.0, chi2=20.0, largest
 
 @pytest.fixture
 def settled(make_task):
-    def make(through=None, calibration=None, domain="array", quantum=4.0, **changes):
+    def make(through=None, contrast=None, domain="array", quantum=4.0, **changes):
         scene = ArrayScene(np.zeros((6, 2, 4, 5), np.uint16))
         scene.unit, scene.quantum = "counts", quantum
         task = make_task(gain=(1.0, 1.0), offset=(0.0, 0.0), **changes)
@@ -41,7 +41,7 @@ def settled(make_task):
         return SimpleNamespace(
             scene=scene, task=task, domain=domain, through_plane=through, slices=through.factor if through else 1,
             request=SimpleNamespace(factor=2), warnings=warnings,
-            level=SimpleNamespace(source="given", calibration=calibration),
+            level=SimpleNamespace(source="given", contrast=contrast),
         )  # fmt: skip
 
     return make
@@ -74,7 +74,7 @@ def test_sums_over_tiles(settled):
     assert report["input"]["domain"] == "array"
     assert report["warnings"] == []
     assert report["latent search"] is None
-    assert report["calibration"] is None
+    assert report["contrast"] is None
 
 
 def test_the_clip_count_of_the_second_pass_replaces_the_first(settled):
@@ -117,19 +117,19 @@ def test_floating_point_files_have_no_codes(settled):
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ([(2.0, 0.5, -1.0)], {"gain": 2.0, "sigma": 0.5, "evidence": -1.0}),
-        ([(1.0, 0.5, -1.0)] * 2, {"gain": 1.0, "sigma": 0.5, "evidence": -1.0}),
-        ([(1.0, 0.5, -1.0), (1.0, 0.25, -2.0)], {"gain": 1.0, "sigma": [0.5, 0.25], "evidence": [-1.0, -2.0]}),
+        ([(2.0, -1.0)], {"gain": 2.0, "evidence": -1.0}),
+        ([(1.0, -1.0)] * 2, {"gain": 1.0, "evidence": -1.0}),
+        ([(1.0, -1.0), (1.0, -2.0)], {"gain": 1.0, "evidence": [-1.0, -2.0]}),
     ],
 )
 def test_what_the_evidence_said(settled, found, said):
-    calibration = tuple(Calibration(*numbers) for numbers in found)
-    assert build(settled(calibration=calibration), Kept(TWO), 1.0)["calibration"] == said
+    contrast = tuple(Contrast(*numbers) for numbers in found)
+    assert build(settled(contrast=contrast), Kept(TWO), 1.0)["contrast"] == said
 
 
 def test_bands_of_which_nothing_is_known_agree(settled):
-    calibration = (Calibration(1.0, 0.5, float("nan")),) * 2
-    assert np.isnan(build(settled(calibration=calibration), Kept(TWO), 1.0)["calibration"]["evidence"])
+    contrast = (Contrast(1.0, float("nan")),) * 2
+    assert np.isnan(build(settled(contrast=contrast), Kept(TWO), 1.0)["contrast"]["evidence"])
 
 
 def searched(**changes):
