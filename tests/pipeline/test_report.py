@@ -11,6 +11,7 @@ from gensr.pipeline.contrast import Contrast
 from gensr.pipeline.report import build, identity, merged, timeless
 from gensr.scenes.arrays import ArrayScene
 from gensr.scenes.product import ThroughPlane
+from gensr.values.area import WHOLE
 
 
 class Kept:
@@ -40,7 +41,7 @@ def settled(make_task):
         warnings = [] if domain == "array" else ["said before"]
         return SimpleNamespace(
             scene=scene, task=task, domain=domain, through_plane=through, slices=through.factor if through else 1,
-            request=SimpleNamespace(factor=2), warnings=warnings,
+            request=SimpleNamespace(factor=2, area=WHOLE), warnings=warnings,
             level=SimpleNamespace(source="given", contrast=contrast),
         )  # fmt: skip
 
