@@ -12,6 +12,7 @@ import numpy.typing as npt
 from gensr.operators import Area, Operator
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product
+from gensr.scenes.rehearsal import Blank
 from gensr.values.grid import Factor
 from gensr.values.noise import Noise
 from gensr.values.normalise import AffineNormaliser, Normaliser
@@ -21,7 +22,7 @@ from .levels import Sky, find_noise, measure
 from .looks import grey
 from .opened import OpenedFits
 from .units import Values
-from .writer import write_product
+from .writer import rehearse, write_product
 
 
 class FitsScene(OpenedFits):
@@ -55,6 +56,10 @@ class FitsScene(OpenedFits):
     def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
         """See `Scene.write`."""
         return write_product(self, product, folder, names)
+
+    def rehearse(self, product: Blank, folder: Path, names: Names) -> None:
+        """See `Scene.rehearse`: files without pixels, which astropy reads back."""
+        rehearse(self, product, folder, names)
 
     def render(self, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
         """See `Scene.render`: asinh stretch, rows in storage order."""

@@ -24,15 +24,18 @@ _CHUNK = 1 << 24
 
 @dataclass(frozen=True)
 class Slot:
-    """A reserved image array."""
+    """A reserved image array; one of an empty file takes no values."""
 
     path: Path
     offset: int
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    empty: bool = False
 
     def put(self, index: Index, codes: npt.NDArray[Any]) -> None:
         """Store a window. The mapping lives only for the call, so written pages do not count as our memory."""
+        if self.empty:
+            return
         np.memmap(self.path, self.dtype, "r+", self.offset, self.shape)[index] = codes
 
 
@@ -41,10 +44,11 @@ class FitsStream:
 
     Args:
         path: the new file.
+        empty: write headers alone; arrays are holes that take no disk.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, empty: bool = False) -> None:
+        self.path, self.empty = path, empty
         self._hdus: list[tuple[Any, int, int, int]] = []  # header, header offset, data offset, padded data size
         path.write_bytes(b"")
 
@@ -64,7 +68,7 @@ class FitsStream:
         cards += [(f"NAXIS{i + 1}", n) for i, n in enumerate(reversed(shape))]
         cards += [("PCOUNT", 0), ("GCOUNT", 1)] if self._hdus else [("EXTEND", True)]
         offset = self._append(_with_structure(cards, header), math.prod(shape) * dtype.itemsize)
-        return Slot(self.path, offset, shape, dtype)
+        return Slot(self.path, offset, shape, dtype, self.empty)
 
     def array(self, header: Any, values: npt.NDArray[Any], bitpix: int) -> None:  # noqa: ANN401
         """Write a small image HDU at once."""
@@ -93,7 +97,7 @@ class FitsStream:
         with self.path.open("r+b") as stream:
             for header, place, start, size in self._hdus:
                 stream.seek(start)
-                total, left = 0, size
+                total, left = 0, 0 if self.empty else size
                 while left and (block := stream.read(min(left, _CHUNK))):
                     total, left = ones_sum(block, total), left - len(block)
                 header["DATASUM"] = (str(total), "data unit checksum")
@@ -113,6 +117,8 @@ class FitsStream:
         return place + len(text)
 
     def _copy(self, source: Path, offset: int, size: int, target: int) -> None:
+        if self.empty:
+            return
         with source.open("rb") as read, self.path.open("r+b") as write:
             read.seek(offset)
             write.seek(target)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
 
+from gensr.errors import OutputError
 from gensr.scenes.names import Names
 from gensr.scenes.product import Product
 from gensr.scenes.provenance import MARK, as_json, sentence
@@ -54,6 +55,31 @@ def write_product(scene: OpenedFits, product: Product, folder: Path, names: Name
     return paths
 
 
+def rehearse(scene: OpenedFits, product: Product, folder: Path, names: Names) -> None:
+    """Write the headers of mean and sample, and read them back.
+
+    Raises:
+        OutputError: a file cannot be written, or does not read back as meant.
+    """
+    try:
+        with cut_comments():
+            writer = _Writer(scene, product, empty=True)
+            writer.mean(folder / names.mean(".fits"))
+            if product.samples:
+                writer.sample(0, folder / names.sample(0, ".fits"))
+            for path in sorted(folder.iterdir()):
+                with fits.open(path, memmap=True) as hdus:
+                    hdus.verify("exception")
+                    read = (hdus[0].shape, hdus[-1].name)
+                if read != (writer.shape, "PROVENANCE"):
+                    raise OutputError(f"{scene.path}: the output would read back as {read}, expected {writer.shape}")
+    except (ValueError, TypeError, KeyError, OSError, fits.VerifyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise OutputError(
+            f"{scene.path}: the output cannot be written: {reason}; correct or remove the card"
+        ) from error
+
+
 def _finish(path: Path, write: Callable[[Path], None]) -> Path:
     if path.suffix != ".gz":
         write(path)
@@ -67,8 +93,8 @@ def _finish(path: Path, write: Callable[[Path], None]) -> Path:
 
 
 class _Writer:
-    def __init__(self, scene: OpenedFits, product: Product) -> None:
-        self.scene, self.product = scene, product
+    def __init__(self, scene: OpenedFits, product: Product, empty: bool = False) -> None:
+        self.scene, self.product, self.empty = scene, product, empty
         fy, fx = product.factor
         self.scale = {scene.frame.columns: fx, scene.frame.rows: fy}
         self.shape = self._refined(scene.layer.shape)
@@ -85,7 +111,7 @@ class _Writer:
 
     def mean(self, path: Path) -> None:
         """Primary, MASK, UNCERT and everything that describes them."""
-        stream = FitsStream(path)
+        stream = FitsStream(path, self.empty)
         primary = stream.image(self._marked(self.header, "posterior mean"), self.shape, -32)
         mask = stream.image(self._side("MASK", _MASK_TEXT), self.shape, 8)
         error = stream.image(self._uncertainty(), self.shape, -32)
@@ -107,7 +133,7 @@ class _Writer:
 
     def sample(self, k: int, path: Path) -> None:
         """One posterior sample with the same coordinates."""
-        stream = FitsStream(path)
+        stream = FitsStream(path, self.empty)
         text = f"posterior sample {k + 1} of {self.product.samples}"
         primary = stream.image(self._marked(self.header, text), self.shape, -32)
         for plane, window in self._windows():
@@ -121,6 +147,8 @@ class _Writer:
 
     def _windows(self) -> Iterator[tuple[int, Window]]:
         """Refined windows of whole source rows, full width, a few megapixels each."""
+        if self.empty:
+            return
         rows, cols = self.scene.grid.shape
         fy, fx = self.product.factor
         step = max(1, BLOCK_PIXELS // (cols * fy * fx))

@@ -11,13 +11,14 @@ from gensr.errors import DomainError
 from gensr.operators import Area, Operator
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product
+from gensr.scenes.rehearsal import Blank
 from gensr.values.grid import Factor
 from gensr.values.noise import Noise
 from gensr.values.normalise import AffineNormaliser, Normaliser
 
 from .looks import preview
 from .opened import OpenedPhoto
-from .writer import SIDE_LIMITS, SUFFIXES, write_product
+from .writer import SIDE_LIMITS, SUFFIXES, rehearse, write_product
 
 _ENDINGS = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "WEBP": (".webp",), "TIFF": (".tif", ".tiff")}
 
@@ -49,9 +50,15 @@ class FaceScene(OpenedPhoto):
 
     def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
         """See `Scene.write`; the standard deviation is a float32 TIFF with one page per band."""
+        return write_product(self, product, folder, names, self._suffix())
+
+    def rehearse(self, product: Blank, folder: Path, names: Names) -> None:
+        """See `Scene.rehearse`: a few pixels with the whole header."""
+        rehearse(self, product, folder, names, self._suffix())
+
+    def _suffix(self) -> str:
         own, kind = self.path.suffix, self.output_format
-        suffix = own if own.lower() in _ENDINGS[kind] else SUFFIXES[kind]
-        return write_product(self, product, folder, names, suffix)
+        return own if own.lower() in _ENDINGS[kind] else SUFFIXES[kind]
 
     def render(self, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
         """See `Scene.render`; the stretch is fixed, so ``reference`` has no say."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 ROWS = 512
+SIDE = 8
+"""Pixels a side that a rehearsal writes."""
 SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "TIFF": ".tif"}
 SIDE_LIMITS = {"JPEG": 65500, "WEBP": 16383}
 _LOSSLESS_TIFF = {"tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits"}
@@ -78,10 +80,33 @@ def write_product(scene: OpenedPhoto, product: Product, folder: Path, names: Nam
     return written
 
 
+def rehearse(scene: OpenedPhoto, product: Product, folder: Path, names: Names, suffix: str) -> None:
+    """Write a few pixels with everything that is saved beside them, and read them back.
+
+    Raises:
+        OutputError: if the format library cannot write the file.
+    """
+    path = folder / names.mean(suffix)
+    bands = len(scene.bands) + (scene.photo.alpha is not None)
+    codes = np.zeros((SIDE, SIDE, bands), scene.dtype)
+    try:
+        _save(scene, product, np.ascontiguousarray(codes if bands > 1 else codes[..., 0]), path, "posterior mean")
+        with import_pillow().open(path) as image:
+            image.load()
+            if image.size != (SIDE, SIDE):
+                raise OutputError(f"{scene.path}: the output would read back with {image.size} pixels")
+    except (ValueError, TypeError, OSError, struct.error) as error:
+        raise OutputError(f"{scene.path.name}: the {scene.output_format} cannot be written ({error})") from error
+
+
 def _write(scene: OpenedPhoto, product: Product, codes: Codes, path: Path, title: str) -> Path:
+    return _save(scene, product, _interleaved(scene, product, codes), path, title)
+
+
+def _save(scene: OpenedPhoto, product: Product, pixels: Codes, path: Path, title: str) -> Path:
     photo, text = scene.photo, marks.note(product, title)
-    image = import_pillow().fromarray(_interleaved(scene, product, codes))
-    size = (int(codes.shape[1]), int(codes.shape[2]))
+    image = import_pillow().fromarray(pixels)
+    size = scene.grid.refine(product.factor).shape
     dress = Dress(
         photo.info.get("icc_profile"),
         marks.resolution(photo, product.factor),

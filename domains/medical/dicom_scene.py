@@ -8,10 +8,12 @@ from typing import Any
 
 from gensr.scenes.names import Names
 from gensr.scenes.product import Product
+from gensr.scenes.rehearsal import Blank
 from gensr.values.grid import Window
 
 from .dicom_files import guarded
 from .dicom_opened import OpenedDicom
+from .dicom_rehearsal import rehearse
 from .dicom_series import load_series
 from .dicom_write import write
 
@@ -22,6 +24,10 @@ class DicomScene(OpenedDicom):
     def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
         """See `Scene.write`; a series becomes one folder per output."""
         return write(self, product, folder, names)
+
+    def rehearse(self, product: Blank, folder: Path, names: Names) -> None:
+        """See `Scene.rehearse`: headers are encoded in memory."""
+        rehearse(self, product, names)
 
 
 def open_dicom(path: Path, options: Mapping[str, Any]) -> DicomScene:

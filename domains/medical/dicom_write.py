@@ -35,27 +35,44 @@ LARGEST_PIXELS = 0xFFFFFFFE
 @quiet()
 def write(scene: OpenedDicom, product: Product, folder: Path, names: Names) -> list[Path]:
     """Write every output of a DICOM scene into ``folder``; see `gensr.scenes.domain.Domain.write`."""
+    written = []
+    for job in jobs(scene, product, names):
+        target = folder / job.name
+        if scene.series.multiframe:
+            _write_multiframe(job, target)
+        elif target.suffix:
+            _write_single(job, 0, target)
+        else:
+            target.mkdir()
+            for plane in range(scene.planes * job.slices):
+                _write_single(job, plane, target / f"slice_{plane + 1:05d}.dcm")
+        written.append(target)
+    return written
+
+
+def jobs(scene: OpenedDicom, product: Product, names: Names) -> list[Job]:
+    """The output series of a product.
+
+    Raises:
+        DomainError: an output that has no place in DICOM.
+    """
     slices = product.slices
     check_factor(product.factor, scene.options, slices)
     _check_size(scene, product, slices)
     alone = scene.series.multiframe or not scene.path.is_dir()
     suffix = ".dcm" if alone and slices == 1 else ""
     source_series = str(scene.first.instance.header.get("SeriesInstanceUID", ""))
-    written = []
-    for kind, name, source in outputs(product, names, suffix):
-        identity = new_identity(kind, names.factor, product.report, source_series, str(scene.options["uids"]))
-        job = _Job(scene, product, source, identity, slices)
-        target = folder / name
-        if scene.series.multiframe:
-            _write_multiframe(job, target)
-        elif suffix:
-            _write_single(job, 0, target)
-        else:
-            target.mkdir()
-            for plane in range(scene.planes * slices):
-                _write_single(job, plane, target / f"slice_{plane + 1:05d}.dcm")
-        written.append(target)
-    return written
+    return [
+        Job(
+            scene,
+            product,
+            source,
+            new_identity(kind, names.factor, product.report, source_series, str(scene.options["uids"])),
+            slices,
+            name,
+        )
+        for kind, name, source in outputs(product, names, suffix)
+    ]
 
 
 def _check_size(scene: OpenedDicom, product: Product, slices: int) -> None:
@@ -74,17 +91,19 @@ def _check_size(scene: OpenedDicom, product: Product, slices: int) -> None:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """One output series in the making."""
+class Job:
+    """One output series in the making; ``name`` is that of its file or folder."""
 
     scene: OpenedDicom
     product: Product
     source: Source
     identity: Identity
     slices: int
+    name: str
 
     @property
     def is_std(self) -> bool:
+        """Whether it holds standard deviations."""
         return self.identity.kind == "std"
 
     def plane(self, plane: int) -> Codes | npt.NDArray[np.float32]:
@@ -97,13 +116,21 @@ class _Job:
         return whole
 
 
-def _write_single(job: _Job, plane: int, target: Path) -> None:
+def _write_single(job: Job, plane: int, target: Path) -> None:
     """One single-frame object."""
+    pixels = job.plane(plane)
+    top = std_top(pixels) if job.is_std else 0.0
+    header = single_header(job, plane, top)
+    codes = std_codes(pixels, top) if job.is_std else pixels
+    header["PixelData"] = pixel_data(_little(codes), header.BitsAllocated)
+    save(header, target, target.name)
+
+
+def single_header(job: Job, plane: int, top: float) -> Dataset:
+    """Header of the object of a refined plane; ``top`` is the largest value of a standard deviation."""
     scene = job.scene
     coarse = ThroughPlane(scene.stack.slices, job.slices).coarse(plane)
     frame = scene.series.frames[coarse]
-    pixels = job.plane(plane)
-    top = std_top(pixels) if job.is_std else 0.0
 
     def prepare() -> Dataset:
         header = scene.copied(frame.instance.header)
@@ -120,10 +147,7 @@ def _write_single(job: _Job, plane: int, target: Path) -> None:
         finish(header, frame.instance.header)
         return header
 
-    header = guarded(frame.instance.name, "carrying the header over", prepare)
-    codes = std_codes(pixels, top) if job.is_std else pixels
-    header["PixelData"] = _element(_little(codes), header.BitsAllocated)
-    _save(header, target)
+    return guarded(frame.instance.name, "carrying the header over", prepare)
 
 
 def _between(scene: OpenedDicom, header: Dataset, place: Place, factor: int, part: int) -> Place:
@@ -139,11 +163,26 @@ def _between(scene: OpenedDicom, header: Dataset, place: Place, factor: int, par
     return replace(place, position=position)
 
 
-def _write_multiframe(job: _Job, target: Path) -> None:
+def _write_multiframe(job: Job, target: Path) -> None:
     """One multi-frame object; pixels go through a temporary file, so that memory stays that of a frame."""
     scene = job.scene
-    source = scene.first.instance.header
     top = max(std_top(job.plane(plane)) for plane in range(scene.planes)) if job.is_std else 0.0
+    header = multiframe_header(job, top)
+    with tempfile.TemporaryFile(dir=target.parent) as stream:
+        size = 0
+        for plane in range(scene.planes):
+            pixels = job.plane(plane)
+            size += stream.write(_little(std_codes(pixels, top) if job.is_std else pixels))
+        stream.write(b"\0" * (size % 2))
+        stream.seek(0)
+        header["PixelData"] = pixel_data(stream, header.BitsAllocated)
+        save(header, target, target.name)
+
+
+def multiframe_header(job: Job, top: float) -> Dataset:
+    """Header of a multi-frame object; ``top`` is the largest value of a standard deviation."""
+    scene = job.scene
+    source = scene.first.instance.header
 
     def prepare() -> Dataset:
         header = scene.copied(source)
@@ -160,38 +199,39 @@ def _write_multiframe(job: _Job, target: Path) -> None:
         finish(header, source)
         return header
 
-    header = guarded(scene.first.instance.name, "carrying the header over", prepare)
-    with tempfile.TemporaryFile(dir=target.parent) as stream:
-        size = 0
-        for plane in range(scene.planes):
-            pixels = job.plane(plane)
-            size += stream.write(_little(std_codes(pixels, top) if job.is_std else pixels))
-        stream.write(b"\0" * (size % 2))
-        stream.seek(0)
-        header["PixelData"] = _element(stream, header.BitsAllocated)
-        _save(header, target)
+    return guarded(scene.first.instance.name, "carrying the header over", prepare)
 
 
 def _little(codes: Codes) -> bytes:
     return codes.astype(codes.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
-def _element(value: bytes | IO[bytes], allocated: int) -> DataElement:
+def pixel_data(value: bytes | IO[bytes], allocated: int) -> DataElement:
     """Pixel Data with the VR that Explicit VR Little Endian asks for."""
     if isinstance(value, bytes):
         value += b"\0" * (len(value) % 2)
     return DataElement(0x7FE00010, "OW" if allocated > 8 else "OB", value)
 
 
-def _save(header: Dataset, target: Path) -> None:
+def save(header: Dataset, target: Path | IO[bytes], name: str) -> None:
+    """Encode an object.
+
+    Args:
+        header: with its pixels.
+        target: a new file, or an open one.
+        name: for messages.
+
+    Raises:
+        OutputError: the file exists, or an element cannot be encoded.
+    """
     try:
         with quiet():
             # Not Dataset.save_as, which refuses big-endian sources: `finish` has turned their words over.
             dcmwrite(target, header, enforce_file_format=True, overwrite=False)
     except FileExistsError as error:
-        raise OutputError(f"{target.name}: exists already; give an empty staging folder") from error
+        raise OutputError(f"{name}: exists already; give an empty staging folder") from error
     except Exception as error:
         raise OutputError(
-            f"{target.name}: cannot be encoded as Explicit VR Little Endian ({type(error).__name__}); "
+            f"{name}: cannot be encoded as Explicit VR Little Endian ({type(error).__name__}); "
             "an element of the source is invalid, repair it or remove it"
         ) from error

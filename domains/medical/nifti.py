@@ -11,11 +11,12 @@ import numpy as np
 
 from gensr.scenes.names import Names
 from gensr.scenes.product import Product
+from gensr.scenes.rehearsal import Blank
 
 from .nifti_header import parse
 from .nifti_opened import OpenedNifti
 from .nifti_source import is_gzip, voxel_file
-from .nifti_write import write
+from .nifti_write import rehearse, write
 
 
 class NiftiScene(OpenedNifti):
@@ -24,6 +25,10 @@ class NiftiScene(OpenedNifti):
     def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
         """See `Scene.write`."""
         return write(self, product, folder, names)
+
+    def rehearse(self, product: Blank, folder: Path, names: Names) -> None:
+        """See `Scene.rehearse`: files without voxels, which are read back."""
+        rehearse(self, product, folder, names)
 
 
 def open_nifti(path: Path, options: Mapping[str, Any]) -> NiftiScene:

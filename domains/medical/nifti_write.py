@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gensr.errors import OutputError
 from gensr.scenes.names import Names
 from gensr.scenes.product import Product
 from gensr.scenes.provenance import sentence, software
 
-from .nifti_header import RawHeader, comment_extension, refined_header
+from .nifti_header import RawHeader, comment_extension, parse, refined_header
 from .options import NOTICE, check_factor
 from .scene import Source, outputs, row_blocks
 
@@ -26,12 +27,38 @@ if TYPE_CHECKING:
 _MEANING = {"mean": "posterior mean", "std": "posterior standard deviation (same unit as the image)"}
 
 
-def write(scene: OpenedNifti, product: Product, folder: Path, names: Names) -> list[Path]:
-    """Write every output of a NIfTI scene into ``folder``; see `gensr.scenes.domain.Domain.write`."""
+def rehearse(scene: OpenedNifti, product: Product, folder: Path, names: Names) -> None:
+    """Write every output without its voxels, and read the header back.
+
+    Raises:
+        OutputError: it reads back otherwise than meant.
+    """
+    scale = scene.layout.scale(product.factor, product.slices)
+    shape = tuple(n * s for n, s in zip(scene.layout.shape, scale, strict=True))
+    meant = refined_header(scene.header, scale)
+    for path in write(scene, product, folder, names, empty=True):
+        if path.suffix == ".json":
+            json.loads(path.read_text("ascii"))
+            continue
+        found = parse(path, compressed=False)
+        if (*found.shape, 1)[:3] != shape or not np.array_equal(found.affine, meant.get_best_affine()):
+            raise OutputError(f"{scene.label}: the output would read back as {found.shape}, or with another affine")
+
+
+def write(scene: OpenedNifti, product: Product, folder: Path, names: Names, empty: bool = False) -> list[Path]:
+    """Write every output of a NIfTI scene into ``folder``; see `gensr.scenes.domain.Domain.write`.
+
+    Args:
+        scene: the opened input.
+        product: results on the refined grid.
+        folder: of the files.
+        names: of the files.
+        empty: leave the voxels out: a hole that takes no disk.
+    """
     slices = product.slices
     check_factor(product.factor, scene.options, slices)
     scale = scene.layout.scale(product.factor, slices)
-    suffix = ".nii.gz" if scene.compressed else ".nii"
+    suffix = ".nii.gz" if scene.compressed and not empty else ".nii"
     written: list[Path] = []
     for kind, name, source in outputs(product, names, suffix):
         header = refined_header(scene.header, scale)
@@ -39,7 +66,7 @@ def write(scene: OpenedNifti, product: Product, folder: Path, names: Names) -> l
             _make_std(header)
         header["descrip"] = _descrip(bytes(header["descrip"].item()), names.factor, kind)
         target = folder / name
-        _write_voxels(scene, header, product, source, target, scale)
+        _write_voxels(scene, header, product, None if empty else source, target, scale)
         sidecar = folder / (name[: -len(suffix)] + ".json")
         sidecar.write_text(_sidecar(scene, product, kind, header), "ascii")
         written += [target, sidecar]
@@ -65,7 +92,7 @@ def _write_voxels(
     scene: OpenedNifti,
     header: RawHeader,
     product: Product,
-    source: Source,
+    source: Source | None,
     target: Path,
     scale: tuple[int, int, int],
 ) -> None:
@@ -80,6 +107,8 @@ def _write_voxels(
     with plain.open("wb") as stream:
         stream.write(header.binaryblock + b"\1\0\0\0" + extensions)
         stream.truncate(offset + math.prod(shape) * dtype.itemsize)
+    if source is None:
+        return
     voxels = np.memmap(plain, dtype, "r+", offset, shape, "F")
     slices = scale[scene.layout.axis]
     for plane in range(scene.planes * slices):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from xml.dom import minidom
 
 from gensr.values.grid import Window
 
+from .numbers import number, points
 from .units import micrometres, positive
 
-NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _PLACES = {"X": 1, "X1": 1, "X2": 1, "Y": 0, "Y1": 0, "Y2": 0}
 
 Element = Any  # xml.dom.minidom has no useful types
@@ -24,6 +23,9 @@ def cropped_xml(xml: str, index: int, window: Window, positions: str) -> str:
         index: number of the Image that is cut.
         window: what is left of it.
         positions: "pixel-centre" moves stage positions to the first pixel that is left, "keep" leaves them.
+
+    Raises:
+        ValueError: a place that is no number.
     """
     document = minidom.parseString(xml.encode("utf-8"))
     root: Element = document.documentElement
@@ -59,7 +61,9 @@ def move_plane(plane: Element, pixels: Element, step: tuple[float, float]) -> No
         size = positive(pixels.getAttribute(f"PhysicalSize{axis}"))
         scale = micrometres(pixels.getAttribute(f"PhysicalSize{axis}Unit") or "um")
         if text and unit is not None and size is not None and scale is not None:
-            plane.setAttribute(f"Position{axis}", repr(float(text) + distance * size * scale / unit))
+            plane.setAttribute(
+                f"Position{axis}", repr(number(plane, f"Position{axis}") + distance * size * scale / unit)
+            )
 
 
 def _move_shape(shape: Element, corner: tuple[int, int]) -> None:
@@ -67,13 +71,14 @@ def _move_shape(shape: Element, corner: tuple[int, int]) -> None:
     transforms = children(shape, "Transform")
     for transform in transforms:
         for name, distance in (("A02", corner[1]), ("A12", corner[0])):
-            transform.setAttribute(name, repr(float(transform.getAttribute(name) or 0) - distance))
+            transform.setAttribute(
+                name, repr((number(transform, name) if transform.hasAttribute(name) else 0.0) - distance)
+            )
     if transforms:
         return
     for name, axis in _PLACES.items():
         if shape.hasAttribute(name):
-            shape.setAttribute(name, repr(float(shape.getAttribute(name)) - corner[axis]))
+            shape.setAttribute(name, repr(number(shape, name) - corner[axis]))
     if shape.hasAttribute("Points"):
-        numbers = [float(n) for n in NUMBER.findall(shape.getAttribute("Points"))]
-        pairs = zip(numbers[::2], numbers[1::2], strict=False)
+        pairs = points(shape)
         shape.setAttribute("Points", " ".join(f"{x - corner[1]!r},{y - corner[0]!r}" for x, y in pairs))

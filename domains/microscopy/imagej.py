@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from gensr.errors import DomainError
 from gensr.scenes.product import Codes
 from gensr.values.grid import Factor, refine_centre
@@ -52,10 +54,11 @@ def check_size(scene: OpenedMicrograph, factor: Factor) -> None:
     Raises:
         DomainError: if the output would exceed 4 GB.
     """
-    size = scene.planes * scene.grid.shape[0] * scene.grid.shape[1] * factor[0] * factor[1] * scene.dtype.itemsize
+    itemsize = max(scene.dtype.itemsize, np.dtype(np.float32).itemsize)  # the deviation is a file of the same kind
+    size = scene.planes * scene.grid.shape[0] * scene.grid.shape[1] * factor[0] * factor[1] * itemsize
     if size > LIMIT:
         raise DomainError(
-            f"{scene.path}: the refined stack has {size / 1e9:.1f} GB and an ImageJ TIFF at most 4 GB; "
+            f"{scene.path}: the refined stack or its deviation has {size / 1e9:.1f} GB, an ImageJ TIFF at most 4 GB; "
             "use container=ome for OME-TIFF"
         )
 

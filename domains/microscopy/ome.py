@@ -19,8 +19,9 @@ import numpy as np
 from gensr.scenes.provenance import software
 from gensr.values.grid import Factor, first_centre
 
-from .cropped import NUMBER, move_plane
 from .cropped import children as _children
+from .cropped import move_plane
+from .numbers import number, points
 from .opened import OpenedMicrograph
 from .units import positive
 
@@ -174,24 +175,20 @@ def _refine_shapes(roi: Element, factor: Factor) -> int:
                 continue
             for name, axis in _SCALED.items():
                 if shape.hasAttribute(name):
-                    shape.setAttribute(name, repr(float(shape.getAttribute(name)) * factor[axis]))
+                    shape.setAttribute(name, repr(number(shape, name) * factor[axis]))
             if shape.hasAttribute("Points"):
-                shape.setAttribute("Points", _refine_points(shape.getAttribute("Points"), factor))
+                fine = [(x * factor[1], y * factor[0]) for x, y in points(shape)]
+                shape.setAttribute("Points", " ".join(f"{x!r},{y!r}" for x, y in fine))
             for transform in _children(shape, "Transform"):
                 _refine_transform(transform, factor)
     return dropped
-
-
-def _refine_points(text: str, factor: Factor) -> str:
-    numbers = [float(n) for n in NUMBER.findall(text)]
-    return " ".join(f"{x * factor[1]!r},{y * factor[0]!r}" for x, y in zip(numbers[::2], numbers[1::2], strict=False))
 
 
 def _refine_transform(transform: Element, factor: Factor) -> None:
     fy, fx = factor
     for name, scale in (("A01", fx / fy), ("A10", fy / fx), ("A02", fx), ("A12", fy)):
         if transform.hasAttribute(name):
-            transform.setAttribute(name, repr(float(transform.getAttribute(name)) * scale))
+            transform.setAttribute(name, repr(number(transform, name) * scale))
 
 
 def _describe(document: Element, image: Element, title: str) -> None:

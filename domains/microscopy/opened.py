@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.errors import DomainError
+from gensr.errors import DomainError, FormatError
 from gensr.scenes.scene import Scene
 from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
@@ -85,7 +85,10 @@ class OpenedMicrograph(Scene):
         part = copy(self)
         part.reader, part.grid, part.origin = self.reader.crop(window), self.grid.crop(window), (window.row, window.col)
         if self.container.kind == "ome":
-            moved = cropped_xml(self.container.ome, self.container.index, window, self.options["positions"])
+            try:
+                moved = cropped_xml(self.container.ome, self.container.index, window, self.options["positions"])
+            except ValueError as error:
+                raise FormatError(f"{self.path}: {error}") from error
             part.container = replace(self.container, ome=moved)
         return part
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from gensr.operators import Area, Operator
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product
+from gensr.scenes.rehearsal import Blank
 from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.grid import Factor
 from gensr.values.noise import Noise
@@ -17,9 +18,11 @@ from gensr.values.normalise import Normaliser
 
 from . import imagej
 from .container import suffix_of
+from .layers import output_kind
 from .looks import grey
 from .opened import OpenedMicrograph
-from .writer import output_kind, write_product
+from .rehearsal import rehearse
+from .writer import write_product
 
 
 class MicroscopyScene(OpenedMicrograph):
@@ -48,10 +51,17 @@ class MicroscopyScene(OpenedMicrograph):
 
     def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
         """See `Scene.write`; the standard deviation is a float32 file of the same kind."""
+        return write_product(self, product, folder, names, self._suffix())
+
+    def rehearse(self, product: Blank, folder: Path, names: Names) -> None:
+        """See `Scene.rehearse`: files without pixels, which are read back."""
+        rehearse(self, product, folder, names, self._suffix())
+
+    def _suffix(self) -> str:
         suffix = suffix_of(self.path) or ".tif"
         if output_kind(self) == "ome" and not suffix.lower().startswith(".ome"):
             suffix = ".ome.tif" if self.container.kind != "ome" else suffix
-        return write_product(self, product, folder, names, suffix)
+        return suffix
 
     def render(self, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
         """See `Scene.render`."""

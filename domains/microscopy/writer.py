@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import struct
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from gensr.errors import OutputError
 from gensr.scenes.names import Names
 from gensr.scenes.product import Product
-from gensr.scenes.provenance import MARK, sentence, software
+from gensr.scenes.provenance import software
 from gensr.values.grid import Factor, Window
 
 from . import imagej
 from .calibration import Rational, resolution, resolution_unit
 from .container import import_tifffile
+from .layers import Codes, Layer, layers, notes, output_kind
 from .ome import Refined, new_xml, refined_xml
 from .opened import CARRIED_TAGS, OpenedMicrograph
-
-Codes = npt.NDArray[Any]
-Fetch = Callable[[int, Window], Codes]
-"""Plane and refined window to codes (y, x)."""
 
 BIG = 3_900_000_000
 TILED_SIDE = 2048
@@ -35,95 +31,37 @@ ROWS = 256
 _LOSSLESS = {1: None, 8: "zlib", 32946: "zlib", 5: "lzw", 32773: "packbits", 50000: "zstd", 34925: "lzma"}
 
 
-@dataclass(frozen=True)
-class Layer:
-    """One file of the output set.
-
-    Attributes:
-        path: where it goes.
-        dtype: stored type, native byte order.
-        fetch: reads the product.
-        title: what it is, one line.
-        uncertainty: holds standard deviations, not intensities.
-    """
-
-    path: Path
-    dtype: np.dtype[Any]
-    fetch: Fetch
-    title: str
-    uncertainty: bool = False
-
-
 def write_product(scene: OpenedMicrograph, product: Product, folder: Path, names: Names, suffix: str) -> list[Path]:
     """Write mean, standard deviation and samples; returns the files.
 
     Raises:
         OutputError: if the format library cannot write the file.
     """
-    note = sentence({"factor": list(product.factor), **product.report})
-    kind = output_kind(scene)
-    written = []
-    for layer in _layers(scene, product, folder, names, suffix, note):
-        try:
-            if kind == "imagej":
-                _write_imagej(scene, product.factor, layer, note)
-            else:
-                _write_pages(scene, product, layer, note, kind)
-        except (ValueError, TypeError, OSError) as error:
-            raise OutputError(f"{layer.path.name}: cannot be written ({error})") from error
-        written.append(layer.path)
-    return written
+    found = list(layers(scene, product, folder, names, suffix))
+    for layer in found:
+        write_layer(scene, product, layer)
+    return [layer.path for layer in found]
 
 
-def output_kind(scene: OpenedMicrograph) -> str:
-    """Kind of the output: that of the input unless ``container=ome``."""
-    return "ome" if scene.options["container"] == "ome" else scene.container.kind
+def write_layer(scene: OpenedMicrograph, product: Product, layer: Layer, empty: bool = False) -> None:
+    """Write one file.
 
+    Args:
+        scene: the opened input.
+        product: results on the refined grid.
+        layer: which file.
+        empty: write its headers alone; the pixels are a hole that takes no disk.
 
-def _layers(
-    scene: OpenedMicrograph, product: Product, folder: Path, names: Names, suffix: str, note: str
-) -> Iterator[Layer]:
-    def mean(plane: int, window: Window) -> Codes:
-        return _only(product.mean(plane, window))
-
-    def std(plane: int, window: Window) -> Codes:
-        return _only(product.std(plane, window))
-
-    yield Layer(
-        folder / names.mean(suffix), scene.dtype, _with_labels(scene, product.factor, mean), f"posterior mean; {note}"
-    )
-    title = f"posterior standard deviation in intensity units; {note}"
-    yield Layer(folder / names.std(suffix), np.dtype(np.float32), std, title, uncertainty=True)
-    for k in range(product.samples):
-
-        def sample(plane: int, window: Window, k: int = k) -> Codes:
-            return _only(product.sample(k, plane, window))
-
-        fetch = _with_labels(scene, product.factor, sample)
-        yield Layer(folder / names.sample(k, suffix), scene.dtype, fetch, f"posterior sample {k + 1}; {note}")
-
-
-def _only(codes: Codes) -> Codes:
-    """The one band of a plane: (1, y, x) to (y, x)."""
-    plane: Codes = codes[0]
-    return plane
-
-
-def _with_labels(scene: OpenedMicrograph, factor: Factor, fetch: Fetch) -> Fetch:
-    """Repeat the stored codes of label planes instead of reading the product."""
-
-    def nearest(plane: int, window: Window) -> Codes:
-        if plane not in scene.labels:
-            return fetch(plane, window)
-        fy, fx = factor
-        row, col = window.row // fy, window.col // fx
-        bottom, right = -(-(window.row + window.rows) // fy), -(-(window.col + window.cols) // fx)
-        codes = scene.reader.read(plane, Window(row, col, bottom - row, right - col))
-        top, left = window.row - row * fy, window.col - col * fx
-        repeated: Codes = codes.repeat(fy, 0).repeat(fx, 1)
-        return repeated[top : top + window.rows, left : left + window.cols]
-
-    return nearest
+    Raises:
+        OutputError: if the format library cannot write the file.
+    """
+    try:
+        if output_kind(scene) == "imagej":
+            _write_imagej(scene, product.factor, layer, empty)
+        else:
+            _write_pages(scene, product, layer, empty)
+    except (ValueError, TypeError, OSError, struct.error) as error:
+        raise OutputError(f"{scene.path}: {layer.path.name} cannot be written: {error}") from error
 
 
 def scaled_resolution(scene: OpenedMicrograph, factor: Factor) -> tuple[Rational, Rational] | None:
@@ -144,11 +82,11 @@ def _times(rational: Rational, f: int) -> Rational:
     return value.numerator, value.denominator
 
 
-def _write_imagej(scene: OpenedMicrograph, factor: Factor, layer: Layer, note: str) -> None:
+def _write_imagej(scene: OpenedMicrograph, factor: Factor, layer: Layer, empty: bool) -> None:
     shape = imagej.output_shape(scene, factor, layer.dtype.name)
     if int(np.prod(shape, dtype=np.int64)) * layer.dtype.itemsize > imagej.LIMIT:
         raise OutputError(f"{layer.path.name}: exceeds the 4 GB of an ImageJ TIFF; use container=ome")
-    meta = imagej.metadata(scene, factor, shape, note, layer.uncertainty)
+    meta = imagej.metadata(scene, factor, shape, layer.note, layer.uncertainty)
     table = None if layer.uncertainty else imagej.colormap(scene)
     scaled = scaled_resolution(scene, factor)
     target = import_tifffile().memmap(
@@ -163,6 +101,8 @@ def _write_imagej(scene: OpenedMicrograph, factor: Factor, layer: Layer, note: s
         software=software(),
         metadata=meta,
     )
+    if empty:
+        return
     target = target.reshape(shape)
     for plane in range(scene.planes):
         t, z, c, s = imagej.place(scene, plane, shape)
@@ -172,23 +112,25 @@ def _write_imagej(scene: OpenedMicrograph, factor: Factor, layer: Layer, note: s
     target.flush()
 
 
-def _write_pages(scene: OpenedMicrograph, product: Product, layer: Layer, note: str, kind: str) -> None:
-    reader, tif, factor = scene.reader, scene.container.tif, product.factor
+def _write_pages(scene: OpenedMicrograph, product: Product, layer: Layer, empty: bool) -> None:
+    reader, tif, factor, kind = scene.reader, scene.container.tif, product.factor, output_kind(scene)
     rows, cols = scene.grid.shape[0] * factor[0], scene.grid.shape[1] * factor[1]
     nbytes = scene.planes * rows * cols * layer.dtype.itemsize
-    tile = _tile(scene, rows, cols)
+    tile = None if empty else _tile(scene, rows, cols)
     levels = _levels(rows, cols) if kind == "ome" and tile is not None else []
     shape = (reader.pages, *_page_shape(scene, rows, cols))
     with import_tifffile().TiffWriter(
         layer.path, bigtiff=tif.is_bigtiff or nbytes > BIG, byteorder=tif.byteorder, ome=False, shaped=False
     ) as writer:
-        common = _common(scene, layer, tile)
+        common = common_tags(scene, layer, tile)
+        if empty:
+            common |= {"compression": None, "predictor": None}
         writer.write(
-            _blocks(scene, layer, (rows, cols), tile, 1),
+            None if empty else _blocks(scene, layer, (rows, cols), tile, 1),
             shape=shape,
             resolution=scaled_resolution(scene, factor),
             resolutionunit=resolution_unit(scene.container),
-            description=_description(scene, product, layer, note, kind, shape),
+            description=_description(scene, product, layer, kind, shape),
             software=software(),
             subifds=len(levels),
             extratags=_extratags(scene),
@@ -200,7 +142,8 @@ def _write_pages(scene: OpenedMicrograph, product: Product, layer: Layer, note: 
             writer.write(_blocks(scene, layer, (rows, cols), tile, level), shape=shape, subfiletype=1, **common)
 
 
-def _common(scene: OpenedMicrograph, layer: Layer, tile: tuple[int, int] | None) -> dict[str, Any]:
+def common_tags(scene: OpenedMicrograph, layer: Layer, tile: tuple[int, int] | None) -> dict[str, Any]:
+    """What all pages of a file have in common, as ``tifffile`` takes it."""
     key = scene.container.key
     compression = _LOSSLESS.get(int(key.compression), "zlib")
     predictor = compression is not None and layer.dtype.kind in "iu" and int(key.predictor) == 2
@@ -296,14 +239,12 @@ def _extratags(scene: OpenedMicrograph) -> list[Any]:
     return found
 
 
-def _description(
-    scene: OpenedMicrograph, product: Product, layer: Layer, note: str, kind: str, shape: tuple[int, ...]
-) -> bytes:
+def _description(scene: OpenedMicrograph, product: Product, layer: Layer, kind: str, shape: tuple[int, ...]) -> bytes:
     if kind == "ome":
         c = scene.container
         xml = c.ome if c.kind == "ome" else new_xml(scene)
         big = c.tif.byteorder == ">"
-        out = Refined(product.factor, layer.dtype, big, scene.reader.pages, layer.title, notes(product, note))
+        out = Refined(product.factor, layer.dtype, big, scene.reader.pages, layer.title, notes(product, layer.note))
         return refined_xml(xml, c.index if c.kind == "ome" else 0, out, scene.options["positions"])
     text = str(scene.container.key.description or "").rstrip("\0").rstrip()
     if scene.container.series.kind == "shaped":
@@ -326,20 +267,3 @@ def _other_keys(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return {k: v for k, v in found.items() if k != "shape"} if isinstance(found, dict) else {}
-
-
-def notes(product: Product, note: str) -> dict[str, str]:
-    """Provenance as key and value, for formats that have a place for it."""
-    report = product.report
-    generator = report.get("generator", {})
-    return {
-        "mark": MARK,
-        "software": str(report.get("gensr", software())),
-        "generator": str(generator.get("name", "?")),
-        "generator_sha256": str(generator.get("sha256", "?")),
-        "operator": str(report.get("operator", {}).get("name", "?")),
-        "factor": f"{product.factor[0]} x {product.factor[1]}",
-        "seed": str(report.get("seed", "?")),
-        "residual_rms": str(report.get("consistency", {}).get("rms", "?")),
-        "sentence": note,
-    }

@@ -126,7 +126,8 @@ def check_structure(path: Path, dataset: Any) -> None:  # noqa: ANN401
             raise DomainError(
                 f"{path}: band {i} ({name or 'thematic'}) is a class or bit map, not a measurement; leave it out"
             )
-    if "palette" in [c.name for c in dataset.colorinterp]:
+    white = "MINISWHITE" in dataset.tags(ns="IMAGE_STRUCTURE")  # GDAL makes up a colour table that turns grey over
+    if "palette" in [c.name for c in dataset.colorinterp] and not white:
         raise DomainError(
             f"{path}: a colour table (palette) holds classes, not measurements; they have no super-resolution"
         )

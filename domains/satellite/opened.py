@@ -55,6 +55,7 @@ class Carried:
         band_tags: tags per file band, per namespace.
         dropped: names of tags that were left out.
         photometric: GDAL's name, "" if unknown.
+        white: the lowest code is white (MINISWHITE).
     """
 
     colors: tuple[Any, ...]
@@ -67,6 +68,7 @@ class Carried:
     band_tags: tuple[Namespaces, ...]
     dropped: tuple[str, ...]
     photometric: str
+    white: bool = False
 
 
 class OpenedRaster(Scene):
@@ -198,6 +200,7 @@ class OpenedRaster(Scene):
             "scales": list(coding.scales),
             "offsets": list(coding.offsets),
             "saturated_code": coding.saturated,
+            "polarity": "the lowest code is white (MINISWHITE)" if meta.white else None,
             "color_interpretation": [c.name for c in meta.colors],
             "tags_dropped": list(meta.dropped),
             "noise": "given" if self.noise_floor is not None else "estimated from the data",

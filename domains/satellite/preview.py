@@ -34,13 +34,19 @@ def display_bands(bands: tuple[str, ...]) -> tuple[int, ...]:
     return (0, 1, 2) if len(bands) >= 3 else (0,)
 
 
-def render(bands: tuple[str, ...], values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
+def render(
+    bands: tuple[str, ...],
+    values: npt.NDArray[np.float32],
+    reference: npt.NDArray[np.float32],
+    white: bool = False,
+) -> Codes:
     """Values (band, y, x) as uint8 RGB (y, x, 3); NaN in any shown band is grey.
 
     Args:
         bands: names.
         values: physical values, NaN where invalid.
         reference: values (band, y, x) that set the limits.
+        white: the lowest value is white.
     """
     shown = display_bands(bands)
     picture = np.empty((*values.shape[1:], 3), np.uint8)
@@ -48,7 +54,7 @@ def render(bands: tuple[str, ...], values: npt.NDArray[np.float32], reference: n
         band = shown[channel % len(shown)]
         low, high = _limits(reference[band])
         scaled = np.clip((np.nan_to_num(values[band].astype(np.float64)) - low) / (high - low), 0, 1)
-        picture[..., channel] = np.rint(255 * scaled)
+        picture[..., channel] = np.rint(255 * (1 - scaled if white else scaled))
     picture[~np.isfinite(values[list(shown)]).all(0)] = GREY
     return picture
 

@@ -159,6 +159,7 @@ def _values(
         band_tags=band_tags,
         dropped=dropped,
         photometric=photometric,
+        white=dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
     )
     return coding, carried, notes
 
@@ -167,7 +168,7 @@ def _colors(dataset: Any, layout: Layout) -> tuple[Any, ...]:  # noqa: ANN401
     """Colour interpretation per file band; a band that is not transparency after all is not called alpha again."""
     interp = gdal.load().enums.ColorInterp
     return tuple(
-        interp.undefined if c == interp.alpha and i != layout.alpha else c
+        interp.undefined if c == interp.palette or (c == interp.alpha and i != layout.alpha) else c
         for i, c in zip(dataset.indexes, dataset.colorinterp, strict=True)
     )
 

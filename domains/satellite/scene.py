@@ -10,6 +10,7 @@ import numpy.typing as npt
 from gensr.operators import Area, Operator
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product
+from gensr.scenes.rehearsal import Blank
 from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.grid import Factor
 from gensr.values.noise import GaussianNoise, Noise
@@ -17,7 +18,7 @@ from gensr.values.normalise import Normaliser
 
 from . import preview
 from .opened import OpenedRaster
-from .writer import write_product
+from .writer import rehearse, write_product
 
 
 class SatelliteScene(OpenedRaster):
@@ -43,6 +44,10 @@ class SatelliteScene(OpenedRaster):
         """Cloud Optimized GeoTIFFs of mean, standard deviation (float32, physical units, NaN nodata) and samples."""
         return write_product(self, product, folder, names)
 
+    def rehearse(self, product: Blank, folder: Path, names: Names) -> None:
+        """See `Scene.rehearse`: the corner of every file, which holds the whole header."""
+        rehearse(self, product, folder, names)
+
     def render(self, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
         """See `Scene.render`."""
-        return preview.render(self.bands, values, reference)
+        return preview.render(self.bands, values, reference, self.carried.white)

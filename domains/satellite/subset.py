@@ -128,7 +128,7 @@ def names_of(dataset: Any) -> tuple[str, ...]:  # noqa: ANN401
     names: list[str] = []
     for i in dataset.indexes:
         color = dataset.colorinterp[i - 1].name
-        name = dataset.descriptions[i - 1] or (color if color not in ("undefined", "gray") else f"band {i}")
+        name = dataset.descriptions[i - 1] or (color if color not in ("undefined", "gray", "palette") else f"band {i}")
         names.append(name if name not in names else f"{name} ({i})")
     return tuple(names)
 

@@ -99,6 +99,7 @@ def _understand(item: Input, config: InfoConfig, search: Preset) -> dict[str, An
         head = {"file": str(item.path), "domain": item.domain.name, "size": size, **area, **scene.metadata()}
         try:
             plan = settle_scene(scene, item.domain.name, item.domain.stem(item.path), request)
+            plan.rehearse()
         except GensrError as error:
             return {**head, "upsample": {"refused": str(error)}}
         return {**head, f"upsample x{config.factor}": plan.describe()}

@@ -17,13 +17,14 @@ from gensr.pipeline.decisions import Decisions
 from gensr.pipeline.events import Event, Noticed, Position, Settled, Through, TileDone, Warned, Written
 from gensr.pipeline.folder import WorkFolder
 from gensr.pipeline.reconstruct import TileResult, TileWork
-from gensr.pipeline.report import build, identity, timeless
+from gensr.pipeline.report import build, identity, planned, timeless
 from gensr.pipeline.result import Result, StoredProduct, load_arrays
 from gensr.pipeline.room import check_memory, check_room
 from gensr.pipeline.store import MEAN, STD, TILE, Layout, Store, result_names, sample_name
 from gensr.pipeline.tiles import Tile, batches, pixels
 from gensr.runners.base import Runner
 from gensr.runners.choose import runner
+from gensr.scenes.rehearsal import Blank
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,16 @@ class Plan(Decisions):
     def close(self) -> None:
         """Release the input."""
         self.scene.close()
+
+    def rehearse(self) -> None:
+        """See that the outputs can be written, before anything is computed; see `Scene.rehearse`.
+
+        Raises:
+            GensrError: with one line that names the input, what was wrong and what to do.
+        """
+        with tempfile.TemporaryDirectory(prefix="gensr-") as folder:
+            blank = Blank(self.scene, self.task.factor, self.slices, min(1, self.task.samples), timeless(planned(self)))
+            self.scene.rehearse(blank, Path(folder), self.names)
 
     def __enter__(self) -> Plan:
         return self

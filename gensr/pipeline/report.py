@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Protocol
 
 from gensr.operators import Area
 from gensr.pipeline.decisions import Decisions
 from gensr.pipeline.prior import closed_prior
-from gensr.pipeline.store import TILE, Store
+from gensr.pipeline.store import TILE
 from gensr.pipeline.through_plane import CODES
 from gensr.scenes.area import area_words
 from gensr.scenes.provenance import MARK, software
@@ -19,6 +19,21 @@ TIMES = ("seconds", "megapixels per second")
 """Entries that differ between equal runs."""
 MISFIT = 2.0
 """Chi square per datum above which the report warns."""
+
+
+class Statistics(Protocol):
+    """Where the statistics of finished parts of the work lie: a store."""
+
+    def statistics(self, prefix: str) -> list[dict[str, Any]]:
+        """See `gensr.pipeline.store.Store.statistics`."""
+
+
+class _Nothing:
+    """Nothing was computed yet."""
+
+    def statistics(self, prefix: str) -> list[dict[str, Any]]:
+        """None."""
+        return []
 
 
 def identity(settled: Decisions) -> dict[str, Any]:
@@ -67,7 +82,12 @@ def _through_plane(settled: Decisions) -> dict[str, Any] | None:
     return {"slices": through.slices, "factor": through.factor, "generator": prior.generator.card.name}
 
 
-def build(settled: Decisions, store: Store, seconds: float) -> dict[str, Any]:
+def planned(settled: Decisions) -> dict[str, Any]:
+    """The report with every number that a run will find out at 0: what headers are tried with."""
+    return build(settled, _Nothing(), 0.0)
+
+
+def build(settled: Decisions, store: Statistics, seconds: float) -> dict[str, Any]:
     """The report of a finished store.
 
     Args:

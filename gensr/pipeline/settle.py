@@ -73,6 +73,7 @@ def settle(request: Request) -> Plan:
         WeightsError: no such generator.
         SearchError: the generator cannot serve this image or operator.
         DomainError: the domain refuses.
+        OutputError: the outputs cannot be written in the format of the input.
     """
     scene, domain, stem = open_source(request.source, request.domain, request.options, request.bands, request.area)
     try:
@@ -103,7 +104,10 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
     tiles = tuple(scene_tiles(scene.planes, scene.grid.shape, task, request.tile))
     bands = len(scene.bands)
     batch = choose_batch(task, max(tiles, key=lambda t: t.read.rows * t.read.cols), bands, request.batch)
-    return Plan(request, domain, scene, Names(stem, request.factor), task, why, level, through, tiles, batch)
+    plan = Plan(request, domain, scene, Names(stem, request.factor), task, why, level, through, tiles, batch)
+    if request.output is not None:
+        plan.rehearse()
+    return plan
 
 
 def chosen_preset(request: Request) -> Preset:

@@ -20,6 +20,7 @@ from gensr.operators.base import Operator
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product, ThroughPlane
 from gensr.scenes.provenance import content_digest
+from gensr.scenes.rehearsal import WHOLE, Blank
 from gensr.values.area import Bounds
 from gensr.values.grid import IDENTITY, Factor, PixelGrid, Window
 from gensr.values.image import Image
@@ -122,6 +123,23 @@ class Scene(ABC):
         Returns:
             The files or folders written.
         """
+
+    def rehearse(self, product: Blank, folder: Path, names: Names) -> None:
+        """See that `write` will succeed, before anything is computed: write every header and read it back.
+
+        What a scene of large files overrides it with takes a moment whatever the size. The default writes small
+        outputs whole and trusts in `write` for others.
+
+        Args:
+            product: of zeros, with the shape and the report of the one that will be written.
+            folder: an empty one, which is thrown away.
+            names: of the outputs.
+
+        Raises:
+            GensrError: what `write` would raise.
+        """
+        if product.size <= WHOLE:
+            self.write(product, folder, names)
 
     @abstractmethod
     def render(self, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:

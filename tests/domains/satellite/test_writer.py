@@ -13,7 +13,7 @@ import tifffile  # noqa: E402
 from rasterio.control import GroundControlPoint  # noqa: E402
 from rasterio.rpc import RPC  # noqa: E402
 
-from gensr.domains.satellite import writer  # noqa: E402
+from gensr.domains.satellite import cog  # noqa: E402
 from gensr.scenes.names import Names  # noqa: E402
 from gensr.scenes.testing import NearestProduct  # noqa: E402
 from gensr.values.grid import Window  # noqa: E402
@@ -300,9 +300,9 @@ def test_overviews_of_the_deviation_are_root_mean_squares(domain, raster, tmp_pa
 def test_blocks_cover_the_image_once():
     for shape in ((1, 1), (512, 4096), (513, 4097), (1500, 9000)):
         seen = np.zeros(shape, np.uint8)
-        for row, col, rows, cols in writer.blocks(shape):
-            assert row % writer.BLOCK == 0
-            assert col % writer.BLOCK == 0
+        for row, col, rows, cols in cog.blocks(shape):
+            assert row % cog.BLOCK == 0
+            assert col % cog.BLOCK == 0
             seen[row : row + rows, col : col + cols] += 1
         assert (seen == 1).all()
 
