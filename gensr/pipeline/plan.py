@@ -41,8 +41,10 @@ class Plan(Decisions):
         Raises:
             GensrError: with one line that names the input, what was wrong and what to do.
         """
+        shape, dtype = self._layout()[MEAN]
+        report = timeless(planned(self))
+        blank = Blank(shape, dtype, self.task.factor, self.slices, min(1, self.task.samples), report)
         with tempfile.TemporaryDirectory(prefix="gensr-") as folder:
-            blank = Blank(self.scene, self.task.factor, self.slices, min(1, self.task.samples), timeless(planned(self)))
             self.scene.rehearse(blank, Path(folder), self.names)
 
     def __enter__(self) -> Plan:

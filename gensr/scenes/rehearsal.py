@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gensr.scenes.product import Codes
 from gensr.values.grid import Factor, Window
-
-if TYPE_CHECKING:
-    from gensr.scenes.product import Codes
-    from gensr.scenes.scene import Scene
 
 WHOLE = 1 << 20
 """Values of an output up to which a scene without a rehearsal of its own writes it whole."""
@@ -24,14 +22,16 @@ class Blank:
     """A `gensr.scenes.product.Product` of zeros.
 
     Attributes:
-        scene: the opened input.
+        shape: of an output, (plane, band, row, col).
+        dtype: of stored values.
         factor: refinement of rows and columns.
         slices: refinement through planes.
         samples: posterior samples.
         report: as far as it is known before the run.
     """
 
-    scene: Scene = field(repr=False)
+    shape: tuple[int, int, int, int]
+    dtype: np.dtype[Any]
     factor: Factor
     slices: int
     samples: int
@@ -40,12 +40,11 @@ class Blank:
     @property
     def size(self) -> int:
         """Values of one output."""
-        rows, cols = self.scene.grid.refine(self.factor).shape
-        return self.scene.planes * self.slices * len(self.scene.bands) * rows * cols
+        return math.prod(self.shape)
 
     def mean(self, plane: int, window: Window) -> Codes:
         """See `gensr.scenes.product.Product.mean`."""
-        return np.zeros((len(self.scene.bands), window.rows, window.cols), self.scene.dtype)
+        return np.zeros((self.shape[1], window.rows, window.cols), self.dtype)
 
     def sample(self, index: int, plane: int, window: Window) -> Codes:
         """See `gensr.scenes.product.Product.sample`."""
@@ -53,4 +52,4 @@ class Blank:
 
     def std(self, plane: int, window: Window) -> npt.NDArray[np.float32]:
         """See `gensr.scenes.product.Product.std`."""
-        return np.zeros((len(self.scene.bands), window.rows, window.cols), np.float32)
+        return np.zeros((self.shape[1], window.rows, window.cols), np.float32)

@@ -112,7 +112,7 @@ def test_a_rehearsal_writes_no_pixels(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "stage"
     folder.mkdir()
     with domain.open(tmp_path / name, {}) as scene:
-        blank = Untouched(scene, (4, 4), 1, 1, REPORT)
+        blank = Untouched((scene.planes, len(scene.bands), 4 * SIDE, 4 * SIDE), scene.dtype, (4, 4), 1, 1, REPORT)
         assert blank.size > WHOLE
         scene.rehearse(blank, folder, Names("a", 4))
     assert sum(os.stat(p).st_blocks * 512 for p in folder.rglob("*") if p.is_file()) < 1 << 20
