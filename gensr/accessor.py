@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -54,6 +54,7 @@ class GensrAccessor:
         runtime: Runtime | str = "local",
         srcwin: Numbers | None = None,
         bounds: Numbers | None = None,
+        dims: str | Sequence[str] | None = None,
     ) -> xr.Dataset:
         """Posterior mean, standard deviation and samples on the refined grid.
 
@@ -74,6 +75,7 @@ class GensrAccessor:
             runtime: see there.
             srcwin: see there.
             bounds: see there.
+            dims: see there; only where the names of the dimensions do not tell.
 
         Returns:
             Dataset with ``mean``, ``std``, ``sample1``..., coordinates of the refined pixel centres.
@@ -96,5 +98,6 @@ class GensrAccessor:
             runtime=runtime,
             srcwin=srcwin,
             bounds=bounds,
+            dims=dims,
         )
         return result.to_xarray()

@@ -21,8 +21,8 @@ from gensr.pipeline.request import Request, Runtime
 ROOT = Path(__file__).parents[1]
 FIELDS = {f.name: f for f in fields(Request)}
 DEFAULTS = {name: f.default for name, f in FIELDS.items() if f.default is not MISSING}
-NOT_KEYS = {"source", "options"}
-"""Inputs are words of their own on the command line; options are written ``domain.KEY=``."""
+NOT_KEYS = {"source", "options", "dims"}
+"""Inputs are words of their own on the command line; options are written ``domain.KEY=``; files know their dims."""
 
 
 def parameters(function: object) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def described(doc: str | None) -> dict[str, str]:
 
 def plain(defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Defaults without those that are written in another way."""
-    return {name: value for name, value in defaults.items() if name not in ("options", "runtime", "source")}
+    return {name: value for name, value in defaults.items() if name not in ("options", "runtime", "source", "dims")}
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_python_signatures(function: object, without: set[str], more: set[str]) 
     assert has.keys() == (FIELDS.keys() - without) | more
     expected = plain(DEFAULTS)
     assert {k: v for k, v in has.items() if k in expected} == {k: v for k, v in expected.items() if k not in without}
-    assert (has["options"], has["runtime"]) == (None, Runtime().name)
+    assert (has["options"], has["runtime"], has["dims"]) == (None, Runtime().name, None)
     assert FIELDS["runtime"].default_factory is Runtime
 
 

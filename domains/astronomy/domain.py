@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from gensr.errors import FormatError, PluginError, UsageError
 from gensr.scenes.domain import Domain
 from gensr.scenes.scene import Scene
+
+from . import objects
 
 _SUFFIX = re.compile(r"(?i)\.(fits|fit|fts)(\.gz|\.fz)?$|\.(fz|gz)$")
 
@@ -35,6 +37,7 @@ class Astronomy(Domain):
         ".fz",
     )
     prior: ClassVar[str] = "flow-astronomy"
+    objects: ClassVar[tuple[str, ...]] = objects.KINDS
     defaults: ClassVar[Mapping[str, Any]] = {
         "hdu": None,
         "values": "auto",
@@ -66,3 +69,15 @@ class Astronomy(Domain):
     def stem(self, path: Path) -> str:
         """See `Domain.stem`."""
         return _SUFFIX.sub("", path.name) or path.name
+
+    def knows(self, source: object) -> int:
+        """See `Domain.knows`: everything of astropy."""
+        return objects.knows(source)
+
+    def lay_down(self, source: object, folder: Path) -> Path:
+        """See `Domain.lay_down`: CCDData, NDData, HDU, HDUList, Quantity."""
+        return objects.lay_down(source, folder)
+
+    def take_up(self, kind: str, paths: Sequence[Path]) -> object:
+        """See `Domain.take_up`."""
+        return objects.take_up(kind, paths)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +10,7 @@ from gensr.errors import FormatError, PluginError
 from gensr.scenes.domain import Domain
 from gensr.scenes.scene import Scene
 
-from . import detect
+from . import detect, objects
 from .options import DEFAULTS, NOTICE, complete
 
 
@@ -21,6 +21,7 @@ class Medical(Domain):
     description: ClassVar[str] = f"MR, CT and radiographs (NIfTI, DICOM). {NOTICE}"
     suffixes: ClassVar[tuple[str, ...]] = (".nii.gz", ".nii", ".dcm")
     prior: ClassVar[str] = "flow-brain-mr"
+    objects: ClassVar[tuple[str, ...]] = objects.KINDS
     defaults: ClassVar[Mapping[str, Any]] = DEFAULTS
 
     def sniff(self, path: Path) -> int:
@@ -70,3 +71,15 @@ class Medical(Domain):
             except ModuleNotFoundError as error:
                 raise PluginError(f"reading DICOM needs the package {error.name!r}; pip install pydicom") from error
         return name if path.is_dir() else detect.plain_stem(name)
+
+    def knows(self, source: object) -> int:
+        """See `Domain.knows`: images of nibabel, data sets of pydicom."""
+        return objects.knows(source)
+
+    def lay_down(self, source: object, folder: Path) -> Path:
+        """See `Domain.lay_down`."""
+        return objects.lay_down(source, folder)
+
+    def take_up(self, kind: str, paths: Sequence[Path]) -> object:
+        """See `Domain.take_up`."""
+        return objects.take_up(kind, paths)

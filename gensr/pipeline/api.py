@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,7 @@ def open(
 
 
 def upsample(
-    source: str | Path | xr.DataArray | npt.NDArray[Any],
+    source: str | Path | xr.DataArray | xr.Dataset | npt.NDArray[Any] | object,
     *,
     factor: int = 4,
     domain: str | None = None,
@@ -74,12 +74,15 @@ def upsample(
     runtime: Runtime | str = "local",
     srcwin: Numbers | None = None,
     bounds: Numbers | None = None,
+    dims: str | Sequence[str] | None = None,
     progress: Listener | None = None,
 ) -> Result:
     """Search the high-resolution images that explain a low-resolution one.
 
     Args:
-        source: a file or folder that a domain reads, or an array (y, x), (band, y, x); for arrays name the domain.
+        source: a file or folder that a domain reads, an array (y, x), (band, y, x), (plane, band, y, x) of NumPy,
+            torch or xarray (name the domain where it has no georeference), or an object of astropy (CCDData, NDData,
+            HDU, Quantity), nibabel or pydicom.
         factor: whole number from 2 to 64, refinement of rows and columns.
         domain: domain name; guessed from a file's content, the one that takes arrays for arrays.
         generator: name or .safetensors file; the scene's default if not given.
@@ -103,6 +106,7 @@ def upsample(
         srcwin: part of the input, "xoff,yoff,xsize,ysize" in its pixels.
         bounds: part of the input, "left,bottom,right,top" in its coordinates (RA and Dec on the sky), or a centre with
             a size, "150.1,2.2,30arcsec".
+        dims: what each axis of an array is, of plane, band, y, x: "y,x,band"; files and objects say it themselves.
         progress: called with (output pixels done, output pixels in all).
 
     Returns:
@@ -138,6 +142,7 @@ def upsample(
         runtime=Runtime(runtime) if isinstance(runtime, str) else runtime,
         srcwin=srcwin,
         bounds=bounds,
+        dims=dims,
     )
     return drain(request, progress)
 

@@ -16,6 +16,7 @@ from gensr.pipeline import output, preview, record, through_plane
 from gensr.pipeline.decisions import Decisions
 from gensr.pipeline.events import Event, Noticed, Position, Settled, Through, TileDone, Warned, Written
 from gensr.pipeline.folder import WorkFolder
+from gensr.pipeline.origin import Origin
 from gensr.pipeline.reconstruct import TileResult, TileWork
 from gensr.pipeline.report import build, identity, planned, timeless
 from gensr.pipeline.result import Result, StoredProduct, load_arrays
@@ -185,7 +186,7 @@ class Plan(Decisions):
         product = StoredProduct(store, self.task.factor, samples, timeless(report), self.slices)
         title = f"{self.scene.path.name}, {self.domain}, x{request.factor} by {self.task.generator.card.name}"
         picture = preview.picture(store, self.scene, title, self.task.factor)
-        held = load_arrays(store, samples, self.scene.kept_dims, request.output is not None)
+        held = load_arrays(store, samples, self.scene.hand, request.output is not None)
         files: list[Path] = []
         if request.output is not None:
             target = Path(request.output)
@@ -194,7 +195,8 @@ class Plan(Decisions):
             store.close()
             folder.remove()
         grid = self.scene.grid.refine(self.task.factor)
-        return Result(report, files, grid, self.scene.bands, self.scene.unit, picture, held)
+        origin = Origin.of(self.scene, self.domain)
+        return Result(report, files, grid, self.scene.bands, self.scene.unit, picture, held, origin)
 
 
 def _part(tile: Tile) -> str:

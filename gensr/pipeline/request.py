@@ -6,7 +6,7 @@ Nothing heavy is imported here: the command line reads names, defaults and limit
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +67,8 @@ class Request:
     """What the user asked for; None means "what the scene says".
 
     Attributes:
-        source: a file or folder that a domain reads, or an array (y, x), (band, y, x), (plane, band, y, x).
+        source: a file or folder that a domain reads, an array (y, x), (band, y, x), (plane, band, y, x) of NumPy,
+            torch or xarray, or an object of astropy, nibabel or pydicom.
         factor: whole number from 2 to 64, refinement of rows and columns.
         domain: domain name; guessed from a file's content, the one that takes arrays for arrays.
         generator: name or .safetensors file.
@@ -91,9 +92,10 @@ class Request:
         srcwin: part of the input, "xoff,yoff,xsize,ysize" in its pixels.
         bounds: part of the input, "left,bottom,right,top" in its coordinates (RA and Dec on the sky), or a centre with
             a size, "150.1,2.2,30arcsec".
+        dims: what each axis of an array is, of plane, band, y, x: "y,x,band"; files and objects say it themselves.
     """
 
-    source: str | Path | npt.NDArray[Any] | xr.DataArray
+    source: str | Path | npt.NDArray[Any] | xr.DataArray | xr.Dataset | object
     factor: int = 4
     domain: str | None = None
     generator: str | None = None
@@ -114,6 +116,7 @@ class Request:
     runtime: Runtime = field(default_factory=Runtime)
     srcwin: Numbers | None = None
     bounds: Numbers | None = None
+    dims: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if not _whole(self.factor, SMALLEST_FACTOR, LARGEST_FACTOR):

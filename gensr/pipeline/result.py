@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import UsageError
+from gensr.pipeline.origin import Origin
 from gensr.pipeline.store import MEAN, STD, Store, result_names, sample_name
 from gensr.scenes.product import Codes
 from gensr.values.grid import Factor, PixelGrid, Window
@@ -61,6 +62,7 @@ class Result:
         bands: band names.
         unit: unit of the values.
         preview: PNG bytes of the panel input, Lanczos, mean, std, residual, sample.
+        origin: how to open the input again, which knows the format that `to_ccddata` and its relatives write.
     """
 
     report: Mapping[str, Any]
@@ -70,6 +72,7 @@ class Result:
     unit: str
     preview: bytes
     arrays: Mapping[str, npt.NDArray[Any]] = field(repr=False)
+    origin: Origin | None = field(default=None, repr=False)
 
     def _array(self, name: str) -> npt.NDArray[Any]:
         if name not in self.arrays:
@@ -109,6 +112,44 @@ class Result:
         data |= {f"sample{k + 1}": wrap(s) for k, s in enumerate(self.samples)}
         return xr.Dataset(data, attrs={"gensr": self.report["mark"], "report": dict(self.report)})
 
+    def to_ccddata(self) -> Any:  # noqa: ANN401
+        """The mean as an ``astropy.nddata.CCDData``: unit, refined WCS, mask, deviation as uncertainty, all cards.
+
+        Raises:
+            UsageError: the input was no FITS image, or the result is too large to be held.
+        """
+        return self._object("ccddata")
+
+    def to_hdulist(self) -> Any:  # noqa: ANN401
+        """The mean as an ``astropy.io.fits.HDUList``, as ``output=`` writes it.
+
+        Raises:
+            UsageError: see `to_ccddata`.
+        """
+        return self._object("hdulist")
+
+    def to_nibabel(self) -> Any:  # noqa: ANN401
+        """The mean as an image of nibabel, with the header and the refined affine that ``output=`` writes.
+
+        Raises:
+            UsageError: the input was no NIfTI, or the result is too large to be held.
+        """
+        return self._object("nibabel")
+
+    def to_pydicom(self) -> Any:  # noqa: ANN401
+        """The mean as a ``pydicom.Dataset``, or a list of them for a series, as ``output=`` writes it.
+
+        Raises:
+            UsageError: the input was no DICOM, or the result is too large to be held.
+        """
+        return self._object("pydicom")
+
+    def _object(self, kind: str) -> object:
+        if self.origin is None:
+            raise UsageError(f"to_{kind}() needs the input, which this result does not know any more")
+        arrays = {name: self._array(name) for name in (MEAN, STD)}
+        return self.origin.made(kind, arrays, self.report)
+
     def save(self, path: str | Path) -> Path:
         """Write mean, std and samples with the report as one ``.npz``; files of a domain come from ``output=``.
 
@@ -141,25 +182,23 @@ class Result:
 
 
 def load_arrays(
-    store: Store, samples: int, keep_dims: tuple[bool, bool], beside_files: bool
+    store: Store, samples: int, hand: Callable[[Codes, npt.NDArray[np.bool_]], Codes], beside_files: bool
 ) -> dict[str, npt.NDArray[Any]]:
     """Read all results into memory, or nothing if they are too large.
 
     Args:
         store: a finished store.
         samples: posterior samples in it.
-        keep_dims: whether the plane axis and the band axis are kept.
+        hand: see `gensr.scenes.scene.Scene.hand`.
         beside_files: whether the result was asked for as files, and arrays are a convenience.
     """
     limit = BESIDE_FILES if beside_files else IN_MEMORY
     results = {name: store.rasters[name] for name in result_names(samples)}
     if sum(int(np.prod(r.shape)) * r.dtype.itemsize for r in results.values()) > limit:
         return {}
-    arrays = {}
+    whole = {}
     for name, raster in results.items():
-        whole = Window(0, 0, *raster.shape[2:])
-        array = np.stack([raster.read(p, whole) for p in range(raster.shape[0])])
-        if not keep_dims[1]:
-            array = array[:, 0]
-        arrays[name] = array if keep_dims[0] else array[0]
-    return arrays
+        window = Window(0, 0, *raster.shape[2:])
+        whole[name] = np.stack([raster.read(p, window) for p in range(raster.shape[0])])
+    valid = np.isfinite(whole[STD])
+    return {name: hand(array, valid) for name, array in whole.items()}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gensr.errors import SearchError
+import numpy as np
+
+from gensr.errors import SearchError, UsageError
 from gensr.operators import Operator, parse_operator
 from gensr.operators.scaled import unit_gain
 from gensr.pipeline.cost import choose_batch
@@ -21,9 +23,11 @@ from gensr.priors.card import conformal_factor
 from gensr.priors.device import AUTO, choose_device
 from gensr.scenes import installed
 from gensr.scenes.area import part_of
-from gensr.scenes.arrays import ArrayScene, array_domain
+from gensr.scenes.arrays import ArrayScene, array_domain, numbers
+from gensr.scenes.forms import ask_for_dims
 from gensr.scenes.inputs import guess, open_scene
 from gensr.scenes.names import Names
+from gensr.scenes.objects import STEM, kind_of, knower, open_object
 from gensr.scenes.product import ThroughPlane
 from gensr.scenes.scene import Scene
 from gensr.search.posterior import method_of
@@ -41,27 +45,40 @@ def open_source(
     options: Mapping[str, Any],
     bands: Words | None = None,
     area: Area = WHOLE,
+    dims: str | Sequence[str] | None = None,
 ) -> tuple[Scene, str, str]:
-    """The scene of a file, folder or array, the name of its domain and the stem of its outputs' names.
+    """The scene of a file, folder, array or object in memory, the name of its domain and the stem of its outputs.
 
     Args:
-        source: path or array.
+        source: path, array or object in memory.
         domain: that reads it; None for a guess.
         options: of the domain.
         bands: which bands; None for all.
         area: the part of it that is asked for.
+        dims: what each axis of an array is, see `gensr.scenes.forms.Form`.
 
     Raises:
         FormatError: unreadable, or no domain recognises it.
-        UsageError: an array that is no image.
+        UsageError: an array that is no image, or words that say nothing about this kind of input.
     """
     if isinstance(source, str | Path):
         path = Path(source)
+        if dims is not None:
+            raise UsageError(f"dims={dims} is for arrays; {path.name} says itself what its axes are")
         chosen = installed.domain(domain) if domain else guess(path)
         return open_scene(chosen, path, options, bands, area), chosen.name, chosen.stem(path)
-    whole = ArrayScene(source, array_domain(domain), bands)  # type: ignore[arg-type]  # it refuses what is no array
-    scene = part_of(whole, area)
-    return scene, ARRAY, scene.path.name
+    known = knower(source, domain)
+    if known is not None:
+        if dims is not None:
+            raise UsageError(f"dims={dims} is for arrays; a {kind_of(source)} says itself what its axes are")
+        return open_object(known, source, options, bands, area), known.name, STEM
+    lender = array_domain(domain)
+    if options:
+        raise UsageError(f"{', '.join(options)}: options are of files of {lender.name}; an array has none of them")
+    array = numbers(source)
+    if dims is None and isinstance(array, np.ndarray):
+        ask_for_dims(array.shape)
+    return part_of(ArrayScene(array, lender, bands, dims), area), ARRAY, STEM
 
 
 def settle(request: Request) -> Plan:
@@ -75,7 +92,8 @@ def settle(request: Request) -> Plan:
         DomainError: the domain refuses.
         OutputError: the outputs cannot be written in the format of the input.
     """
-    scene, domain, stem = open_source(request.source, request.domain, request.options, request.bands, request.area)
+    said = (request.options, request.bands, request.area, request.dims)
+    scene, domain, stem = open_source(request.source, request.domain, *said)
     try:
         return settle_scene(scene, domain, stem, replace(request, source=str(scene.path)))
     except BaseException:

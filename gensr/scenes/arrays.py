@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,9 +16,11 @@ import numpy.typing as npt
 from gensr.errors import FormatError, UsageError
 from gensr.operators import Area, Operator
 from gensr.scenes.domain import Domain
+from gensr.scenes.forms import ROLES, Form, as_numbers, roles_of
 from gensr.scenes.installed import domain as installed_domain
 from gensr.scenes.installed import domains
 from gensr.scenes.names import Names
+from gensr.scenes.objects import kind_of
 from gensr.scenes.product import Codes, Product
 from gensr.scenes.scene import Reference, Scene
 from gensr.scenes.statistics import percentile_normaliser
@@ -30,8 +33,8 @@ from gensr.values.normalise import Normaliser
 if TYPE_CHECKING:
     import xarray as xr
 
-SPILLED = "array.npy"
-"""Name of the file that an array in memory is written to before other processes read it."""
+SPILLED, SPILLED_MASK = "array.npy", "array-mask.npy"
+"""Names of the files that an array in memory is written to before other processes read it."""
 
 
 def array_domain(name: str | None) -> Domain:
@@ -49,20 +52,51 @@ def array_domain(name: str | None) -> Domain:
     return found
 
 
+def numbers(source: object) -> npt.NDArray[Any] | xr.DataArray:
+    """An array that a scene is made of, without a copy: of NumPy (masked or not), of torch, or a DataArray.
+
+    Raises:
+        UsageError: anything else, by name.
+    """
+    import torch
+
+    if isinstance(source, np.ndarray):
+        return source
+    if isinstance(source, torch.Tensor):
+        if source.requires_grad:
+            raise UsageError("gensr does not differentiate: give tensor.detach() for a tensor that requires grad")
+        if source.layout != torch.strided or source.is_quantized:
+            raise UsageError(f"a tensor of layout {source.layout} is not dense numbers; give tensor.to_dense()")
+        plain = source.float() if source.dtype in (torch.bfloat16, torch.float16) else source
+        return np.asarray(plain.cpu().numpy())
+    if kind_of(source) == "xarray.DataArray":
+        return source  # type: ignore[return-value]
+    raise UsageError(
+        f"a {kind_of(source)} is neither a path nor an array that gensr takes: give a NumPy array, a torch tensor, an "
+        "xarray DataArray, or an object that a domain knows (CCDData, NDData, HDU, nibabel image, pydicom Dataset); "
+        "numpy.asarray() makes an array of most others"
+    )
+
+
 class ArrayScene(Scene):
-    """An array (y, x), (band, y, x) or (plane, band, y, x); NaN and infinities are invalid.
+    """An array of numbers; NaN, infinities and what a MaskedArray masks are invalid.
 
     Args:
         source: numeric array; a DataArray with 1-D regular ``x`` and ``y`` coordinates gives the grid.
         domain: lends its generator; see `array_domain`.
         bands: which bands, see `gensr.values.bands`; None for all.
+        dims: what each axis is, see `gensr.scenes.forms.Form`; without it the last of (plane, band, y, x).
 
     Raises:
         UsageError: not numeric, empty, of another number of dimensions, or without such a band.
     """
 
     def __init__(
-        self, source: npt.NDArray[Any] | xr.DataArray, domain: Domain | None = None, bands: Words | None = None
+        self,
+        source: npt.NDArray[Any] | xr.DataArray,
+        domain: Domain | None = None,
+        bands: Words | None = None,
+        dims: str | Sequence[str] | None = None,
     ) -> None:
         import xarray as xr
 
@@ -78,14 +112,11 @@ class ArrayScene(Scene):
             grid = source.attrs.get("grid")
             transform, frame = (grid.transform, grid.frame) if isinstance(grid, PixelGrid) else _regular(source)
             source = source.values
-        array = np.asarray(source)
-        if array.dtype.kind not in "uif" or array.ndim not in (2, 3, 4) or 0 in array.shape:
-            raise UsageError(
-                f"array of shape {array.shape} and dtype {array.dtype}: expected numbers of shape (y, x), (band, y, x) "
-                "or (plane, band, y, x)"
-            )
-        self.dims = array.ndim
-        self._data = array.reshape((1,) * (4 - array.ndim) + array.shape)
+        array = as_numbers(np.asanyarray(source), "array")
+        self.form = Form.of(array.shape, roles_of(array.shape, dims))
+        self.masked = isinstance(array, np.ma.MaskedArray)
+        self._mask = self.form.whole(np.ma.getmaskarray(array)) if self.masked else None
+        self._data = self.form.whole(np.asarray(array))
         self.planes = self._data.shape[0]
         self.bands = names or tuple(str(i + 1) for i in range(self._data.shape[1]))
         if bands is not None:
@@ -99,31 +130,44 @@ class ArrayScene(Scene):
             numbers = choose(parse_bands(words), self.bands)
         except ValueError as error:
             raise UsageError(f"bands={words}: {error}") from error
-        self._data = self._data[:, [n - 1 for n in numbers]]
+        places = [n - 1 for n in numbers]
+        self._data = self._data[:, places]
+        self._mask = None if self._mask is None else self._mask[:, places]
         self.bands = tuple(self.bands[n - 1] for n in numbers)
 
-    @property
-    def kept_dims(self) -> tuple[bool, bool]:
-        """See `Scene.kept_dims`: results have the dimensions of the array."""
-        return self.dims == 4, self.dims >= 3
+    def hand(self, codes: Codes, valid: npt.NDArray[np.bool_]) -> Codes:
+        """See `Scene.hand`: with the axes of the array, masked where it was."""
+        if not self.masked:
+            return np.asarray(self.form.back(codes))
+        return np.ma.MaskedArray(self.form.back(codes), ~self.form.back(valid))
 
     def content(self) -> str:
         """See `Scene.content`: of the values and what is said of them."""
-        said = repr((self._data.shape, self._data.dtype, self.dims, self.bands, self.unit, self.grid, self.domain.name))
-        return hashlib.sha256(said.encode() + np.ascontiguousarray(self._data).tobytes()).hexdigest()
+        said = repr((self._data.shape, self._data.dtype, self.form, self.bands, self.unit, self.grid, self.domain.name))
+        found = hashlib.sha256(said.encode())
+        for plane in range(self.planes):
+            for part in (self._data[plane], *(() if self._mask is None else (self._mask[plane],))):
+                found.update(np.ascontiguousarray(part).tobytes())
+        return found.hexdigest()
 
     def spill(self, folder: Path) -> None:
         """Write the array to a file, so that other processes can open it; see `Scene.spill`."""
         if self.reference is None:
             path = folder / SPILLED
-            np.save(path, self._data.reshape(self._data.shape[4 - self.dims :]), allow_pickle=False)
-            self.reference = ArrayReference(str(path.absolute()), self.domain.name, self.bands, self.unit, self.grid)
+            np.save(path, self._data, allow_pickle=False)
+            if self._mask is not None:
+                np.save(path.with_name(SPILLED_MASK), self._mask, allow_pickle=False)
+            self.reference = ArrayReference(
+                str(path.absolute()), self.domain.name, self.bands, self.unit, self.grid, self.form, self.masked
+            )
 
     def read(self, plane: int, window: Window) -> Image:
         """See `Scene.read`."""
         row, col, rows, cols = window
         data = self._data[plane, :, row : row + rows, col : col + cols].astype(np.float32)
         valid = np.isfinite(data)
+        if self._mask is not None:
+            valid &= ~self._mask[plane, :, row : row + rows, col : col + cols]
         values = np.where(valid, data, np.float32(0))
         return Image(values, self.grid.crop(window), valid, valid.copy(), self.bands, self.unit)
 
@@ -132,7 +176,8 @@ class ArrayScene(Scene):
         part = copy(self)
         part.grid, part.origin = self.grid.crop(window), (window.row, window.col)
         row, col, rows, cols = window
-        part._data = self._data[..., row : row + rows, col : col + cols]
+        cut = np.s_[..., row : row + rows, col : col + cols]
+        part._data, part._mask = self._data[cut], None if self._mask is None else self._mask[cut]
         return part
 
     def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
@@ -146,7 +191,14 @@ class ArrayScene(Scene):
 
     def metadata(self) -> dict[str, Any]:
         """See `Scene.metadata`."""
-        return {"shape": list(self._data.shape[4 - self.dims :]), "dtype": str(self.dtype)}
+        lengths = dict(zip(ROLES, self._data.shape, strict=True))
+        shape = self.form.back(np.broadcast_to(np.uint8(0), self._data.shape)).shape
+        return {
+            "shape": list(shape),
+            "dims": list(self.form.roles),
+            **{f"{role}s": lengths[role] for role in ("plane", "band")},
+            "dtype": str(self.dtype),
+        }
 
     def operator(self, factor: Factor) -> Operator:
         """See `Scene.operator`: pixel integration."""
@@ -194,6 +246,8 @@ class ArrayReference(Reference):
     bands: tuple[str, ...]
     unit: str
     grid: PixelGrid
+    form: Form
+    masked: bool
 
     def scene(self) -> Scene:
         """See `Reference.scene`; the file is mapped, not read."""
@@ -202,15 +256,18 @@ class ArrayReference(Reference):
 
 @lru_cache(maxsize=8)
 def _mapped(reference: ArrayReference) -> ArrayScene:
+    path = Path(reference.path)
     try:
-        array = np.load(reference.path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        mask = np.load(path.with_name(SPILLED_MASK), mmap_mode="r", allow_pickle=False) if reference.masked else None
     except (OSError, ValueError) as error:
         raise FormatError(
             f"{reference.path}: the array was written there for this run and cannot be read here ({error}); on a "
             "cluster of several machines give an output= that every worker sees"
         ) from error
-    scene = ArrayScene(array, installed_domain(reference.domain))
+    scene = ArrayScene(array, installed_domain(reference.domain), dims=ROLES)
     scene.bands, scene.unit, scene.grid, scene.reference = reference.bands, reference.unit, reference.grid, reference
+    scene.form, scene.masked, scene._mask = reference.form, reference.masked, mask
     return scene
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +23,9 @@ class Domain(ABC):
     """Name of the generator of its usual images: what arrays are answered with."""
     takes_arrays: ClassVar[bool] = False
     """Whether arrays that say nothing of themselves are taken for images of this domain."""
+
+    objects: ClassVar[tuple[str, ...]] = ()
+    """Kinds of objects in memory that results are handed back as, see `take_up`."""
 
     @abstractmethod
     def sniff(self, path: Path) -> int:
@@ -48,3 +51,32 @@ class Domain(ABC):
     @abstractmethod
     def stem(self, path: Path) -> str:
         """Name of an input without its (possibly double) extension."""
+
+    def knows(self, source: object) -> int:
+        """How sure the domain is that an object in memory (not a path) is one of its images, see `sniff`.
+
+        1 is for what must be asked for by name: domains do not compete for it.
+        Called for every object that is no plain array: it must not import the library that the object comes from.
+        """
+        return 0
+
+    def lay_down(self, source: object, folder: Path) -> Path:
+        """Write an object that the domain `knows` as a file or folder that `open` reads: one way for both.
+
+        Args:
+            source: the object; it is not changed.
+            folder: an empty folder; the file is called ``array`` with an ending.
+
+        Raises:
+            UsageError: an object of the library that holds no image, or values that no such file can hold.
+        """
+        raise NotImplementedError(f"{self.name} knows no objects")
+
+    def take_up(self, kind: str, paths: Sequence[Path]) -> object:
+        """An object in memory from the written outputs of a scene (mean first), the inverse of `lay_down`.
+
+        Args:
+            kind: one of `objects`.
+            paths: what `Scene.write` returned.
+        """
+        raise NotImplementedError(f"{self.name} makes no objects")

@@ -8,8 +8,9 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,14 @@ class FileReference(Reference):
                 "does not see it: every worker needs the inputs under the same path"
             ) from error
         return _opened(self, changed)
+
+    def moved(self, folder: Path) -> FileReference:
+        """See `Reference.moved`."""
+        place = folder / Path(self.path).name
+        if not place.exists():
+            copy = shutil.copytree if Path(self.path).is_dir() else shutil.copyfile
+            copy(self.path, place)
+        return replace(self, path=str(place.absolute()))
 
 
 @lru_cache(maxsize=8)

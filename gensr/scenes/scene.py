@@ -7,6 +7,9 @@ never see tiles, generators or search; the pipeline never sees a file format.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +31,14 @@ from gensr.values.noise import Noise
 from gensr.values.normalise import Normaliser
 
 
+class Folder:
+    """A temporary folder that is removed with the last object that holds it."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="gensr-"))
+        weakref.finalize(self, shutil.rmtree, self.path, True)
+
+
 class Reference(ABC):
     """How to open a scene again, in a few hundred bytes that any process can read."""
 
@@ -38,6 +49,10 @@ class Reference(ABC):
         Raises:
             FormatError: the input is gone or has changed.
         """
+
+    def moved(self, folder: Path) -> Reference:
+        """The same input from a copy in ``folder``; itself where there is nothing to copy."""
+        return self
 
 
 class Scene(ABC):
@@ -55,6 +70,7 @@ class Scene(ABC):
         quantum: physical size of one stored code step, 0 for floating point files.
         reference: set by `gensr.scenes.inputs.open_scene`; None for a scene that a domain opened directly.
         origin: row and column of the input where the grid begins; (0, 0) unless it is a part, see `crop`.
+        kept: the temporary folder that ``path`` lies in, for an object in memory that was laid down as a file.
     """
 
     path: Path
@@ -66,6 +82,7 @@ class Scene(ABC):
     quantum: float
     reference: Reference | None = None
     origin: tuple[int, int] = (0, 0)
+    kept: Folder | None = None
     counts_photons: ClassVar[bool] = False
     """Whether noise may grow with the signal as that of detectors that count photons does: then that is looked for."""
 
@@ -185,12 +202,25 @@ class Scene(ABC):
         """Whether arrays of results keep the plane axis and the band axis: where there are several of them."""
         return self.planes > 1, len(self.bands) > 1
 
+    def hand(self, codes: Codes, valid: npt.NDArray[np.bool_]) -> Codes:
+        """Results (plane, band, y, x) as an array of the form in which the input came.
+
+        Args:
+            codes: stored codes, or deviations.
+            valid: where they mean something, same shape.
+        """
+        planes, bands = self.kept_dims
+        codes = codes if bands else codes[:, 0]
+        return codes if planes else codes[0]
+
     def content(self) -> str:
         """Digest of the input: what has the same, and is asked the same, gives the same result."""
         return content_digest(self.path)
 
-    def spill(self, folder: Path) -> None:  # noqa: B027
+    def spill(self, folder: Path) -> None:
         """Make sure that another process can open the scene: what is only in memory is written into ``folder``."""
+        if self.kept is not None and self.reference is not None:
+            self.reference = self.reference.moved(folder)
 
     def close(self) -> None:  # noqa: B027
         """Release the file."""
