@@ -15,8 +15,6 @@ from gensr.cli.commands import COMMANDS, Command
 from gensr.cli.console import INTERRUPTED, USAGE, Console
 from gensr.errors import PluginError, UsageError, nearest
 
-RESUME = "; run the same command with resume=true to go on"
-
 HELP = """\
 gensr {version}: generative super-resolution for scientific images,
 with uncertainty and exact metadata
@@ -62,8 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with console.warnings():
             return _dispatch([w for i, w in enumerate(words) if w != "--traceback" or i > _first(words)], console)
-    except KeyboardInterrupt:
-        console.note(f"interrupted{RESUME if 'upsample' in words[:2] else ''}")
+    except KeyboardInterrupt as stop:
+        console.note(str(stop) or "interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe left; without this Python complains again while it closes standard output.

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-UNITS = {"Mpx": 1e6, "steps": 1.0, "files": 1.0}
-"""What is shown, and how many of the counted things make one."""
+PIXELS = ((1e9, "Gpx"), (1e6, "Mpx"), (1e3, "kpx"), (1.0, "px"))
+"""Units of pixels: the first of which there is one is shown."""
 LONGEST = 40
 """Characters of a label that are shown."""
 EVERY_PERCENT, EVERY_SECONDS, CALM_SECONDS = 10, 30.0, 1.0
-_FORMAT = "{desc} {percentage:3.0f} %|{bar}| {n:.1f}/{total:.1f} {unit}, {rate_noinv_fmt}, {remaining} left"
+_COUNTS = "{{desc}} {{percentage:3.0f}} %|{{bar}}| {{n:.{0}f}}/{{total:.{0}f}} {{unit}}"
+_SPEED = ", {rate_noinv_fmt}, {remaining} left"
 
 
 class Progress:
@@ -24,14 +25,14 @@ class Progress:
     Args:
         label: name of the input, before the bar.
         stream: where it is shown; a bar if it is a terminal, else a line every 10 % or 30 s, at most one a second.
-        unit: "Mpx" if output pixels are counted, "steps" or "files".
+        unit: "px" if output pixels are counted (thousands and more are shown as kpx, Mpx, Gpx), "steps" or "files".
         clock: seconds, for tests.
     """
 
     def __init__(
-        self, label: str, stream: TextIO, unit: str = "Mpx", clock: Callable[[], float] = time.monotonic
+        self, label: str, stream: TextIO, unit: str = "px", clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._unit, self._scale = unit, UNITS[unit]
+        self._unit, self._scale, self._digits = unit, 1.0, 0
         self._label = label if len(label) <= LONGEST else f"{label[: LONGEST - 3]}..."
         self._stream, self._clock = stream, clock
         self._bar: tqdm[NoReturn] | None = None
@@ -40,6 +41,9 @@ class Progress:
 
     def __call__(self, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` are finished; the first call may start above 0."""
+        if self._unit == "px" and total >= PIXELS[-2][0]:
+            self._scale, self._unit = next((scale, name) for scale, name in PIXELS if total >= scale)
+            self._digits = 1
         if self._stream.isatty():
             self._draw(done, total)
         else:
@@ -64,7 +68,7 @@ class Progress:
                 total=total / self._scale,
                 initial=done / self._scale,
                 unit=self._unit,
-                bar_format=_FORMAT,
+                bar_format=_COUNTS.format(self._digits) + _SPEED,
                 file=self._stream,
                 leave=False,
                 dynamic_ncols=True,
@@ -83,9 +87,10 @@ class Progress:
         self._shown, self._step = now, _step(done, total)
         rate = (done - self._start[1]) / max(now - self._start[0], 1e-9)  # per second
         left = clock_time((total - done) / rate) if rate > 0 else "?"
+        counts = [f"{count / self._scale:.{self._digits}f}" for count in (done, total)]
         self._stream.write(
-            f"{self._label} {100 * done // max(total, 1)} % {done / self._scale:.1f}/{total / self._scale:.1f} "
-            f"{self._unit}, {rate / self._scale:.3g} {self._unit}/s, {left} left\n"
+            f"{self._label} {100 * done // max(total, 1)} % {'/'.join(counts)} {self._unit}, "
+            f"{rate / self._scale:.3g} {self._unit}/s, {left} left\n"
         )
         self._stream.flush()
 

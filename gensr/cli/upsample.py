@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gensr.cli.arguments import Arguments, parse, said
-from gensr.cli.console import DONE, FAILED, USAGE, Console
+from gensr.cli.console import DONE, Console
 from gensr.cli.domains import domain_help, named_domain
 from gensr.cli.keys import KEYS, WRITING, table
-from gensr.cli.progress import Progress
-from gensr.errors import GensrError, OutputError, UsageError
-from gensr.scenes.names import MARKED
+from gensr.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from gensr.cli.config import UpsampleConfig
-    from gensr.pipeline.many import Outcome
     from gensr.pipeline.request import Request
-    from gensr.runners.base import Runner
     from gensr.scenes.inputs import Input
     from gensr.search.presets import Preset
 
@@ -52,21 +46,6 @@ examples:
   gensr upsample stack.ome.tif domain.series=1 overwrite=true"""
 
 
-@dataclass
-class Tally:
-    """Counts of a run."""
-
-    done: int = 0
-    failed: int = 0
-    usage: int = 0
-
-    def code(self) -> int:
-        """Exit code: wrong usage only if nothing else happened."""
-        if not self.failed:
-            return DONE
-        return USAGE if self.usage == self.failed and not self.done else FAILED
-
-
 def run(argv: Sequence[str], console: Console) -> int:
     """Run the command.
 
@@ -95,95 +74,25 @@ def run(argv: Sequence[str], console: Console) -> int:
 
 
 def _all(arguments: Arguments, config: UpsampleConfig, search: Preset, console: Console) -> int:
+    from gensr.cli.asked import runtime_of
+    from gensr.cli.batch import Batch
     from gensr.scenes.inputs import expand
 
-    started, tally = time.monotonic(), Tally()
-    domain = named_domain(config.domain)
+    batch = Batch(console)
     with console.warnings():
-        found = expand(arguments.inputs, domain)
+        found = expand(arguments.inputs, named_domain(config.domain))
     for note in found.notes:
         console.note(note)
     for text, error in found.failed:
-        _failed(tally, console, error, text)
+        batch.fail(error, text)
     names: dict[Path, Path] = {}
-    asked: list[tuple[Path, Request]] = []
     for item in found.inputs:
         try:
             _claim_name(item, config, names)
-            asked.append((item.path, _request(item, config, search, UNDERSTOOD in arguments.switches)))
+            batch.asked.append((item.path, _request(item, config, search, UNDERSTOOD in arguments.switches)))
         except Exception as error:  # one failed input never stops the others
-            _failed(tally, console, error, item.path)
-    _answer(asked, config, tally, console)
-    console.say(f"{tally.done} done, {tally.failed} failed, {time.monotonic() - started:.1f} s")
-    return tally.code()
-
-
-def _answer(asked: list[tuple[Path, Request]], config: UpsampleConfig, tally: Tally, console: Console) -> None:
-    """Every input in turn; on a cluster small files are spread first, like tiles."""
-    from gensr.cli.asked import runtime_of
-    from gensr.pipeline.many import outcome
-    from gensr.runners.choose import runner
-
-    if not asked:
-        return
-    runtime = runtime_of(config.runtime)
-    with runner(runtime.name, runtime.address, runtime.workers) as where:
-        rest = _spread(asked, where, tally, console) if where.remote else asked
-        for number, (path, request) in enumerate(rest, 1):
-            if where.lost:
-                left = len(rest) - number + 1
-                console.note(f"{left} more {'input has' if left == 1 else 'inputs have'} no answer")
-                tally.failed += left
-                return
-            label = path.name if len(rest) == 1 else f"[{number}/{len(rest)}] {path.name}"
-            with console.warnings(path):
-                with Progress(label, console.err) as progress:
-                    found = outcome(request, progress, where)
-                _tell(path, found, tally, console)
-
-
-def _spread(
-    asked: list[tuple[Path, Request]], where: Runner, tally: Tally, console: Console
-) -> list[tuple[Path, Request]]:
-    """Answer small files whole, if there are several; what is left comes back."""
-    from gensr.pipeline.many import is_small, spread
-
-    small = [k for k, (_, request) in enumerate(asked) if is_small(request)]
-    if len(small) < 2:
-        return asked
-    left = set(range(len(asked)))
-    with console.warnings(), Progress(f"{len(small)} files", console.err, unit="files") as progress:
-        progress(0, len(small))
-        try:
-            for done, (k, found) in enumerate(spread([asked[k][1] for k in small], where), 1):
-                progress(done, len(small))
-                if found is not None:
-                    left.discard(small[k])
-                    _tell(asked[small[k]][0], found, tally, console)
-        except GensrError as error:
-            console.fail(error)
-            if not where.lost:
-                tally.failed += len(left.intersection(small))
-                left.difference_update(small)
-    return [asked[k] for k in sorted(left)]
-
-
-def _tell(path: Path, found: Outcome, tally: Tally, console: Console) -> None:
-    if found.error is None:
-        console.say(_line(path, found))
-    for text in found.notes:
-        console.note(f"{path}: warning: {text}")
-    if found.error is not None:
-        _failed(tally, console, found.error, path)
-        return
-    for text in found.report.get("warnings", []):
-        console.note(f"{path}: warning: {text}")
-    tally.done += 1
-
-
-def _failed(tally: Tally, console: Console, error: Exception, where: str | Path) -> None:
-    tally.failed += 1
-    tally.usage += console.fail(error, where) == USAGE
+            batch.fail(error, item.path)
+    return batch.run(runtime_of(config.runtime))
 
 
 def _claim_name(item: Input, config: UpsampleConfig, names: dict[Path, Path]) -> None:
@@ -206,28 +115,3 @@ def _request(item: Input, config: UpsampleConfig, search: Preset, understood: bo
     if understood and "understood" in item.domain.defaults:
         return replace(request, options={**request.options, "understood": True})
     return request
-
-
-def _line(path: Path, found: Outcome) -> str:
-    """What came out of one input, in one line."""
-    report = found.report
-    consistency: Mapping[str, Any] = report.get("consistency", {})
-    chi2, codes = consistency.get("chi2 per datum"), consistency.get("rms in codes")
-    facts = [f"{found.seconds:.1f} s"]
-    if chi2 is not None:
-        facts.insert(0, f"residual {math.sqrt(chi2):.2f} sigma")
-    elif codes is not None:
-        facts.insert(0, f"residual {codes:.2g} codes rms")
-    by = ", ".join(filter(None, (report.get("input", {}).get("domain"), report.get("generator", {}).get("name"))))
-    return f"{path} -> {_named(found.files)} ({'; '.join(filter(None, (by, ', '.join(facts))))})"
-
-
-def _named(files: Sequence[Path]) -> str:
-    """The first file in full, its relatives by what they add to its name."""
-    if not files:
-        return "nothing written"
-    first, *others = files
-    stem = first.name.partition(MARKED)[0] + MARKED
-    return " + ".join([str(first), ", ".join(f.name.removeprefix(stem).lstrip("_") for f in others)]).removesuffix(
-        " + "
-    )

@@ -26,6 +26,7 @@ from gensr.pipeline.folder import WorkFolder
 from gensr.pipeline.output import explained, into_place, stage, store_folder, tidy, work_folder
 from gensr.pipeline.request import Request, Runtime
 from gensr.pipeline.settle import settle
+from gensr.pipeline.store import JOURNAL
 from gensr.priors import weights
 from gensr.runners.base import FatalItemError, Runner
 from gensr.scenes import installed
@@ -165,6 +166,14 @@ def is_small(request: Request) -> bool:
 
 def _names(request: Request) -> Names:
     return Names(installed.domain(str(request.domain)).stem(Path(str(request.source))), request.factor)
+
+
+def begun(request: Request) -> Path | None:
+    """Where the finished tiles of a request wait that was stopped; None if there are none."""
+    if request.output is None or request.domain is None:
+        return None
+    folder = store_folder(Path(request.output), _names(request))
+    return folder if (folder / JOURNAL).is_file() else None
 
 
 def spread(requests: Sequence[Request], where: Runner) -> Iterator[tuple[int, Outcome | None]]:

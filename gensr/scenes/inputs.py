@@ -20,7 +20,7 @@ from gensr.scenes import installed
 from gensr.scenes.area import part_of
 from gensr.scenes.domain import Domain
 from gensr.scenes.door import admit, at_home
-from gensr.scenes.names import MARKED
+from gensr.scenes.names import MARKED, SUMMARIES
 from gensr.scenes.scene import Reference, Scene
 from gensr.values.area import WHOLE, Area
 from gensr.values.bands import Words
@@ -210,9 +210,12 @@ def _folder(folder: Path, asked: Sequence[Domain]) -> tuple[list[Path], list[str
         claimed.update(dict.fromkeys(domain.expand(folder)))
     found = sorted(claimed, key=lambda p: (p != folder, str(p)))
     kept, notes = _without_outputs(folder, [p for p in found if p == folder or not _is_part(p)])
-    inside = [p for p in folder.iterdir() if p.is_file() and not _is_part(p) and MARKED not in p.name]
+    inside = [p for p in folder.iterdir() if p.is_file() and not _is_part(p) and not _is_output(p)]
     strange = [] if folder in claimed else sorted(set(inside) - set(found))
-    if not kept:
+    if kept:  # what is called an image and is none is an input that fails, not one that nobody asked for
+        kept = sorted([*kept, *(p for p in strange if _called_image(p, asked))], key=lambda p: (p != folder, str(p)))
+        strange = [p for p in strange if not _called_image(p, asked)]
+    else:
         what = f"none of its {len(inside)} files is recognised" if inside else "holds no image file"
         below = f"; for sub-folders write '{folder}/**'" if any(p.is_dir() for p in folder.iterdir()) else ""
         raise FormatError(f"{folder}: {what}{below}; domains: {_list(asked)}")
@@ -224,14 +227,23 @@ def _glob(pattern: str, domain: Domain | None, asked: Sequence[Domain]) -> tuple
     if not matches:
         raise FormatError(f"{pattern}: no file matches; check the pattern and quote it")
     whole = [p for p in matches if p.is_dir() and any(d.sniff(p) > 0 for d in asked)]
-    files = [p for p in matches if p.is_file() and not _is_part(p) and not _covered(p, whole, asked)]
-    strange = [] if domain is not None else [p for p in files if not any(d.sniff(p) > 0 for d in asked)]
+    files = [
+        p
+        for p in matches
+        if p.is_file() and p.name not in SUMMARIES and not _is_part(p) and not _covered(p, whole, asked)
+    ]
+    unknown = [] if domain is not None else [p for p in files if not any(d.sniff(p) > 0 for d in asked)]
+    strange = [p for p in unknown if len(unknown) == len(files) or not _called_image(p, asked)]
     kept, notes = _without_outputs(Path(pattern), whole + [p for p in files if p not in set(strange)])
     if not kept:
         raise FormatError(
             f"{pattern}: none of {len(matches)} matches is an image that a domain recognises: {_list(asked)}"
         )
     return sorted(kept), notes + _unrecognised(Path(pattern), strange)
+
+
+def _called_image(path: Path, asked: Sequence[Domain]) -> bool:
+    return any(path.name.lower().endswith(d.suffixes) for d in asked)
 
 
 def _covered(path: Path, whole: Sequence[Path], asked: Sequence[Domain]) -> bool:
@@ -243,6 +255,10 @@ def _is_part(path: Path) -> bool:
     """Whether a file belongs to another one beside it, or is hidden."""
     sidecar = path.name.lower().endswith(SIDECARS) and path.with_suffix("").is_file()
     return sidecar or path.name.startswith(".")
+
+
+def _is_output(path: Path) -> bool:
+    return MARKED in path.name or path.name in SUMMARIES
 
 
 def _without_outputs(place: Path, paths: Sequence[Path]) -> tuple[list[Path], list[str]]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 MARKED = "_generated"
 """What the name of every output holds."""
+SUMMARIES = ("summary.csv", "summary.json")
+"""Names of the files that say what came of many inputs."""
 
 
 @dataclass(frozen=True)

@@ -71,3 +71,23 @@ def test_a_total_of_nothing_is_no_error(clock):
         clock.now = 60
         progress(0, 0)
     assert "0 %" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("total", "unit", "said"),
+    [
+        (256, "px", "25 % 64/256 px, 64 px/s"),
+        (999, "px", "24 % 249/999 px, 249 px/s"),
+        (4096, "px", "25 % 1.0/4.1 kpx, 1.02 kpx/s"),
+        (8 * 10**9, "px", "25 % 2.0/8.0 Gpx, 2 Gpx/s"),
+        (50, "files", "24 % 12/50 files, 12 files/s"),
+        (5000, "steps", "25 % 1250/5000 steps, 1.25e+03 steps/s"),
+    ],
+)
+def test_sizes_are_shown_in_a_unit_that_suits_them(clock, total, unit, said):
+    stream = io.StringIO()
+    with Progress("a.tif", stream, unit=unit, clock=clock) as progress:
+        progress(0, total)
+        clock.now = 1.0
+        progress(total // 4, total)
+    assert stream.getvalue() == f"a.tif {said}, 0:03 left\n"

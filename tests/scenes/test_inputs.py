@@ -171,3 +171,18 @@ class TestExpand:
 
     def test_impossible_names(self):
         assert [name for name, _ in found("", "a\0b")[1]] == ["", "a\0b"]
+
+
+def test_what_is_called_an_image_and_is_none_is_an_input_that_fails(tmp_path):
+    for name, text in (("a.x", "A"), ("b.x", "broken"), ("c.X", ""), ("notes.txt", "hello")):
+        (tmp_path / name).write_text(text)
+    for text in (str(tmp_path), f"{tmp_path}/*"):
+        paths, failed, notes = found(text)
+        assert paths == [str(tmp_path / "a.x"), str(tmp_path / "b.x")]  # whose reader says what is wrong with it
+        assert [name for name, _ in failed] == [str(tmp_path / "c.X")]
+        assert "the file is empty" in str(failed[0][1])
+        assert notes == [f"{text}: left out 1 files that no domain recognises (notes.txt)"]
+    (tmp_path / "a.x").unlink()
+    (tmp_path / "c.X").unlink()
+    with pytest.raises(FormatError, match=r"none of its 2 files is recognised"):
+        raise found(str(tmp_path))[1][0][1]
