@@ -22,7 +22,9 @@ import numpy as np
 from astropy.io import fits
 
 from gensr.errors import FormatError
+from gensr.scenes.decoding import decoded
 
+from . import unpack
 from .headers import number, printable, readable, recorded
 from .magic import is_fits, magic
 from .pixels import BITPIX, Pixels, Scaling
@@ -193,15 +195,15 @@ class Container:
         target = self._temp()
         dtype = np.dtype(BITPIX[layer.bitpix])
         try:
-            with (
-                recorded(self.notes),
-                opened(self.plain, do_not_scale_image_data=True) as hdus,
-                target.open("wb") as sink,
-            ):
-                section, step = hdus[layer.index].section, hdus[layer.index].tile_shape[0]
-                step *= max(1, (1 << 22) // max(1, step * math.prod(layer.shape[1:])))
+            path, expected = str(self.plain.absolute()), math.prod(layer.shape[1:])
+            step = int(decoded(unpack.tile_rows, [path, layer.index], 8)[0][0])
+            step *= max(1, (1 << 22) // max(1, step * expected))
+            with target.open("wb") as sink:
                 for start in range(0, layer.shape[0], step):
-                    block = np.asarray(section[start : min(start + step, layer.shape[0])])
+                    stop = min(start + step, layer.shape[0])
+                    block, _ = decoded(unpack.rows, [path, layer.index, start, stop], 8 * expected * (stop - start))
+                    if block.shape != (stop - start, *layer.shape[1:]):
+                        raise ValueError(f"rows {start} to {stop} decode to shape {block.shape}")
                     sink.write(block.astype(dtype).tobytes())
         except Exception as error:  # decoders of eight codecs raise whatever they like on damaged tiles
             raise FormatError(

@@ -12,7 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import FormatError, PluginError
+from gensr.scenes.decoding import DecodingError, decoded
 from gensr.scenes.directories import check_directories
+
+from . import unpack
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
 MAGIC = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WEBP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
@@ -120,9 +123,12 @@ def read_photo(path: Path) -> Photo:
             warnings.simplefilter("error")
             with pillow.open(path, formats=FORMATS) as image:
                 _check(path, image)
+                decoded(unpack.look, [str(path.absolute()), list(FORMATS)], 0)
                 return _decode(path, image, pillow)
     except FormatError:
         raise
+    except DecodingError as error:
+        raise FormatError(f"{path}: damaged picture ({error}); get an intact copy") from error
     # A damaged picture surfaces in the library as almost any exception.
     except Exception as error:
         reason = " ".join(str(error).split())[:120]

@@ -22,10 +22,10 @@ from pydicom.uid import (
 )
 
 from gensr.errors import FormatError, GensrError
+from gensr.scenes.door import expands, within
 
 from .detect import bare_dataset, dicom_files, scrubbed, words
 
-LARGEST_INFLATED = 2 << 30
 _PATIENT = ("PatientName", "PatientID", "OtherPatientNames", "OtherPatientIDs", "PatientBirthName")
 _KINDS = {  # SOP class suffix or prefix to what it is and what to do
     "1.2.840.10008.5.1.4.1.1.66.4": "a Segmentation (SEG): resample labels by nearest neighbour",
@@ -112,14 +112,14 @@ def _check_deflated(path: Path, name: str) -> None:
     meta = pydicom.filereader.read_file_meta_info(path)
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return
-    inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    packed, inflater, size = path.stat().st_size, zlib.decompressobj(-zlib.MAX_WBITS), 0
     with path.open("rb") as stream:
         stream.seek(144 + int(meta.FileMetaInformationGroupLength))
         rest = stream.read(1 << 20)
         while rest and not inflater.eof:
             size += len(inflater.decompress(rest, 1 << 24))
-            if size > LARGEST_INFLATED:
-                raise FormatError(f"{name}: inflates to more than {LARGEST_INFLATED >> 30} GiB; refused as unsafe")
+            within("inflated", size, name)
+            expands("its data set", packed, size, name)
             rest = inflater.unconsumed_tail or stream.read(1 << 20)
 
 

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     JPEG2000,
     UID,
@@ -22,12 +20,14 @@ from pydicom.uid import (
 )
 
 from gensr.errors import DomainError, FormatError
+from gensr.scenes.decoding import DecodingError, decoded
+from gensr.scenes.door import within
 from gensr.scenes.product import Codes
 
 from .codec import Codec
-from .dicom_files import guarded, quiet, transfer_syntax
+from .dicom_files import guarded, transfer_syntax
+from .frames import frame
 
-LARGEST_FRAME = 2 << 30
 PET_HEADROOM = 1.25
 DETECTORS = frozenset({"CT", "CR", "DX", "MG"})
 _LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, "1.2.840.10008.1.2.4.203"})
@@ -103,10 +103,7 @@ def read_stored(header: Dataset, name: str) -> Stored:
             f"{name}: {stored} of {allocated} bits with high bit {high} is not supported; "
             "expected 8, 16 or 32 allocated bits"
         )
-    if rows * cols * (allocated // 8) > LARGEST_FRAME:
-        raise FormatError(
-            f"{name}: a frame of {rows} x {cols} pixels is larger than {LARGEST_FRAME >> 30} GiB; refused"
-        )
+    within("block", rows * cols * (allocated // 8), name)
     signed = _integer(header, "PixelRepresentation", name, 0) == 1
     found = Stored(rows, cols, frames, allocated, stored, high, signed, kind == "MONOCHROME1", None)
     padding = _padding(header, found, name)
@@ -171,6 +168,7 @@ def check_pixels(header: Dataset, stored: Stored, path: Path, position: int, los
             return None
     first = position + (8 if syntax.is_implicit_VR else 12)
     expected = stored.rows * stored.cols * stored.frames * (stored.allocated // 8)
+    within("scene", expected, name)
     if size - first < expected:
         raise FormatError(
             f"{name}: {max(0, size - first)} bytes of pixel data, its header asks for {expected}; the file is truncated"
@@ -232,36 +230,24 @@ def decode(path: Path, header: Dataset, stored: Stored, index: int, name: str) -
     meta = getattr(header, "file_meta", None)
     direct = meta is not None and meta.get("TransferSyntaxUID") and syntax != DeflatedExplicitVRLittleEndian
 
-    def action() -> Codes:
-        if direct:
-            return np.asarray(pixel_array(path, index=index, raw=True))
-        whole = pydicom.dcmread(path, force=True)
-        if whole.file_meta.get("TransferSyntaxUID") is None:
-            whole.file_meta.TransferSyntaxUID = syntax
-        return np.asarray(pixel_array(whole, index=index, raw=True))
-
+    most = 2 * stored.rows * stored.cols * (stored.allocated // 8) + 4096
     try:
-        with quiet():
-            codes = action()
-    except (NotImplementedError, RuntimeError, AttributeError) as error:
+        codes, _ = decoded(frame, [str(path.absolute()), index, str(syntax), not direct], most)
+    except DecodingError as error:
         if syntax.is_compressed and "plugin" in str(error).lower() and "missing" in str(error).lower():
             extra = "gpl-codecs" if str(syntax).endswith(_GPL) else "codecs"
             raise FormatError(f"{name}: no decoder for {syntax.name}; pip install 'gensr[{extra}]'") from error
-        raise _undecodable(name, index, syntax, error) from error
-    except Exception as error:
-        raise _undecodable(name, index, syntax, error) from error
+        # Messages of the library quote values, so personal data.
+        reason = error.kind if error.said else str(error)
+        raise FormatError(
+            f"{name}: frame {index + 1} in {syntax.name} cannot be decoded ({reason}); "
+            "the pixel data are damaged or truncated, export the file again"
+        ) from error
     if codes.shape != (stored.rows, stored.cols):
         raise FormatError(
             f"{name}: frame {index + 1} decodes to {codes.shape}, its header says {stored.rows} x {stored.cols}"
         )
     return clean(codes, stored)
-
-
-def _undecodable(name: str, index: int, syntax: UID, error: Exception) -> FormatError:
-    return FormatError(
-        f"{name}: frame {index + 1} in {syntax.name} cannot be decoded ({type(error).__name__}); "
-        "the pixel data are damaged or truncated, export the file again"
-    )
 
 
 def clean(codes: Codes, stored: Stored) -> Codes:

@@ -11,11 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import FormatError
+from gensr.scenes.decoding import decoded
 from gensr.values.grid import Window
 
+from . import unpack
 from .container import Container, compression_name
 
 CACHE_BYTES = 256 << 20
+_JPEG = (6, 7, 34892, 33007)
+"""Compressions that take tables from the page."""
 
 Codes = npt.NDArray[Any]
 
@@ -123,9 +127,10 @@ class PlaneReader:
                 return hit
             found = self._series[page]
             start, count = int(found.dataoffsets[segment]), int(found.databytecounts[segment])
-            tables = {"jpegtables": found.jpegtables} if int(self._key.compression) in (6, 7, 34892, 33007) else {}
+            raw = bytes(self._bytes[start : start + count])
+            jpeg = int(self._key.compression) in _JPEG
             try:
-                data, place, shape = self._key.decode(bytes(self._bytes[start : start + count]), segment, **tables)
+                data, place, shape = self._unpacked(raw, segment, found.jpegtables if jpeg else None, jpeg)
             # Codecs raise errors of their own kinds for damaged data.
             except Exception as error:
                 raise FormatError(self._damage(page, segment, error)) from error
@@ -134,6 +139,21 @@ class PlaneReader:
             data = data.reshape(-1, *data.shape[-3:])[:, : shape[1], : shape[2]]
             self._remember((page, segment), data, place)
             return data, place
+
+    def _unpacked(self, raw: bytes, segment: int, tables: bytes | None, jpeg: bool) -> tuple[Any, Any, Any]:
+        """See ``TiffPage.decode``; plain samples here, what a codec has to unpack in the child process."""
+        if int(self._key.compression) == 1:
+            found: tuple[Any, Any, Any] = self._key.decode(raw, segment)
+            return found
+        most = 2 * int(np.prod(self._key.chunks, dtype=np.int64)) * self.dtype.itemsize + 4096
+        words = [str(self._path.absolute()), int(self._key.offset), segment, (tables or b"").hex() if jpeg else None]
+        data, rest = decoded(unpack.segment, words, most, raw)
+        if rest is None:
+            return None, (), ()
+        place, shape = (tuple(int(n) for n in part) for part in rest)
+        if data.dtype.newbyteorder("=") != self.dtype or len(place) != 5 or len(shape) != 4:
+            raise ValueError(f"unpacks to {data.dtype} of shape {data.shape}")
+        return data, place, shape
 
     def _damage(self, page: int, segment: int, error: Exception) -> str:
         text = " ".join(str(error).split())[:120]

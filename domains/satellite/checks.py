@@ -14,26 +14,30 @@ from gensr.scenes.door import expands, limit, within
 
 from .codes import EXACT
 from .tags import instructions
-from .tiff import GDAL_METADATA, SAMPLES, read_tiff
+from .tiff import COMPRESSION, GDAL_METADATA, SAMPLES, read_tiff
 
 _CLASSES = re.compile(r"(^|[_\W])(SCL|QA_PIXEL|QA_RADSAT|QA60|MSK_CLASSI\w*)($|[_\W])", re.IGNORECASE)
 
 
-def check_file(path: Path, driver: str) -> None:
+def check_file(path: Path, driver: str) -> bool:
     """Refuse a file from its bytes, before GDAL sees it.
+
+    Returns:
+        Whether its pixels are compressed.
 
     Raises:
         FormatError: truncated, unsafe sidecars, nodata that GDAL would misread.
     """
     if driver == "GTiff":
-        _check_tiff(path)
-    elif driver == "PNG":
+        return _check_tiff(path)
+    if driver == "PNG":
         _check_png(path)
     elif driver == "JP2OpenJPEG":
         _check_boxes(path)
+    return True
 
 
-def _check_tiff(path: Path) -> None:
+def _check_tiff(path: Path) -> bool:
     check_directories(path)
     try:
         tiff = read_tiff(path)
@@ -52,6 +56,7 @@ def _check_tiff(path: Path) -> None:
             f"{path}: 64-bit nodata {nodata} lies beyond 2^53, where GDAL returns another number; "
             "rewrite the file with a smaller nodata value"
         )
+    return set(tiff.integers(COMPRESSION) or (1,)) != {1}
 
 
 def _refuse_instructions(text: bytes, path: Path) -> None:

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from gensr.errors import FormatError, GensrError, OutputError, PluginError
+from gensr.scenes.decoding import decoded
 
+from . import unpack
+from .packed import Packed
 from .sidecars import beside, staged
 
 CACHE_BYTES = 64 * 2**20
@@ -54,12 +57,13 @@ def settings() -> dict[str, Any]:
     }
 
 
-def opened(path: Path, driver: str) -> Any:  # noqa: ANN401
+def opened(path: Path, driver: str, packed: bool) -> Any:  # noqa: ANN401
     """A dataset, opened by one driver, with the neighbours that were checked and no other file.
 
     Args:
         path: a regular file.
         driver: GDAL's name, one of `DRIVERS`.
+        packed: its pixels are compressed: they are decoded in the child process, and the header is opened there first.
 
     Raises:
         FormatError: it cannot be decoded, or a neighbour is not what its name says.
@@ -68,13 +72,16 @@ def opened(path: Path, driver: str) -> Any:  # noqa: ANN401
         raise FormatError(f"{path}: GDAL's driver {driver} is not used; expected one of {', '.join(DRIVERS)}")
     neighbours = beside(path)
     with reading(path) as rasterio, without_georeference():
+        if packed:
+            decoded(unpack.look, [str(path.absolute()), driver, settings()], 0)
         if not neighbours:
-            return rasterio.open(path.absolute(), driver=driver)
-        with staged(path, neighbours) as image, rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="FALSE"):
-            dataset = rasterio.open(image, driver=driver)
-            # Neighbours are read when they are first asked for; afterwards their folder is gone.
-            dataset.tags(), dataset.gcps, dataset.rpcs, dataset.mask_flag_enums
-            return dataset
+            dataset = rasterio.open(path.absolute(), driver=driver)
+        else:
+            with staged(path, neighbours) as image, rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="FALSE"):
+                dataset = rasterio.open(image, driver=driver)
+                # Neighbours are read when they are first asked for; afterwards their folder is gone.
+                dataset.tags(), dataset.gcps, dataset.rpcs, dataset.mask_flag_enums
+        return Packed(dataset, path, settings(), any(end.endswith(".msk") for end in neighbours)) if packed else dataset
 
 
 @contextmanager

@@ -29,8 +29,7 @@ def open_scene(path: Path, options: Options) -> SatelliteScene:
         DomainError: values that are no image, or options that do not fit.
     """
     driver = driver_of(path)
-    check_file(path, driver)
-    dataset = gdal.opened(path, driver)
+    dataset = gdal.opened(path, driver, check_file(path, driver))
     try:
         with gdal.reading(path):
             choice = resolve(path, dataset, options.bands)

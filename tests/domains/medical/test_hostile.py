@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gensr.errors import FormatError, GensrError
+from gensr.scenes.door import LIMITS, Limit
 
 FILES = Path(pydicom.data.__file__).parent / "test_files"
 NAMED = {
@@ -111,15 +112,13 @@ def test_a_number_that_is_no_number(make, medical, tmp_path):
 
 
 def test_decompression_bomb_in_a_deflated_data_set(make, medical, tmp_path, monkeypatch):
-    from gensr.domains.medical import dicom_files
-
     raw = (FILES / "image_dfl.dcm").read_bytes()
     start = 144 + pydicom.filereader.read_file_meta_info(FILES / "image_dfl.dcm").FileMetaInformationGroupLength
     squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = tmp_path / "bomb.dcm"
     bomb.write_bytes(raw[:start] + squeeze.compress(b"\0" * (8 << 20)) + squeeze.flush())
-    monkeypatch.setattr(dicom_files, "LARGEST_INFLATED", 1 << 20)
-    with pytest.raises(FormatError, match="unsafe"):
+    monkeypatch.setitem(LIMITS, "inflated", Limit(1 << 20, "bytes"))
+    with pytest.raises(FormatError, match=r"bomb.dcm: claims \d+ bytes, at most 1048576 are read"):
         medical.open(bomb, {})
 
 
