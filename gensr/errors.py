@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class GensrError(Exception):
@@ -41,6 +42,25 @@ class UsageError(GensrError):
 
 class OutputError(GensrError):
     """An output exists already or cannot be written."""
+
+
+@contextmanager
+def ordinary(where: object) -> Iterator[None]:
+    """Turn what no ``except Exception`` sees into a `FormatError`: codecs in Rust panic with an exception of their own.
+
+    Args:
+        where: the file, for the message.
+
+    Raises:
+        FormatError: such an exception; interrupts and exits pass.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        text = " ".join(str(error).split())[:120]
+        raise FormatError(f"{where}: a library gave up ({type(error).__name__}: {text}); get an intact copy") from error
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

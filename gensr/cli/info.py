@@ -10,7 +10,7 @@ from gensr.cli.arguments import parse, said
 from gensr.cli.console import DONE, FAILED, USAGE, Console
 from gensr.cli.domains import domain_help, named_domain
 from gensr.cli.keys import KEYS, table
-from gensr.errors import GensrError, UsageError
+from gensr.errors import GensrError, UsageError, ordinary
 
 if TYPE_CHECKING:
     from gensr.cli.config import InfoConfig
@@ -68,7 +68,8 @@ def run(argv: Sequence[str], console: Console) -> int:
     for item in found.inputs:
         with console.warnings(item.path):
             try:
-                pages.append(_understand(item, config, search))
+                with ordinary(item.path):
+                    pages.append(_understand(item, config, search))
             except Exception as error:  # one failed input never stops the others
                 codes.append(console.fail(error, item.path))
                 continue

@@ -10,7 +10,7 @@ from gensr.cli.arguments import parse
 from gensr.cli.console import DONE, FAILED, Console
 from gensr.cli.info import page
 from gensr.cli.keys import KEYS
-from gensr.errors import UsageError, nearest
+from gensr.errors import UsageError, nearest, ordinary
 
 if TYPE_CHECKING:
     from gensr.priors.weights import Weights
@@ -80,7 +80,8 @@ def _read(names: Sequence[str], console: Console) -> tuple[list[Weights], int]:
     read, failed = [], 0
     for name in names:
         try:
-            read.append(weights.read(weights.find(name)))
+            with ordinary(name):
+                read.append(weights.read(weights.find(name)))
         except Exception as error:  # one damaged file never hides the others
             console.fail(error, name)
             failed += 1

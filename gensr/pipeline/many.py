@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gensr.errors import GensrError, WeightsError
+from gensr.errors import GensrError, WeightsError, ordinary
 from gensr.operators.registry import absolute
 from gensr.pipeline import record
 from gensr.pipeline.api import Listener, drain
@@ -69,7 +69,8 @@ def outcome(request: Request, listener: Listener | None = None, where: Runner | 
         known = _known(request)
         if known is not None:
             return known
-        result = drain(request, listener, where)
+        with ordinary(request.source if isinstance(request.source, str | Path) else "array"):
+            result = drain(request, listener, where)
     except Exception as error:
         return Outcome((), {}, time.monotonic() - started, error)
     return Outcome(tuple(result.files), result.report, time.monotonic() - started)
@@ -127,7 +128,8 @@ class WholeFile:
         with _ONE_BY_ONE, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
             try:
-                found = _deliver(numbered[1])
+                with ordinary(numbered[1].source):
+                    found = _deliver(numbered[1])
             except Exception as error:
                 found = Delivery(error=_portable(error))
         texts = tuple(dict.fromkeys(str(w.message) for w in caught))

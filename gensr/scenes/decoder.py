@@ -28,7 +28,8 @@ _LOAD, _EQUAL, _AT_LEAST, _BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _WRITING = 0o1 | 0o2 | 0o100 | 0o1000
 """O_WRONLY, O_RDWR, O_CREAT, O_TRUNC."""
 _NUMBERS = """
-socket 41 198; socketpair 53 199; connect 42 203; bind 49 200; sendto 44 206; execve 59 221; execveat 322 281; fork 57 -;
+socket 41 198; socketpair 53 199;
+connect 42 203; bind 49 200; sendto 44 206; execve 59 221; execveat 322 281; fork 57 -;
 vfork 58 -; kill 62 129; ptrace 101 117; process_vm_writev 311 271; io_uring_setup 425 425; openat2 437 437; creat 85 -;
 unlink 87 -; unlinkat 263 35; rename 82 -; renameat 264 38; renameat2 316 276; link 86 -; linkat 265 37; symlink 88 -;
 symlinkat 266 36; mkdir 83 -; mkdirat 258 34; rmdir 84 -; chmod 90 -; fchmod 91 52; fchmodat 268 53; chown 92 -;

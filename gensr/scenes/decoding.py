@@ -80,6 +80,10 @@ class Child:
             except (OSError, EOFError):
                 self._stop()
                 raise _failed(process, late.is_set()) from None
+            except DecodingError as error:
+                if error.kind == "size":  # the array is still in the pipe
+                    self._stop()
+                raise
             except BaseException:  # an interrupted call leaves half an answer in the pipe
                 self._stop()
                 raise

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from gensr.errors import DomainError, FormatError, GensrError, PluginError, UsageError
+from gensr.errors import DomainError, FormatError, GensrError, PluginError, UsageError, ordinary
 from gensr.scenes import installed
 from gensr.scenes.area import part_of
 from gensr.scenes.domain import Domain
@@ -144,7 +144,8 @@ def guess(path: Path, domains: Iterable[Domain] | None = None) -> Domain:
     """
     admit(path)
     asked, broken = installed.usable() if domains is None else (list(domains), [])
-    scores = {domain.name: domain.sniff(path) for domain in asked}
+    with ordinary(path):
+        scores = {domain.name: domain.sniff(path) for domain in asked}
     best = max(scores.values(), default=0)
     surest = [domain for domain in asked if scores[domain.name] == best]
     if best > 0 and len(surest) == 1:
@@ -171,7 +172,8 @@ def expand(texts: Sequence[str], domain: Domain | None = None, domains: Sequence
     found = Expansion()
     for text in texts:
         try:
-            chosen, notes = _one(text, domain, asked)
+            with ordinary(text):
+                chosen, notes = _one(text, domain, asked)
         except Exception as error:  # a plug-in may raise anything; the other inputs must not suffer
             found.failed.append((text, error))
             continue
