@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 
-def look(path: str, formats: Sequence[str]) -> npt.NDArray[np.uint8]:
+def look(path: str, formats: list[str]) -> npt.NDArray[np.uint8]:
     """Decode a picture and forget it, so that what a damaged one does to its codec is done here first.
 
     Args:

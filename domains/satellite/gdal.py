@@ -57,7 +57,7 @@ def settings() -> dict[str, Any]:
     }
 
 
-def opened(path: Path, driver: str, packed: bool) -> Any:  # noqa: ANN401
+def opened(path: Path, driver: str, packed: bool = False) -> Any:  # noqa: ANN401
     """A dataset, opened by one driver, with the neighbours that were checked and no other file.
 
     Args:

@@ -74,7 +74,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
             answer = {"error": type(cause).__name__, "text": " ".join(str(cause).split())[:400]}
         text = json.dumps(answer).encode()
         sink.write(LENGTH.pack(len(text), array.nbytes & 0xFFFFFFFF) + text)
-        sink.write(memoryview(array.reshape(-1).view(np.uint8)))
+        sink.write(array.reshape(-1).view(np.uint8).data)
         sink.flush()
 
 

@@ -126,7 +126,7 @@ class Child:
         array = np.empty(_shape(answer, most), np.dtype(answer["dtype"]))
         if array.nbytes & 0xFFFFFFFF != more:
             raise EOFError
-        flat, place = memoryview(array.reshape(-1).view(np.uint8)), 0
+        flat, place = array.reshape(-1).view(np.uint8).data, 0
         while place < len(flat):
             count = process.stdout.readinto1(flat[place:])  # type: ignore[attr-defined]  # a buffered reader has it
             if not count:
