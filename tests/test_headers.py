@@ -18,7 +18,7 @@ import pytest
 from gensr.cli.main import main
 
 sys.path.insert(0, str(Path(__file__).parent))
-from headers import body, micro, raster, sky
+from headers import body, micro, ngff, raster, sky
 from headers.findings import COLUMNS, Findings
 
 FACTOR = 2
@@ -72,6 +72,8 @@ def checked(domain: str, path: Path, files: list[Path], flux: bool) -> Findings:
         return raster.check(path, files, FACTOR)
     if domain == "astronomy":
         return sky.check(path, files, FACTOR, flux)
+    if domain == "microscopy" and path.name.endswith(".zarr"):
+        return ngff.check(path, files, FACTOR)
     if domain == "microscopy":
         return micro.check(path, files, FACTOR)
     if ".nii" in path.name:
@@ -182,6 +184,20 @@ def ome_tiff(folder: Path) -> Path:
     return folder / "a.ome.tif"
 
 
+def ome_zarr(folder: Path) -> Path:
+    zarr = pytest.importorskip("zarr", reason="the extra zarr is not installed")
+    data = np.random.default_rng(0).integers(100, 3000, (2, 280, 24)).astype(np.uint16)
+    axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space", "unit": "micrometer"} for n in "yx")]
+    steps = [{"type": "scale", "scale": [1.0, 0.2, 0.3]}, {"type": "translation", "translation": [0.0, 5.0, 7.0]}]
+    entry = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}]}
+    window = {"min": 0, "max": 4095, "start": 0, "end": 3000}
+    omero = {"channels": [{"label": n, "color": "00FF00", "window": window} for n in ("DAPI", "GFP")]}
+    ome = {"version": "0.5", "multiscales": [entry], "omero": omero}
+    group = zarr.create_group(str(folder / "a.ome.zarr"), zarr_format=3, attributes={"ome": ome})
+    group.create_array("0", data=data, chunks=(1, 16, 16))
+    return folder / "a.ome.zarr"
+
+
 def nifti(folder: Path) -> Path:
     import nibabel as nib
 
@@ -210,10 +226,11 @@ def dicom(folder: Path) -> Path:
         ("satellite", geotiff),
         ("astronomy", fits_image),
         ("microscopy", ome_tiff),
+        ("microscopy", ome_zarr),
         ("medical", nifti),
         ("medical", dicom),
     ],
-    ids=["GeoTIFF", "FITS", "OME-TIFF", "NIfTI", "DICOM"],
+    ids=["GeoTIFF", "FITS", "OME-TIFF", "OME-Zarr", "NIfTI", "DICOM"],
 )
 def test_made_file(domain, make, tmp_path):
     path = make(tmp_path)

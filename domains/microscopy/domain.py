@@ -7,32 +7,35 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from gensr.errors import FormatError, GensrError, PluginError, UsageError
+from gensr.scenes import stores
 from gensr.scenes.domain import Domain
 from gensr.scenes.scene import Scene
 
 from .container import GEO_TAGS, NODATA_TAG, SUFFIXES, import_tifffile, is_tiff, open_container, suffix_of
+from .ngff import is_ome
 from .scene import MicroscopyScene
 
+ZARR = (".ome.zarr.zip", ".zarr.zip", ".ome.zarr", ".zarr", ".ozx")
 _CHOICES = {
     "labels": ("refuse", "nearest", "image"),
-    "container": ("same", "ome"),
+    "container": ("same", "ome", "zarr"),
     "positions": ("pixel-centre", "keep"),
 }
 
 
 class Microscopy(Domain):
-    """Fluorescence, bright-field and electron micrographs in TIFF.
+    """Fluorescence, bright-field and electron micrographs in TIFF and OME-Zarr.
 
     Options of `open`:
         series: number of the image in a file that holds several; None if it holds one.
         labels: "refuse" label images and masks, repeat them ("nearest"), or treat them as intensities ("image").
-        container: "same" kind of file as the input, or "ome" for OME-TIFF.
+        container: "same" kind of file as the input, "ome" for OME-TIFF, or "zarr" for OME-Zarr 0.5.
         positions: OME stage positions belong to the "pixel-centre" of the first pixel and move, or "keep" them.
     """
 
     name: ClassVar[str] = "microscopy"
-    description: ClassVar[str] = "OME-TIFF, ImageJ hyperstacks and TIFF, plane by plane"
-    suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
+    description: ClassVar[str] = "OME-TIFF, OME-Zarr, ImageJ hyperstacks and TIFF, plane by plane"
+    suffixes: ClassVar[tuple[str, ...]] = (*ZARR, *SUFFIXES)
     prior: ClassVar[str] = "flow-microscopy"
     takes_arrays: ClassVar[bool] = True
     defaults: ClassVar[Mapping[str, Any]] = {
@@ -43,7 +46,9 @@ class Microscopy(Domain):
     }
 
     def sniff(self, path: Path) -> int:
-        """See `Domain.sniff`: OME and ImageJ 3, other TIFF 2, georeferenced TIFF 0."""
+        """See `Domain.sniff`: OME and ImageJ 3, other TIFF 2, georeferenced TIFF and other Zarr 0."""
+        if stores.looks_like(path):
+            return 3 if is_ome(path) else 0
         try:
             if not is_tiff(path):
                 return 0
@@ -57,9 +62,19 @@ class Microscopy(Domain):
         except Exception:
             return 0
 
+    def expand(self, folder: Path) -> list[Path]:
+        """An OME-Zarr folder is one input, and so is each that lies in a folder."""
+        if stores.looks_like(folder):
+            return [folder] if self.sniff(folder) else []
+        return [p for p in sorted(folder.iterdir()) if (p.is_file() or p.is_dir()) and self.sniff(p) > 0]
+
     def open(self, path: Path, options: Mapping[str, Any]) -> Scene:
         """See `Domain.open`."""
         chosen = self._checked(options)
+        if path.is_dir() or path.name.lower().endswith(ZARR):
+            from .zarr_scene import open_zarr
+
+            return open_zarr(path, chosen)
         container = open_container(path, chosen["series"])
         try:
             return MicroscopyScene(container, chosen)
@@ -72,7 +87,8 @@ class Microscopy(Domain):
 
     def stem(self, path: Path) -> str:
         """See `Domain.stem`."""
-        suffix = suffix_of(path)
+        zarr = next((e for e in ZARR if path.name.lower().endswith(e) and len(path.name) > len(e)), "")
+        suffix = zarr or suffix_of(path)
         return path.name[: -len(suffix)] if suffix else path.stem
 
     def _checked(self, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,8 +44,8 @@ class Layer:
 
 
 def output_kind(scene: OpenedMicrograph) -> str:
-    """Kind of the output: that of the input unless ``container=ome``."""
-    return "ome" if scene.options["container"] == "ome" else scene.container.kind
+    """Kind of the output: that of the input unless the option ``container`` names one."""
+    return scene.container.kind if scene.options["container"] == "same" else str(scene.options["container"])
 
 
 def layers(scene: OpenedMicrograph, product: Product, folder: Path, names: Names, suffix: str) -> Iterator[Layer]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from .calibration import Calibration, ome_pixels, read_calibration
 from .codes import Census, CodeRange, code_range, encode
 from .container import Container, compression_name
 from .cropped import cropped_xml
-from .segments import PlaneReader
+from .segments import PlaneReader, Planes
 
 BANDS = ("intensity",)
 CENSUS_PIXELS = 1 << 26
@@ -46,10 +47,24 @@ class OpenedMicrograph(Scene):
     """
 
     def __init__(self, container: Container, options: Mapping[str, Any]) -> None:
-        self.container, self.options, self.path = container, options, container.path
-        self.reader = PlaneReader(container)
-        self.calibration: Calibration = read_calibration(container)
-        self.axes, self.loops = _loop_axes(container, self.reader)
+        self.container = container
+        reader = PlaneReader(container)
+        self._begin(container.path, options, reader, _loop_axes(container, reader), read_calibration(container))
+        if container.kind == "imagej" and self.dtype.name not in ("uint8", "uint16", "float32"):
+            raise DomainError(f"{self.path}: ImageJ cannot hold {self.dtype.name} samples; save it as OME-TIFF")
+
+    def _begin(
+        self,
+        path: Path,
+        options: Mapping[str, Any],
+        reader: Planes,
+        loops: tuple[str, tuple[int, ...]],
+        calibration: Calibration,
+    ) -> None:
+        """What is the same for every kind of file."""
+        self.path, self.options, self.calibration = path, options, calibration
+        self.reader: Planes = reader
+        self.axes, self.loops = loops
         self.planes, self.bands, self.unit = self.reader.planes, BANDS, ""
         self.dtype = self.reader.dtype
         if self.dtype.name not in _TYPES:
@@ -57,8 +72,6 @@ class OpenedMicrograph(Scene):
                 f"{self.path}: {self.dtype.name} samples are not supported (32-bit integers are mostly labels); "
                 "convert intensities to uint16 or float32"
             )
-        if container.kind == "imagej" and self.dtype.name not in ("uint8", "uint16", "float32"):
-            raise DomainError(f"{self.path}: ImageJ cannot hold {self.dtype.name} samples; save it as OME-TIFF")
         transform, frame = self.calibration.transform()
         self.grid = PixelGrid((self.reader.rows, self.reader.cols), transform, frame)
         self.codes: CodeRange | None = None
@@ -141,18 +154,23 @@ class OpenedMicrograph(Scene):
         }
         if cal.z is not None and cal.x is not None:
             facts["anisotropy_z"] = cal.z / cal.x
-        if self.codes is not None:
-            tops = self.codes.saturation
-            facts["code_range"] = [self.codes.low, self.codes.high]
-            facts["code_step"], facts["bits"], facts["range_source"] = (
-                self.codes.step,
-                self.codes.bits,
-                self.codes.source,
-            )
-            facts["saturation_code"] = {n: t for n, t in zip(self.names, tops, strict=True) if t is not None}
+        facts |= self._code_facts()
         facts["label_planes"] = sorted(self.labels)
         facts["not_carried"] = self._not_carried()
         return facts
+
+    def _code_facts(self) -> dict[str, Any]:
+        """Range, step, bits and saturation of integer codes."""
+        if self.codes is None:
+            return {}
+        codes, tops = self.codes, self.codes.saturation
+        return {
+            "code_range": [codes.low, codes.high],
+            "code_step": codes.step,
+            "bits": codes.bits,
+            "range_source": codes.source,
+            "saturation_code": {n: t for n, t in zip(self.names, tops, strict=True) if t is not None},
+        }
 
     def close(self) -> None:
         """See `Scene.close`."""

@@ -11,6 +11,7 @@ from gensr.operators import Area, Operator
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product
 from gensr.scenes.rehearsal import Blank
+from gensr.scenes.scene import Scene
 from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.grid import Factor
 from gensr.values.noise import Noise
@@ -23,6 +24,8 @@ from .looks import grey
 from .opened import OpenedMicrograph
 from .rehearsal import rehearse
 from .writer import write_product
+from .zarr_convert import described
+from .zarr_write import write_zarr
 
 
 class MicroscopyScene(OpenedMicrograph):
@@ -35,6 +38,8 @@ class MicroscopyScene(OpenedMicrograph):
         if output_kind(self) == "imagej":
             imagej.check_size(self, factor)
             imagej.output_shape(self, factor, self.dtype.name)
+        if output_kind(self) == "zarr":
+            described(self)
         return Area(factor)
 
     def noise(self) -> Noise | None:
@@ -51,11 +56,16 @@ class MicroscopyScene(OpenedMicrograph):
 
     def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
         """See `Scene.write`; the standard deviation is a float32 file of the same kind."""
+        if output_kind(self) == "zarr":
+            return write_zarr(self, *described(self), product, folder, names)
         return write_product(self, product, folder, names, self._suffix())
 
     def rehearse(self, product: Blank, folder: Path, names: Names) -> None:
         """See `Scene.rehearse`: files without pixels, which are read back."""
-        rehearse(self, product, folder, names, self._suffix())
+        if output_kind(self) == "zarr":
+            Scene.rehearse(self, product, folder, names)
+        else:
+            rehearse(self, product, folder, names, self._suffix())
 
     def _suffix(self) -> str:
         suffix = suffix_of(self.path) or ".tif"

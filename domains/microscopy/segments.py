@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from copy import copy
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,39 @@ _JPEG = (6, 7, 34892, 33007)
 """Compressions that take tables from the page."""
 
 Codes = npt.NDArray[Any]
+
+
+class Planes(Protocol):
+    """Windows of planes, whatever they are stored in.
+
+    Attributes:
+        pages: number of pages that hold them.
+        samples: planes of a page.
+        separate: whether the samples of a page are stored one after the other.
+        rows: rows of a stored plane.
+        cols: columns of a stored plane.
+        dtype: of the codes, native byte order.
+    """
+
+    @property
+    def planes(self) -> int:
+        """Number of planes."""
+
+    pages: int
+    samples: int
+    separate: bool
+    rows: int
+    cols: int
+    dtype: np.dtype[Any]
+
+    def read(self, plane: int, window: Window) -> Codes:
+        """Stored codes (y, x) of a window inside a plane."""
+
+    def crop(self, window: Window) -> Planes:
+        """A reader whose planes begin at the corner of a window."""
+
+    def close(self) -> None:
+        """Forget what was unpacked."""
 
 
 class PlaneReader:

@@ -204,20 +204,30 @@ def _blocks(
             for row in range(0, rows, high * step):
                 for col in range(0, cols, wide * step):
                     window = Window(row, col, min(high * step, rows - row), min(wide * step, cols - col))
-                    parts = [_reduced(layer.fetch(p, window), step) for p in group]
+                    how = "rms" if layer.uncertainty else "mean"
+                    parts = [
+                        reduced(layer.fetch(p, window), step, "nearest" if p in scene.labels else how) for p in group
+                    ]
                     block = parts[0] if len(group) == 1 else np.stack(parts, 0 if scene.reader.separate else -1)
                     yield np.ascontiguousarray(_padded(block, tile, len(group) > 1), order)
 
 
-def _reduced(codes: Codes, step: int) -> Codes:
-    """Mean of blocks, rounded for integers; ragged borders repeat their last pixel."""
-    if step == 1:
-        return codes
+def reduced(codes: Codes, step: int, how: str) -> Codes:
+    """Codes of blocks of ``step`` x ``step`` pixels; ragged borders repeat their last pixel.
+
+    Args:
+        codes: (y, x).
+        step: side of a block.
+        how: "mean", rounded for integers; "rms" for deviations, whose mean is no deviation; "nearest" for labels.
+    """
+    if step == 1 or how == "nearest":
+        return codes[::step, ::step]
     rows, cols = codes.shape
     wide = np.pad(codes.astype(np.float64), ((0, -rows % step), (0, -cols % step)), mode="edge")
-    mean = wide.reshape(wide.shape[0] // step, step, wide.shape[1] // step, step).mean((1, 3))
-    reduced: Codes = (np.rint(mean) if codes.dtype.kind in "iu" else mean).astype(codes.dtype)
-    return reduced
+    blocks = wide.reshape(wide.shape[0] // step, step, wide.shape[1] // step, step)
+    value = np.sqrt((blocks**2).mean((1, 3))) if how == "rms" else blocks.mean((1, 3))
+    found: Codes = (np.rint(value) if codes.dtype.kind in "iu" else value).astype(codes.dtype)
+    return found
 
 
 def _padded(block: Codes, tile: tuple[int, int] | None, colour: bool) -> Codes:
