@@ -25,6 +25,7 @@ from gensr.errors import FormatError, GensrError
 from gensr.scenes.door import expands, within
 
 from .detect import bare_dataset, dicom_files, scrubbed, words
+from .dicom_private import images_in_mosaic
 
 _PATIENT = ("PatientName", "PatientID", "OtherPatientNames", "OtherPatientIDs", "PatientBirthName")
 _KINDS = {  # SOP class suffix or prefix to what it is and what to do
@@ -160,8 +161,10 @@ def refuse_by_name(header: Dataset, name: str) -> None:
 
 def _refused_image_type(header: Dataset) -> str | None:
     kinds = {str(v).upper() for v in _texts(header.get("ImageType"))}
-    if "MOSAIC" in kinds:
-        return "a Siemens MOSAIC: many slices tiled in one picture; split it first, for example with dcm2niix"
+    tiled = images_in_mosaic(header)
+    if kinds & {"MOSAIC", "VFRAME"} or tiled > 1:
+        maker, count = "UIH VFRAME" if "VFRAME" in kinds else "Siemens MOSAIC", f"{tiled}" if tiled > 1 else "many"
+        return f"a {maker}: {count} slices tiled in one picture; split it first, for example with dcm2niix"
     if "LOCALIZER" in kinds or "SCOUT" in kinds:
         return "a localiser: it only plans the scan; give the diagnostic series"
     return None

@@ -13,11 +13,19 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
-from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    PositronEmissionTomographyImageStorage,
+    SecondaryCaptureImageStorage,
+    XRayAngiographicImageStorage,
+)
 
 from gensr.scenes.provenance import sentence, software
 
 from .dicom_geometry import frame_groups, groups
+from .dicom_private import diffusion, kept, restore, to_standard
 from .options import NOTICE
 
 # PS3.16, CID 7203, 7202 and 7005, as in pydicom's tables (pydicom.sr.codedict).
@@ -28,6 +36,8 @@ PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 SERIES_OFFSET = {"mean": 1000, "std": 2000, "sample": 3000}
 DIGITAL_XRAY = "1.2.840.10008.5.1.4.1.1.1."
 """Start of the SOP classes of digital X-ray, mammography and intra-oral images."""
+
+PET, CT, XA = PositronEmissionTomographyImageStorage, CTImageStorage, XRayAngiographicImageStorage
 
 LONGEST_LO, LONGEST_ST = 64, 1024
 _STALE = (  # about codes, thumbnails or signatures of the source, wrong for new pixels
@@ -99,7 +109,10 @@ def _now() -> datetime:
 def label(header: Dataset, identity: Identity, part: int = 0) -> None:
     """Turn a copy of a source header into the header of a generated image, in place (geometry and pixels excepted)."""
     source_class, source_instance = str(header.SOPClassUID), str(header.SOPInstanceUID)
+    private, weighting = kept(header), diffusion(header)
     forget(header)
+    restore(header, private)
+    to_standard(header, weighting)
     if frame_groups(header) is not None:
         _label_groups(header, identity, source_class, source_instance)
     if identity.kind == "std" and source_class.startswith(DIGITAL_XRAY):
@@ -110,7 +123,7 @@ def label(header: Dataset, identity: Identity, part: int = 0) -> None:
     header.SeriesNumber = _series_number(header, identity.kind)
     old = str(header.get("SeriesDescription", "") or "")
     header.SeriesDescription = (identity.prefix + old)[:LONGEST_LO].strip()
-    _image_type(header)
+    _image_type(header, source_class, identity.kind)
     header.SyntheticData = "YES"
     header.ContentQualification = "RESEARCH"
     header.InstanceCreationDate = identity.moment.strftime("%Y%m%d")
@@ -158,18 +171,36 @@ def _series_number(header: Dataset, kind: str) -> int:
     return base + SERIES_OFFSET[kind]
 
 
-def _image_type(header: Dataset) -> None:
+def _image_type(header: Dataset, source_class: str, kind: str) -> None:
+    """Image Type and Frame Type: derived, with values that the class of the object allows.
+
+    Value 2 of enhanced objects and of PET is PRIMARY always (PS3.3 C.8.16.1.2, C.8.9.4.1.1); value 4 of enhanced
+    ones is the derived pixel contrast (C.8.16.1.4). Value 3 is enumerated for CT (C.8.2.1.1.1) and XA
+    (C.8.7.1.1.1), empty in digital X-ray (C.8.11.3.1.1), and must say something elsewhere.
+    """
     old = header.get("ImageType")
     values = [str(v) for v in old] if isinstance(old, MultiValue) else []
-    # Digital X-ray leaves value 3 empty, MR and CT must say something.
-    third = values[2] if len(values) > 2 else "" if str(header.SOPClassUID).startswith(DIGITAL_XRAY) else "OTHER"
-    new = ["DERIVED", "SECONDARY", third, "AI_SR"]
-    header.ImageType = new
-    for group in groups(header):
-        for element in group:
-            if element.VR == "SQ" and element.keyword.endswith("FrameTypeSequence"):
-                for item in element.value:
-                    item.FrameType = new
+    third = values[2] if len(values) > 2 else ""
+    if frame_groups(header) is not None:
+        contrast = "STD_DEVIATION" if kind == "std" else "RESAMPLED"
+        header.ImageType = ["DERIVED", "PRIMARY", third or "VOLUME", contrast]
+        for group in groups(header):
+            for element in group:
+                if element.VR == "SQ" and element.keyword.endswith("FrameTypeSequence"):
+                    for item in element.value:
+                        item.FrameType = ["DERIVED", "PRIMARY", _third(item) or third or "VOLUME", contrast]
+        return
+    if source_class == PET:
+        header.ImageType = ["DERIVED", "PRIMARY"]
+        return
+    if not source_class.startswith(DIGITAL_XRAY):
+        third = third or {str(CT): "AXIAL", str(XA): "SINGLE PLANE"}.get(source_class, "OTHER")
+    header.ImageType = ["DERIVED", "SECONDARY", third, "AI_SR"]
+
+
+def _third(item: Dataset) -> str:
+    value = item.get("FrameType")
+    return str(value[2]) if isinstance(value, MultiValue) and len(value) > 2 else ""
 
 
 def _label_groups(header: Dataset, identity: Identity, source_class: str, source_instance: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from .dicom_files import guarded, transfer_syntax
 from .dicom_geometry import read_place
 from .dicom_identity import has_overlays
 from .dicom_pixels import PET_HEADROOM, clean, decode, map_frame
+from .dicom_private import diffusion, known_creator, left
 from .dicom_series import Frame, Series
+from .dicom_stack import Trends, trends
 from .dicom_values import copied
 from .options import NOTICE
 from .scene import MedicalScene
@@ -96,6 +99,12 @@ class OpenedDicom(MedicalScene):
         """See `Scene.encode`."""
         return self.written[plane].encode(values, valid)
 
+    @cached_property
+    def trends(self) -> list[Trends]:
+        """How attributes that number or locate slices run through every volume."""
+        frames, slices = self.series.frames, self.stack.slices
+        return [trends(frames[first : first + slices]) for first in range(0, len(frames), slices)]
+
     def _codes(self, plane: int, window: Window) -> Codes:
         """Codes (rows, cols) of a window: cut from the file, or from a decoded frame, of which the last are kept."""
         frame = self.series.frames[plane]
@@ -118,6 +127,7 @@ class OpenedDicom(MedicalScene):
         notes = list(self.series.warnings)
         if any(has_overlays(f.instance.header) for f in self.series.frames):
             notes.append("overlays (60xx) are not carried over")
+        notes += _private(self.series)
         if any(f.place.repaired for f in self.series.frames):
             notes.append("direction cosines were orthonormalised")
         if "ModalityLUTSequence" in header:
@@ -138,6 +148,10 @@ class OpenedDicom(MedicalScene):
         if step is not None and thickness is not None and step > 1.01 * thickness:
             notes.append(f"gaps between slices: step {step:g} mm, thickness {thickness:g} mm")
         return notes
+
+    def cautions(self) -> list[str]:
+        """See `Scene.cautions`: what of the header is left out or moves."""
+        return [note for note in self.warnings if "private elements" in note or "b-value" in note]
 
     def metadata(self) -> dict[str, Any]:
         """See `Scene.metadata`; nothing that names a patient, a place or a day."""
@@ -178,6 +192,23 @@ class OpenedDicom(MedicalScene):
     def close(self) -> None:
         """Forget decoded frames."""
         self._frames.clear()
+
+
+def _private(series: Series) -> list[str]:
+    """What becomes of private elements, by their creators."""
+    gone: Counter[str] = Counter()
+    instances = list({id(f.instance): f.instance for f in series.frames}.values())
+    for instance in instances:
+        gone |= left(instance.header)
+    moved = sum(diffusion(instance.header) is not None for instance in instances)
+    notes = [f"b-value of {moved} image(s) moved to standard attributes"] if moved else []
+    if gone:
+        shown: Counter[str] = Counter()
+        for creator, count in gone.items():
+            shown[known_creator(creator)] += count
+        names = ", ".join(f"{creator} ({count})" for creator, count in sorted(shown.items()))
+        notes.append(f"private elements are left out, they may name persons or be stale: {names}")
+    return notes
 
 
 def _grid(frame: Frame) -> PixelGrid:

@@ -20,6 +20,7 @@ from gensr.scenes.product import Codes, Product, ThroughPlane
 from .dicom_files import guarded, quiet
 from .dicom_geometry import Place, frame_groups, number, refine_groups, refine_header
 from .dicom_identity import Identity, label, new_identity
+from .dicom_stack import refine_counts, refine_location
 from .dicom_values import finish, scale_slopes, std_codes, std_header, std_top
 from .options import check_factor
 from .scene import Source, outputs, row_blocks
@@ -137,7 +138,7 @@ def single_header(job: Job, plane: int, top: float) -> Dataset:
         place, part = frame.place, plane % (scene.stack.slices * job.slices) % job.slices
         label(header, job.identity, part)
         if job.slices > 1:
-            place = _between(scene, header, place, job.slices, part)
+            place = _between(scene, header, place, job.slices, coarse, part)
             header.InstanceNumber = plane + 1
         refine_header(header, place, job.product.factor)
         if job.is_std:
@@ -150,16 +151,17 @@ def single_header(job: Job, plane: int, top: float) -> Dataset:
     return guarded(frame.instance.name, "carrying the header over", prepare)
 
 
-def _between(scene: OpenedDicom, header: Dataset, place: Place, factor: int, part: int) -> Place:
-    """Place of refined slice ``part`` of a coarse slice; thickness and spacing of the header are updated."""
+def _between(scene: OpenedDicom, header: Dataset, place: Place, factor: int, coarse: int, part: int) -> Place:
+    """Place of refined slice ``part`` of slice ``coarse``; what of the header speaks of slices is updated."""
     step = scene.series.step
     if step is None:
         raise DomainError("through-plane refinement needs an even slice step")
     thickness, spacing = refine_extent(float(np.linalg.norm(step)), factor)
     header.SliceThickness, header.SpacingBetweenSlices = number(thickness), number(spacing)
     position = refine_positions(place.at, step, factor)[part]
-    if header.get("SliceLocation") is not None and header.SliceLocation != "":
-        header.SliceLocation = number(float(header.SliceLocation) + float((position - place.at) @ place.normal))
+    found = scene.trends[coarse // scene.stack.slices]
+    refine_location(header, found, float((position - place.at) @ place.normal))
+    refine_counts(header, found, factor, part)
     return replace(place, position=position)
 
 

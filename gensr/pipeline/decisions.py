@@ -63,7 +63,7 @@ class Decisions:
         foreign = self.domain not in (card.domain, "array")
         made_for = [f"the generator was made for {card.domain} images"] if foreign else []
         doubt = [self.level.known.doubt] if self.level.known.doubt else []
-        return [*doubt, *made_for, *area_notes(self.scene, self.request.area)]
+        return [*doubt, *made_for, *area_notes(self.scene, self.request.area), *self.scene.cautions()]
 
     def describe(self) -> dict[str, Any]:
         """What a run would do, for people: JSON-able."""

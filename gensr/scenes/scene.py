@@ -105,6 +105,10 @@ class Scene(ABC):
     def metadata(self) -> dict[str, Any]:
         """What was understood, for ``gensr info`` and the report: JSON-able, no personal data."""
 
+    def cautions(self) -> list[str]:
+        """What a user should know of every run on this input, one sentence each: said with the result."""
+        return []
+
     @abstractmethod
     def operator(self, factor: Factor) -> Operator:
         """Default forward operator, acting on physical values.

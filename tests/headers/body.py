@@ -201,6 +201,9 @@ def _labels(found: Findings, a: list[Any], b: list[Any]) -> None:
         "NOT FOR DIAGNOSIS" in new.SeriesDescription,
         "Contains generated detail" in new.DerivationDescription,
         new.file_meta.TransferSyntaxUID == pydicom.uid.ExplicitVRLittleEndian,
-        not [e for e in new if e.tag.is_private],
+        # Numbers that cannot name anybody may stay.
+        not [
+            e for e in new if e.tag.is_private and not e.tag.is_private_creator and e.VR not in ("DS", "FL", "IS", "SH")
+        ],
         {d.SourceImageSequence[0].ReferencedSOPInstanceUID for d in b} == {d.SOPInstanceUID for d in a},
     )

@@ -46,7 +46,7 @@ def test_geometry_and_rescale_of_every_frame(make, upscale, tmp_path, per_frame,
         assert (float(transform.RescaleSlope), float(transform.RescaleIntercept)) == (slopes[f], intercepts[f])
         assert group(after, f, "PixelMeasuresSequence").SliceThickness == 4
         frame_type = group(after, f, "MRImageFrameTypeSequence").FrameType
-        assert list(frame_type) == list(after.ImageType) == ["DERIVED", "SECONDARY", "M", "AI_SR"]
+        assert list(frame_type) == list(after.ImageType) == ["DERIVED", "PRIMARY", "M", "RESAMPLED"]
         values = scene.read(f, Window(0, 0, 6, 5)).values[0]
         np.testing.assert_allclose(values, codes[f] * slopes[f] + intercepts[f])
         mean = pixels[f].mean() * slopes[f] + intercepts[f]

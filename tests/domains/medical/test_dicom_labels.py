@@ -88,7 +88,7 @@ def test_long_series_descriptions_are_cut_behind_the_label(make, upscale, tmp_pa
     assert len(ds.SeriesDescription) == 64
     assert ds.SeriesDescription.startswith("[AI-SR x2 - NOT FOR DIAGNOSIS] xxx")
     assert ds.SeriesNumber == 1000
-    assert list(ds.ImageType) == ["DERIVED", "SECONDARY", "OTHER", "AI_SR"]
+    assert list(ds.ImageType) == ["DERIVED", "SECONDARY", "AXIAL", "AI_SR"]  # enumerated for CT
 
 
 def test_digital_x_ray_keeps_the_rules_of_its_class(make, upscale, tmp_path):
