@@ -50,6 +50,7 @@ class GensrAccessor:
         tile: int | None = None,
         batch: int | None = None,
         bands: Words | None = None,
+        labels: str = "refuse",
         options: Mapping[str, Any] | None = None,
         runtime: Runtime | str = "local",
         srcwin: Numbers | None = None,
@@ -71,6 +72,7 @@ class GensrAccessor:
             tile: see there.
             batch: see there.
             bands: see there.
+            labels: see there.
             options: see there.
             runtime: see there.
             srcwin: see there.
@@ -94,6 +96,7 @@ class GensrAccessor:
             tile=tile,
             batch=batch,
             bands=bands,
+            labels=labels,
             options=options,
             runtime=runtime,
             srcwin=srcwin,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from gensr.errors import DomainError, FormatError, GensrError
 from gensr.scenes.product import Codes
-from gensr.scenes.scene import Scene
+from gensr.scenes.scene import Part, Scene
 from gensr.values.area import Bounds
 from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
@@ -167,6 +167,15 @@ class OpenedFits(Scene):
             usable &= ~silent
         values = np.where(valid, values, np.float32(0))
         return Image(values[None], grid, valid[None], (usable & valid)[None], self.bands, self.unit)
+
+    def stored(self, plane: int, window: Window) -> tuple[Codes, npt.NDArray[np.bool_]]:
+        """See `Scene.stored`."""
+        index = self.index(plane, window)
+        return self.pixels.raw(index)[None], self.pixels.physical(index)[1][None]
+
+    def parts(self) -> tuple[Part, ...]:
+        """See `Scene.parts`: the chosen HDU."""
+        return (Part(self.layer.label, 0, range(self.planes), (self.path.name, self.layer.name)),)
 
     def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `Scene.encode`: float32, NaN where invalid."""

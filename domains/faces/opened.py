@@ -54,6 +54,12 @@ class OpenedPhoto(Scene):
             "only; crop and align the picture beforehand"
         )
 
+    def stored(self, plane: int, window: Window) -> tuple[Codes, npt.NDArray[np.bool_]]:
+        """See `Scene.stored`."""
+        row, col, rows, cols = window
+        codes = self.photo.codes[:, row : row + rows, col : col + cols]
+        return codes, np.ones(codes.shape, np.bool_)
+
     def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `Scene.encode`; pictures have no invalid code, so 0 stands for it."""
         keep = valid & np.isfinite(values)

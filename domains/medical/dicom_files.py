@@ -29,8 +29,8 @@ from .dicom_private import images_in_mosaic
 
 _PATIENT = ("PatientName", "PatientID", "OtherPatientNames", "OtherPatientIDs", "PatientBirthName")
 _KINDS = {  # SOP class suffix or prefix to what it is and what to do
-    "1.2.840.10008.5.1.4.1.1.66.4": "a Segmentation (SEG): resample labels by nearest neighbour",
-    "1.2.840.10008.5.1.4.1.1.66.7": "a Label Map Segmentation (SEG): resample labels by nearest neighbour",
+    "1.2.840.10008.5.1.4.1.1.66.4": "a Segmentation (SEG): give the images it is of, or its labels as NIfTI",
+    "1.2.840.10008.5.1.4.1.1.66.7": "a Label Map Segmentation (SEG): give the images it is of, or its labels as NIfTI",
     "1.2.840.10008.5.1.4.1.1.481.2": "an RT Dose (RTDOSE): dose is computed on its own grid, recompute it there",
     "1.2.840.10008.5.1.4.1.1.481.3": "an RT Structure Set (RTSTRUCT): it holds contours, no pixels",
     "1.2.840.10008.5.1.4.1.1.481.5": "an RT Plan (RTPLAN): it holds no pixels",

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from gensr.scenes.product import Codes
-from gensr.scenes.scene import Scene
+from gensr.scenes.scene import Part, Scene
 from gensr.values.grid import IDENTITY, Affine, PixelGrid, Window
 from gensr.values.image import Image
 
@@ -94,6 +94,18 @@ class OpenedDicom(MedicalScene):
             whole = read_place(header, self.first.instance.name)
             crop_header(found, whole, Window(*self.origin, *self.grid.shape))
         return found
+
+    def stored(self, plane: int, window: Window) -> tuple[Codes, npt.NDArray[np.bool_]]:
+        """See `Scene.stored`."""
+        codes = self._codes(plane, window)[None]
+        return codes, self.codecs[plane].decode(codes)[1]
+
+    def parts(self) -> tuple[Part, ...]:
+        """See `Scene.parts`: the whole series."""
+        header = self.first.instance.header
+        says = tuple(str(header.get(key, "") or "") for key in ("SeriesDescription", "ImageComments"))
+        proof = "its Modality is SEG" if self.modality == "SEG" else ""
+        return (Part("series", 0, range(self.planes), (self.path.name, *says), proof),)
 
     def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `Scene.encode`."""

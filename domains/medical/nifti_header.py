@@ -24,8 +24,7 @@ RawHeader: TypeAlias = Any
 LARGEST_OFFSET = 64 << 20
 COMMENT = 6
 SHEAR = 1e-3
-_REFUSED = {1002: "a label map; resample labels by nearest neighbour", 1006: "a displacement field"}
-_REFUSED.update({1007: "a vector field", 1005: "a tensor field", 1004: "a matrix field"})
+_REFUSED = {1006: "a displacement field", 1007: "a vector field", 1005: "a tensor field", 1004: "a matrix field"}
 _REFUSED.update(dict.fromkeys(range(3000, 3100), "CIFTI brain ordinates, not an image"))
 _TYPES = (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64, np.float32, np.float64)
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.scenes.product import Codes
-from gensr.scenes.scene import Scene
+from gensr.scenes.scene import Part, Scene
 from gensr.values.grid import IDENTITY, Affine, Factor, PixelGrid, Window
 from gensr.values.image import Image
 
@@ -25,6 +25,7 @@ from .scene import MedicalScene
 from .through_plane import Stack
 
 ISOTROPIC = 1.1
+LABEL_INTENT = 1002
 _FRAME = {"mm": ("mm", 1.0), "m": ("mm", 1000.0), "um": ("um", 1.0)}
 
 
@@ -132,6 +133,19 @@ class OpenedNifti(MedicalScene):
         part.header = crop(self.header, (offsets[0], offsets[1], offsets[2]), part.layout.shape)
         part.grid, part.origin = self.grid.crop(window), (window.row, window.col)
         return part
+
+    def stored(self, plane: int, window: Window) -> tuple[Codes, npt.NDArray[np.bool_]]:
+        """See `Scene.stored`."""
+        codes = np.asarray(self.voxels[self.layout.index(plane, window, self.layout.slices)]).T[None]
+        codes = codes.astype(self.dtype)
+        return codes, np.isfinite(codes)
+
+    def parts(self) -> tuple[Part, ...]:
+        """See `Scene.parts`: the whole volume."""
+        raw = self.header.header
+        intent = raw["intent_name"].item().decode("ascii", "replace").strip("\0 ")
+        proof = "intent code 1002, a label map" if int(raw["intent_code"]) == LABEL_INTENT else ""
+        return (Part("volume", 0, range(self.planes), (self.path.name, intent), proof),)
 
     def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `Scene.encode`."""

@@ -1,4 +1,4 @@
-"""What the stored numbers mean: used bits, shift, offset, saturation, labels; and the way back to stored numbers.
+"""What the stored numbers mean: used bits, shift, offset, saturation; and the way back to stored numbers.
 
 A camera file often uses part of its type: 12 bits in 16, shifted left by 4, or with an offset of 32768. Values keep the
 file's own codes; what is found here sets the code step, the range of the output and which pixels are saturated.
@@ -17,7 +17,6 @@ Codes = npt.NDArray[Any]
 SATURATED = 8
 """Fewer pixels than this at the full-scale code are no sign of saturation."""
 FEW_VALUES = 3
-LABEL_PIXELS = 1024
 SHIFTS = (8, 6, 4, 2)
 
 
@@ -69,10 +68,6 @@ class Census:
     def count(self, channel: int, code: int) -> int:
         """How often a code occurs in a channel."""
         return int(self.counts[channel, code - self.base])
-
-    def looks_like_labels(self, channel: int) -> bool:
-        """Two or three distinct values in many pixels: a mask, not an image."""
-        return 2 <= self.present(channel).size <= FEW_VALUES and int(self.counts[channel].sum()) >= LABEL_PIXELS
 
 
 def code_range(census: Census, declared: int | None, whole: bool) -> CodeRange:

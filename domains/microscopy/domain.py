@@ -17,7 +17,6 @@ from .scene import MicroscopyScene
 
 ZARR = (".ome.zarr.zip", ".zarr.zip", ".ome.zarr", ".zarr", ".ozx")
 _CHOICES = {
-    "labels": ("refuse", "nearest", "image"),
     "container": ("same", "ome", "zarr"),
     "positions": ("pixel-centre", "keep"),
 }
@@ -28,7 +27,6 @@ class Microscopy(Domain):
 
     Options of `open`:
         series: number of the image in a file that holds several; None if it holds one.
-        labels: "refuse" label images and masks, repeat them ("nearest"), or treat them as intensities ("image").
         container: "same" kind of file as the input, "ome" for OME-TIFF, or "zarr" for OME-Zarr 0.5.
         positions: OME stage positions belong to the "pixel-centre" of the first pixel and move, or "keep" them.
     """
@@ -40,7 +38,6 @@ class Microscopy(Domain):
     takes_arrays: ClassVar[bool] = True
     defaults: ClassVar[Mapping[str, Any]] = {
         "series": None,
-        "labels": "refuse",
         "container": "same",
         "positions": "pixel-centre",
     }

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gensr.scenes.names import Names
 from gensr.scenes.product import Product
 from gensr.scenes.provenance import MARK, sentence, software
-from gensr.values.grid import Factor, Window
+from gensr.values.grid import Window
 
 from .opened import OpenedMicrograph
 
@@ -66,8 +66,7 @@ def layers(scene: OpenedMicrograph, product: Product, folder: Path, names: Names
     def std(plane: int, window: Window) -> Codes:
         return _only(product.std(plane, window))
 
-    fetch = _with_labels(scene, product.factor, mean)
-    yield Layer(folder / names.mean(suffix), scene.dtype, fetch, f"posterior mean; {note}", note)
+    yield Layer(folder / names.mean(suffix), scene.dtype, mean, f"posterior mean; {note}", note)
     title = f"posterior standard deviation in intensity units; {note}"
     yield Layer(folder / names.std(suffix), np.dtype(np.float32), std, title, note, uncertainty=True)
     for k in range(product.samples):
@@ -75,31 +74,13 @@ def layers(scene: OpenedMicrograph, product: Product, folder: Path, names: Names
         def sample(plane: int, window: Window, k: int = k) -> Codes:
             return _only(product.sample(k, plane, window))
 
-        fetch = _with_labels(scene, product.factor, sample)
-        yield Layer(folder / names.sample(k, suffix), scene.dtype, fetch, f"posterior sample {k + 1}; {note}", note)
+        yield Layer(folder / names.sample(k, suffix), scene.dtype, sample, f"posterior sample {k + 1}; {note}", note)
 
 
 def _only(codes: Codes) -> Codes:
     """The one band of a plane: (1, y, x) to (y, x)."""
     plane: Codes = codes[0]
     return plane
-
-
-def _with_labels(scene: OpenedMicrograph, factor: Factor, fetch: Fetch) -> Fetch:
-    """Repeat the stored codes of label planes instead of reading the product."""
-
-    def nearest(plane: int, window: Window) -> Codes:
-        if plane not in scene.labels:
-            return fetch(plane, window)
-        fy, fx = factor
-        row, col = window.row // fy, window.col // fx
-        bottom, right = -(-(window.row + window.rows) // fy), -(-(window.col + window.cols) // fx)
-        codes = scene.reader.read(plane, Window(row, col, bottom - row, right - col))
-        top, left = window.row - row * fy, window.col - col * fx
-        repeated: Codes = codes.repeat(fy, 0).repeat(fx, 1)
-        return repeated[top : top + window.rows, left : left + window.cols]
-
-    return nearest
 
 
 def notes(product: Product, note: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gensr.errors import DomainError, FormatError
+from gensr.errors import FormatError
 from gensr.scenes.stores import ZarrStore
 from gensr.values.grid import Factor, Window, first_centre
 
@@ -43,6 +43,7 @@ class Multiscale:
         omero: display settings, {} if there are none.
         others: attributes of others, carried as they are.
         left: what the output leaves out.
+        labels: whether it is an ``image-label``.
     """
 
     version: str
@@ -56,6 +57,7 @@ class Multiscale:
     omero: Mapping[str, Any]
     others: Mapping[str, Any]
     left: tuple[str, ...]
+    labels: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -130,28 +132,21 @@ def is_ome(path: Path) -> bool:
         return False
 
 
-def understand(store: ZarrStore, series: int | None, labels: str) -> Multiscale:
+def understand(store: ZarrStore, series: int | None) -> Multiscale:
     """The image of a hierarchy that is processed.
 
     Args:
         store: the hierarchy.
         series: number of the image where it holds several.
-        labels: option of the domain; "image" treats a label image as intensities.
 
     Raises:
         FormatError: no image, several of them, another version, or damaged metadata.
-        DomainError: a label image.
     """
     group = _image_group(store, series)
     attributes = store.attributes(group)
     found = _ome(attributes)
-    if "image-label" in found and labels != "image":
-        raise DomainError(
-            f"{store.path}: is a label image, which super-resolution would falsify; labels=image treats it as "
-            "intensities"
-        )
     try:
-        return _read(store, group, attributes, found)
+        return replace(_read(store, group, attributes, found), labels="image-label" in found)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         text = " ".join(str(error).split())[:100]
         raise FormatError(f"{store.path}: its multiscales are damaged ({text}); repair or convert it anew") from error

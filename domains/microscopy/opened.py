@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import replace
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import DomainError, FormatError
-from gensr.scenes.scene import Scene
+from gensr.scenes.scene import Part, Scene
 from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
 
@@ -27,7 +26,6 @@ BANDS = ("intensity",)
 CENSUS_PIXELS = 1 << 26
 """Files with more pixels are sampled when ranges are detected."""
 CENSUS_SIDE = 1024
-_LABEL_NAME = re.compile(r"(^|[^a-z])(masks?|labels?|labell?ed|segmentation|seg)([^a-z]|$)")
 _TYPES = ("uint8", "int8", "uint16", "int16", "float32", "float64")
 
 
@@ -42,7 +40,6 @@ class OpenedMicrograph(Scene):
         calibration: pixel sizes.
         names: one name per channel, colour samples counted as channels.
         codes: range of stored codes, None for floating point.
-        labels: planes that hold labels, not intensities.
         options: options of the domain.
     """
 
@@ -75,18 +72,17 @@ class OpenedMicrograph(Scene):
         transform, frame = self.calibration.transform()
         self.grid = PixelGrid((self.reader.rows, self.reader.cols), transform, frame)
         self.codes: CodeRange | None = None
-        self.labels: frozenset[int] = frozenset()
         self.names = self._channel_names()
         if self.dtype.kind in "iu":
             self._survey()
         self.quantum = float(self.codes.step) if self.codes is not None else 0.0
 
     def read(self, plane: int, window: Window) -> Image:
-        """See `Scene.read`; saturated pixels are valid and not usable, planes of labels are invalid."""
+        """See `Scene.read`; saturated pixels are valid and not usable."""
         codes = self.reader.read(plane, window)[None]  # (1, y, x)
         with np.errstate(over="ignore"):  # doubles beyond float32 become infinite, hence invalid
             values = codes.astype(np.float32)
-        valid = np.isfinite(values) if plane not in self.labels else np.zeros(values.shape, np.bool_)
+        valid = np.isfinite(values)
         usable = valid
         if self.codes is not None:
             top = self.codes.saturation[self.channel(plane)]
@@ -104,6 +100,19 @@ class OpenedMicrograph(Scene):
                 raise FormatError(f"{self.path}: {error}") from error
             part.container = replace(self.container, ome=moved)
         return part
+
+    def stored(self, plane: int, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """See `Scene.stored`."""
+        codes = self.reader.read(plane, window)[None]
+        return codes, np.isfinite(codes)
+
+    def parts(self) -> tuple[Part, ...]:
+        """See `Scene.parts`: every channel."""
+        channels = [self.channel(plane) for plane in range(self.planes)]
+        return tuple(
+            Part(f"channel {name}", 0, [p for p, c in enumerate(channels) if c == i], (self.path.name, name))
+            for i, name in enumerate(self.names)
+        )
 
     def encode(
         self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]
@@ -155,7 +164,6 @@ class OpenedMicrograph(Scene):
         if cal.z is not None and cal.x is not None:
             facts["anisotropy_z"] = cal.z / cal.x
         facts |= self._code_facts()
-        facts["label_planes"] = sorted(self.labels)
         facts["not_carried"] = self._not_carried()
         return facts
 
@@ -195,30 +203,12 @@ class OpenedMicrograph(Scene):
         return names
 
     def _survey(self) -> None:
-        """Count codes once, then settle range, saturation and labels."""
+        """Count codes once, then settle range and saturation."""
         census = Census(self.dtype, self.channels)
         whole = self.planes * self.grid.shape[0] * self.grid.shape[1] <= CENSUS_PIXELS
         for plane, window in self._blocks(whole):
             census.add(self.channel(plane), self.reader.read(plane, window))
         self.codes = code_range(census, self._declared_bits(), whole)
-        named = bool(_LABEL_NAME.search(self.path.name.lower()))
-        suspects = [
-            i
-            for i, name in enumerate(self.names)
-            if named or _LABEL_NAME.search(name.lower()) or census.looks_like_labels(i)
-        ]
-        if suspects and self.options["labels"] != "image":
-            self._settle_labels(suspects)
-
-    def _settle_labels(self, suspects: list[int]) -> None:
-        found = ", ".join(self.names[i] for i in suspects)
-        if self.options["labels"] == "refuse" or len(suspects) == self.channels:
-            way = "labels=nearest repeats them, " if len(suspects) < self.channels else ""
-            raise DomainError(
-                f"{self.path}: channel {found} looks like a label image or mask (few values, or its name says so), "
-                f"which super-resolution would falsify; {way}labels=image treats them as intensities"
-            )
-        self.labels = frozenset(p for p in range(self.planes) if self.channel(p) in suspects)
 
     def _blocks(self, whole: bool) -> Iterator[tuple[int, Window]]:
         rows, cols = self.grid.shape

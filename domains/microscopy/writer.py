@@ -206,7 +206,8 @@ def _blocks(
                     window = Window(row, col, min(high * step, rows - row), min(wide * step, cols - col))
                     how = "rms" if layer.uncertainty else "mean"
                     parts = [
-                        reduced(layer.fetch(p, window), step, "nearest" if p in scene.labels else how) for p in group
+                        reduced(layer.fetch(p, window), step, "nearest" if (p, 0) in scene.repeated else how)
+                        for p in group
                     ]
                     block = parts[0] if len(group) == 1 else np.stack(parts, 0 if scene.reader.separate else -1)
                     yield np.ascontiguousarray(_padded(block, tile, len(group) > 1), order)

@@ -6,6 +6,7 @@ import math
 import string
 from collections.abc import Mapping
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from gensr.scenes.chunks import ChunkReader, Codes
 from gensr.scenes.names import Names
 from gensr.scenes.product import Product
 from gensr.scenes.rehearsal import Blank
-from gensr.scenes.scene import Scene
+from gensr.scenes.scene import Part, Scene
 from gensr.scenes.stores import ZarrStore
 from gensr.values.grid import Factor, Window
 
@@ -83,7 +84,7 @@ class OmeZarrScene(MicroscopyScene):
     def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
         self.store = ZarrStore(path)
         try:
-            self.multiscale: Multiscale = understand(self.store, options["series"], options["labels"])
+            self.multiscale: Multiscale = understand(self.store, options["series"])
             reader = ZarrPlanes(path, self.store, self.multiscale.level)
             names = self.multiscale.names
             if len(names) != len(reader.facts.shape):
@@ -119,6 +120,11 @@ class OmeZarrScene(MicroscopyScene):
         """See `Scene.rehearse`."""
         Scene.rehearse(self, product, folder, names)
 
+    def parts(self) -> tuple[Part, ...]:
+        """See `Scene.parts`: every channel, and what the metadata call the whole."""
+        proof = "its metadata call it an image-label" if self.multiscale.labels else ""
+        return tuple(replace(part, declared=proof) for part in super().parts())
+
     def metadata(self) -> dict[str, Any]:
         """See `Scene.metadata`."""
         cal, facts = self.calibration, self.facts
@@ -138,7 +144,6 @@ class OmeZarrScene(MicroscopyScene):
             "nodata": "NaN" if self.dtype.kind == "f" else None,
             "noise": "estimated from the data",
             "operator": "area (pixel integration); no point spread function is assumed",
-            "label_planes": sorted(self.labels),
             "not_carried": list(self.multiscale.left),
         }
         return {**found, **self._code_facts()}

@@ -120,7 +120,7 @@ def _write(
         rows, cols = -(-rows // 2), -(-cols // 2)
         coarse = _array(group, multiscale, number, (*layout.loops, rows, cols), layer.dtype)
         for plane in range(scene.planes):
-            how = "rms" if layer.uncertainty else "nearest" if plane in scene.labels else "mean"
+            how = "rms" if layer.uncertainty else "nearest" if (plane, 0) in scene.repeated else "mean"
             for window in _blocks(rows, cols):
                 source = window.refine((2, 2))
                 bottom, right = min(source.row + source.rows, high), min(source.col + source.cols, wide)

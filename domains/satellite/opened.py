@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from gensr.errors import GridError
 from gensr.scenes.product import Codes
-from gensr.scenes.scene import Scene
+from gensr.scenes.scene import Part, Scene
 from gensr.values.grid import Window
 from gensr.values.image import Image
 
@@ -21,6 +21,8 @@ from . import gdal
 from .codes import Coding
 from .georeference import Georeference
 from .tags import Namespaces
+
+PALETTE = "a colour table of classes"
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,10 @@ class OpenedRaster(Scene):
         driver: GDAL driver that opened the file.
         noise_floor: standard deviation of the noise that the user gave, or None.
         notes: what a user should know.
+        proofs: per data band, what of its own words proves labels, "" for nothing.
     """
+
+    proofs: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -138,6 +143,18 @@ class OpenedRaster(Scene):
             codes = self._dataset.read(list(self.layout.data), window=place)
             mask = self._mask(place)
         return codes, self.coding.declared_valid(codes) & mask
+
+    def stored(self, plane: int, window: Window) -> tuple[Codes, npt.NDArray[np.bool_]]:
+        """See `Scene.stored`."""
+        return self.codes(plane, window)
+
+    def parts(self) -> tuple[Part, ...]:
+        """See `Scene.parts`: every data band."""
+        proofs = self.proofs or ("",) * len(self.bands)
+        return tuple(
+            replace(part, declared=proof, index=proof == PALETTE)
+            for part, proof in zip(super().parts(), proofs, strict=True)
+        )
 
     def _mask(self, place: tuple[tuple[int, int], tuple[int, int]]) -> npt.NDArray[np.bool_]:
         """Mask or alpha of a window, (1 or band, y, x)."""

@@ -14,7 +14,7 @@ from gensr.values.grid import Window
 from . import gdal, georeference, tags
 from .checks import check_file, check_structure
 from .codes import EXACT, Coding, holds
-from .opened import Carried, Layout
+from .opened import PALETTE, Carried, Layout
 from .options import Options
 from .scene import SatelliteScene
 from .signature import driver_of
@@ -49,9 +49,9 @@ def _understand(path: Path, dataset: Any, options: Options, choice: Choice) -> S
     scene = SatelliteScene(
         path, dataset, bands, geo, layout, coding, carried, options.noise_floor, (*geo.notes, *notes)
     )
+    scene.proofs = tuple(_proof(dataset, i) for i in layout.data)
     if coding.dtype.kind in "iu" and coding.dtype.itemsize >= 4:
         _check_large_integers(scene)
-    scene.notes += _few_values(scene)
     return scene
 
 
@@ -219,19 +219,21 @@ def _marker(
     return (float("nan") if dtype.kind == "f" else 0.0), None, None
 
 
-def _few_values(scene: SatelliteScene) -> tuple[str, ...]:
-    """A note where wide integers take so few values that they look like classes or quality bits."""
-    if scene.dtype.kind not in "iu" or scene.dtype.itemsize < 2:
-        return ()
-    rows, cols = scene.grid.shape
-    height, width = min(512, rows), min(512, cols)
-    codes, valid = scene.codes(0, Window((rows - height) // 2, (cols - width) // 2, height, width))
-    notes = []
-    for name, band, good in zip(scene.bands, codes, valid, strict=True):
-        levels = np.unique(band[good])
-        if good.sum() >= 10_000 and 1 < levels.size <= 64 and int(levels[-1]) - int(levels[0]) > 1000:
-            notes.append(f"{name} takes {levels.size} values only: it looks like a class or quality map")
-    return tuple(notes)
+def _one_bit(dataset: Any, i: int) -> bool:  # noqa: ANN401
+    """Whether a band has one bit per pixel, which GDAL dresses in a palette of black and white."""
+    return bool(dataset.tags(i, ns="IMAGE_STRUCTURE").get("NBITS") == "1")
+
+
+def _proof(dataset: Any, i: int) -> str:  # noqa: ANN401
+    """What of a band's own words proves classes or bits, "" if nothing does."""
+    if _one_bit(dataset, i):
+        return "one bit per pixel"
+    white = "MINISWHITE" in dataset.tags(ns="IMAGE_STRUCTURE")  # GDAL makes up a colour table that turns grey over
+    if dataset.colorinterp[i - 1].name == "palette" and not white:
+        return PALETTE
+    if dataset.tags(i).get("LAYER_TYPE") == "thematic":
+        return "its LAYER_TYPE is thematic"
+    return ""
 
 
 def _check_large_integers(scene: SatelliteScene) -> None:

@@ -83,6 +83,7 @@ def request_of(item: Input, config: UpsampleConfig | InfoConfig, search: Preset,
         "tile": config.tile,
         "batch": config.batch,
         "bands": config.bands,
+        "labels": config.labels,
         "options": options,
         "runtime": runtime_of(config.runtime),
     }

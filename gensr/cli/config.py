@@ -48,6 +48,7 @@ class UpsampleConfig:
     tile: int | None = None
     batch: int | None = None
     bands: str | None = None
+    labels: str = "refuse"
 
 
 @dataclass
@@ -69,6 +70,7 @@ class InfoConfig:
     tile: int | None = None
     batch: int | None = None
     bands: str | None = None
+    labels: str = "refuse"
     format: str = "text"
 
 

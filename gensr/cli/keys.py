@@ -13,7 +13,7 @@ from gensr.errors import UsageError, nearest
 from gensr.pipeline.request import EXISTING, FACTORS, LARGEST_FACTOR, SMALLEST_FACTOR, Request
 from gensr.values import bands as band_words
 from gensr.values.area import BOUNDS, SRCWIN, parse_bounds, parse_srcwin
-from gensr.values.words import EXPECTED, parse_noise
+from gensr.values.words import EXPECTED, LABELS, parse_noise
 
 OPERATORS = ("area", "bicubic", "lanczos", "gaussian:sigma=", "mtf:", "psf:", "kspace", "kspace:window=hamming")
 """Beginnings of operators, for completion."""
@@ -214,6 +214,13 @@ _UPSAMPLE = (
         good=_read_by(band_words.parse_bands),
         optional=True,
         default="all",
+    ),
+    Key(
+        "labels",
+        "",
+        "what becomes of label images and masks",
+        choices=lambda: LABELS,
+        default=_default("labels"),
     ),
     Key(
         "runtime",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gensr.errors import UsageError
 from gensr.values import bands as band_words
 from gensr.values.area import Area, Numbers
-from gensr.values.words import EXPECTED, parse_noise
+from gensr.values.words import EXPECTED, LABELS, parse_noise
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -87,6 +87,7 @@ class Request:
         tile: side of a tile in input pixels; chosen for the generator if not given.
         batch: tiles computed together; chosen from the memory at hand if not given. Results do not depend on it.
         bands: which bands, as numbers from 1, ranges or names ("1-3,8", "red,nir"); all if not given.
+        labels: what becomes of label images and masks: "refuse" them, or take them for an "image".
         options: options of the domain.
         runtime: where tiles run.
         srcwin: part of the input, "xoff,yoff,xsize,ysize" in its pixels.
@@ -112,6 +113,7 @@ class Request:
     tile: int | None = None
     batch: int | None = None
     bands: band_words.Words | None = None
+    labels: str = "refuse"
     options: Mapping[str, Any] = field(default_factory=dict)
     runtime: Runtime = field(default_factory=Runtime)
     srcwin: Numbers | None = None
@@ -132,6 +134,8 @@ class Request:
         if self.goes_on and self.output is None:
             word = "resume=true" if self.resume else "existing=skip"
             raise UsageError(f"{word} needs output=, the folder of the run that was interrupted")
+        if self.labels not in LABELS:
+            raise UsageError(f"labels={self.labels}: expected {' or '.join(LABELS)}")
         if self.bands is not None:
             self._check_bands(self.bands)
         if self.noise is not None:

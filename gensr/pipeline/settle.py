@@ -13,6 +13,7 @@ from gensr.errors import SearchError, UsageError
 from gensr.operators import Operator, parse_operator
 from gensr.operators.scaled import unit_gain
 from gensr.pipeline.cost import choose_batch
+from gensr.pipeline.labels import settle_labels
 from gensr.pipeline.noise import Level, settle_level
 from gensr.pipeline.plan import Plan
 from gensr.pipeline.prior import Wanted, check_options, choose_prior
@@ -110,6 +111,7 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
         stem: of the outputs' names.
         request: what is asked; its source is not looked at.
     """
+    settle_labels(scene, request.labels)
     chosen = chosen_preset(request)
     operator = settle_operator(scene, request)
     # The word of the user is about the machine that computes tiles; it may have a device that this one lacks.

@@ -22,7 +22,7 @@ from gensr.scenes.installed import domains
 from gensr.scenes.names import Names
 from gensr.scenes.objects import kind_of
 from gensr.scenes.product import Codes, Product
-from gensr.scenes.scene import Reference, Scene
+from gensr.scenes.scene import Part, Reference, Scene
 from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.bands import Words, choose, parse_bands
 from gensr.values.grid import IDENTITY, Affine, Factor, PixelGrid, Window
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 SPILLED, SPILLED_MASK = "array.npy", "array-mask.npy"
 """Names of the files that an array in memory is written to before other processes read it."""
+_FLAGS = ("flag_values", "flag_masks", "flag_meanings")
+"""Attributes of CF conventions (section 3.5) that say that values are classes or bits."""
 
 
 def array_domain(name: str | None) -> Domain:
@@ -101,18 +103,23 @@ class ArrayScene(Scene):
         import xarray as xr
 
         self.path = Path("array")
-        self.unit = ""
+        self.unit = self.name = self.proof = ""
         self.domain = domain or array_domain(None)
         names: tuple[str, ...] | None = None
         transform, frame = IDENTITY, "pixel"
         if isinstance(source, xr.DataArray):
             self.unit = str(source.attrs.get("units", ""))
+            self.name = str(source.name or "")
+            self.proof = next((f"its attribute {key}" for key in _FLAGS if key in source.attrs), "")
             if "band" in source.coords and source.coords["band"].ndim == 1:
                 names = tuple(str(b) for b in source.coords["band"].values)
             grid = source.attrs.get("grid")
             transform, frame = (grid.transform, grid.frame) if isinstance(grid, PixelGrid) else _regular(source)
             source = source.values
-        array = as_numbers(np.asanyarray(source), "array")
+        array = np.asanyarray(source)
+        if array.dtype == np.bool_:
+            array, self.proof = array.astype(np.uint8), "truth values"
+        array = as_numbers(array, "array")
         self.form = Form.of(array.shape, roles_of(array.shape, dims))
         self.masked = isinstance(array, np.ma.MaskedArray)
         self._mask = self.form.whole(np.ma.getmaskarray(array)) if self.masked else None
@@ -179,6 +186,22 @@ class ArrayScene(Scene):
         cut = np.s_[..., row : row + rows, col : col + cols]
         part._data, part._mask = self._data[cut], None if self._mask is None else self._mask[cut]
         return part
+
+    def stored(self, plane: int, window: Window) -> tuple[Codes, npt.NDArray[np.bool_]]:
+        """See `Scene.stored`."""
+        row, col, rows, cols = window
+        codes = self._data[plane, :, row : row + rows, col : col + cols]
+        valid = np.isfinite(codes)
+        if self._mask is not None:
+            valid &= ~self._mask[plane, :, row : row + rows, col : col + cols]
+        return codes, valid
+
+    def parts(self) -> tuple[Part, ...]:
+        """See `Scene.parts`: every band, with the name of the array."""
+        return tuple(
+            Part(f"band {name}", band, range(self.planes), (self.name, name), self.proof)
+            for band, name in enumerate(self.bands)
+        )
 
     def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `Scene.encode`."""

@@ -11,7 +11,8 @@ import shutil
 import tempfile
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -55,6 +56,27 @@ class Reference(ABC):
         return self
 
 
+@dataclass(frozen=True)
+class Part:
+    """Pixels of a scene that are of one kind: a band, or a channel of several planes.
+
+    Attributes:
+        name: for messages.
+        band: 0-based.
+        planes: that it lies in.
+        names: texts that may say what it is: of the file, band, extension.
+        declared: what the file says that proves labels, in words that follow "it is a label image or mask: "; "" else.
+        index: codes stand for colours or classes, so that they cannot be taken for an image.
+    """
+
+    name: str
+    band: int
+    planes: Sequence[int]
+    names: tuple[str, ...] = ()
+    declared: str = ""
+    index: bool = False
+
+
 class Scene(ABC):
     """An opened input.
 
@@ -71,6 +93,7 @@ class Scene(ABC):
         reference: set by `gensr.scenes.inputs.open_scene`; None for a scene that a domain opened directly.
         origin: row and column of the input where the grid begins; (0, 0) unless it is a part, see `crop`.
         kept: the temporary folder that ``path`` lies in, for an object in memory that was laid down as a file.
+        repeated: (plane, band) of labels whose pixels are repeated; no statistics are made of them.
     """
 
     path: Path
@@ -85,6 +108,7 @@ class Scene(ABC):
     kept: Folder | None = None
     counts_photons: ClassVar[bool] = False
     """Whether noise may grow with the signal as that of detectors that count photons does: then that is looked for."""
+    repeated: frozenset[tuple[int, int]] = frozenset()
 
     @abstractmethod
     def read(self, plane: int, window: Window) -> Image:
@@ -100,6 +124,20 @@ class Scene(ABC):
         Returns:
             The codes (band, y, x), and how many valid values were clipped or moved off the nodata code.
         """
+
+    def stored(self, plane: int, window: Window) -> tuple[Codes, npt.NDArray[np.bool_]]:
+        """Codes (band, y, x) as they are stored, and where they are valid; physical values unless a scene knows better.
+
+        A scene that hands out codes of ``dtype`` has its labels repeated to the last bit.
+        """
+        image = self.read(plane, window)
+        return image.values, image.valid
+
+    def parts(self) -> tuple[Part, ...]:
+        """What is judged by itself when labels are told from images: every band, with its name and that of the file."""
+        return tuple(
+            Part(name, band, range(self.planes), (self.path.name, name)) for band, name in enumerate(self.bands)
+        )
 
     @abstractmethod
     def metadata(self) -> dict[str, Any]:

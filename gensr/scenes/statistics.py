@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,17 +22,33 @@ def sample_images(scene: Scene, windows: int = WINDOWS, side: int = SIDE) -> Ite
 
     The same scene always gives the same windows.
     """
-    rows, cols = scene.grid.shape
+    for plane, window in places(scene.planes, scene.grid.shape, windows, side):
+        yield without(scene.read(plane, window), plane, scene.repeated)
+
+
+def places(planes: int, shape: tuple[int, int], windows: int, side: int) -> Iterator[tuple[int, Window]]:
+    """Planes and windows for `sample_images`, of ``planes`` planes of ``shape``."""
+    rows, cols = shape
     h, w = min(side, rows), min(side, cols)
-    places = [(r, c) for r in _starts(rows, h) for c in _starts(cols, w)]
-    total = scene.planes * len(places)
+    corners = [(r, c) for r in _starts(rows, h) for c in _starts(cols, w)]
+    total = planes * len(corners)
     count = min(windows, total)
     # A golden-ratio walk visits planes and places evenly without a random generator.
     picked = sorted({int((0.5 + i * 0.6180339887498949) % 1.0 * total) for i in range(count)})
     for index in picked:
-        plane, place = divmod(index, len(places))
-        row, col = places[place]
-        yield scene.read(plane, Window(row, col, h, w))
+        plane, place = divmod(index, len(corners))
+        row, col = corners[place]
+        yield plane, Window(row, col, h, w)
+
+
+def without(image: Image, plane: int, repeated: frozenset[tuple[int, int]]) -> Image:
+    """The image of a plane with the bands whose pixels are repeated not usable."""
+    bands = [band for of, band in repeated if of == plane]
+    if not bands:
+        return image
+    usable = image.usable.copy()
+    usable[bands] = False
+    return replace(image, usable=usable)
 
 
 def _starts(size: int, window: int) -> list[int]:

@@ -1,4 +1,6 @@
-"""The words for noise, as a user writes them; one grammar for the command line, its checks and the library.
+"""Words as a user writes them; one grammar for the command line, its checks and the library.
+
+Of noise:
 
 auto    0    12.5    2,200    1%    poisson:gain=2,sigma=3
 """
@@ -14,6 +16,8 @@ EXPECTED = (
     "or poisson:gain=G,sigma=S"
 )
 """What may be written, in words that follow "expected"."""
+LABELS = ("refuse", "image")
+"""What may become of label images and masks."""
 Kind = Literal["auto", "sigma", "share", "poisson"]
 
 

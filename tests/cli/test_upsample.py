@@ -35,7 +35,8 @@ def test_one_file(run, upsampler, micrograph, tmp_path):
 def test_every_key_arrives(run, upsampler, micrograph, tmp_path):
     path = micrograph(tmp_path / "cells.tif")
     keys = ["factor=3", "samples=5", "search=fast", "operator=gaussian:sigma=0.5", "noise=1e-2", "seed=9", "device=cpu"]
-    more = [f"output={tmp_path}/o,u t", "overwrite=true", "resume=true", "tile=64", "batch=2", "domain.labels=image"]
+    more = [f"output={tmp_path}/o,u t", "overwrite=true", "resume=true", "tile=64", "batch=2", "domain.container=ome"]
+    more.append("labels=image")
     assert run("upsample", path, *keys, *more).code == 0
     call = upsampler.calls[0]
     assert (call.factor, call.samples, call.search.name, call.operator) == (
@@ -46,7 +47,8 @@ def test_every_key_arrives(run, upsampler, micrograph, tmp_path):
     )
     assert (call.noise, call.seed, call.device, call.output) == ("1e-2", 9, "cpu", tmp_path / "o,u t")
     assert (call.overwrite, call.resume, call.tile, call.batch) == (True, True, 64, 2)
-    assert call.options == {"labels": "image"}
+    assert call.options == {"container": "ome"}
+    assert call.labels == "image"
 
 
 def test_one_failure_does_not_stop_the_others(run, upsampler, micrograph, tmp_path):

@@ -67,8 +67,7 @@ def test_axes_are_plane_band_row_column(shape, kept):
 
 @pytest.mark.parametrize(
     "bad",
-    [np.zeros(3), np.zeros((1, 1, 1, 1, 1)), np.zeros((0, 4)), np.array([["a"]]), np.zeros((2, 2), complex), [[None]],
-     np.zeros((2, 2), bool)],
+    [np.zeros(3), np.zeros((1, 1, 1, 1, 1)), np.zeros((0, 4)), np.array([["a"]]), np.zeros((2, 2), complex), [[None]]],
 )  # fmt: skip
 def test_what_is_no_image_is_refused(bad):
     with pytest.raises(UsageError, match="expected numbers of shape"):

@@ -270,7 +270,6 @@ BAD = {
     "rgb": (lambda p: patched(p, 70, struct.pack("<hh", 128, 24)), "not supported"),
     "complex": (lambda p: patched(p, 70, struct.pack("<hh", 32, 64)), "not supported"),
     "bits": (lambda p: patched(p, 72, struct.pack("<h", 64)), "do not fit"),
-    "labels": (lambda p: patched(p, 68, struct.pack("<h", 1002)), "label map"),
     "offset": (lambda p: patched(p, 108, struct.pack("<f", 1e12)), "offset"),
     "offset nan": (lambda p: patched(p, 108, struct.pack("<f", float("nan"))), "offset"),
     "offset small": (lambda p: patched(p, 108, struct.pack("<f", 100)), "offset"),

@@ -136,35 +136,6 @@ def test_a_few_full_scale_pixels_are_no_saturation(tmp_path: Path) -> None:
     scene.close()
 
 
-@pytest.mark.parametrize("channel_name", ["nuclei mask", "Labels", "segmentation"])
-def test_labels_are_refused_by_name_or_repeated(tmp_path: Path, upscale, channel_name: str) -> None:
-    rng = np.random.default_rng(1)
-    data = rng.integers(200, 60000, (2, 2, 40, 40), dtype=np.uint16)  # M2: time, channel
-    data[:, 1] = rng.integers(0, 40, (2, 40, 40))
-    path = tmp_path / "cells.ome.tif"
-    meta = {"axes": "TCYX", "Channel": {"Name": ["GFP", channel_name]}}
-    tifffile.imwrite(path, data, ome=True, photometric="minisblack", metadata=meta)
-    with pytest.raises(DomainError, match=rf"{channel_name}.*labels=nearest.*labels=image"):
-        DOMAIN.open(path, {})
-    scene = DOMAIN.open(path, {"labels": "nearest"})
-    assert scene.metadata()["label_planes"] == [1, 3]
-    assert not scene.read(1, Window(0, 0, 40, 40)).valid.any()
-    assert scene.read(0, Window(0, 0, 40, 40)).valid.all()
-    scene.close()
-    written = tifffile.imread(upscale(path, 3, labels="nearest")["mean"])
-    np.testing.assert_array_equal(written, data.repeat(3, -1).repeat(3, -2))
-
-
-def test_a_mask_is_recognised_by_its_values(tmp_path: Path) -> None:
-    data = (np.random.default_rng(2).random((40, 40)) > 0.5).astype(np.uint8) * 255
-    tifffile.imwrite(tmp_path / "a.tif", data)
-    with pytest.raises(DomainError, match="looks like a label image"):
-        DOMAIN.open(tmp_path / "a.tif", {})
-    with pytest.raises(DomainError, match="looks like a label image"):
-        DOMAIN.open(tmp_path / "a.tif", {"labels": "nearest"})  # nothing would be left to reconstruct
-    DOMAIN.open(tmp_path / "a.tif", {"labels": "image"}).close()
-
-
 @pytest.mark.parametrize("dtype", [np.uint32, np.int32, np.uint64, np.complex64])
 def test_types_that_float32_cannot_hold_are_refused(tmp_path: Path, dtype: type) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.ones((20, 20), dtype))
@@ -176,8 +147,8 @@ def test_options_are_checked(make) -> None:
     path = make("M1 bigtiff")
     with pytest.raises(UsageError, match="no option sereis; known: series"):
         DOMAIN.open(path, {"sereis": 1})
-    with pytest.raises(UsageError, match="labels='maybe'"):
-        DOMAIN.open(path, {"labels": "maybe"})
+    with pytest.raises(UsageError, match="container='maybe'"):
+        DOMAIN.open(path, {"container": "maybe"})
     with pytest.raises(UsageError, match="series=4 does not exist"):
         DOMAIN.open(path, {"series": 4})
     with pytest.raises(UsageError, match="not a number"):

@@ -183,7 +183,6 @@ def test_windows_meet_chunks(tmp_path):
         (lambda a: a.update(multiscales=7), "multiscales are damaged"),
         (lambda a: a.update(plate={"wells": []}), "is a plate"),
         (lambda a: a.update(well={"images": []}), "is a well"),
-        (lambda a: a.update({"image-label": {}}), "is a label image"),
     ],
 )
 def test_refused(edit, said, tmp_path):
@@ -323,3 +322,10 @@ def test_ome_zarr_reads_the_output(version, tmp_path):
     assert np.array_equal(np.asarray(node.data[0]), codes.repeat(2, -2).repeat(2, -1))
     assert [a["name"] for a in node.metadata["axes"]] == ["t", "c", "z", "y", "x"]
     assert node.metadata["coordinateTransformations"][0][0]["scale"] == [2.0, 1.0, 0.5, 0.125, 0.0625]
+
+
+def test_an_image_label_is_refused_as_labels(tmp_path):
+    store(tmp_path / "a.zarr", edit=lambda a: a.update({"image-label": {}}))
+    request = gensr.Request(tmp_path / "a.zarr", domain="microscopy", search="fast", samples=0)
+    with pytest.raises(DomainError, match="its metadata call it an image-label"):
+        gensr.settle(request)

@@ -156,27 +156,8 @@ def test_sparse_honest_files_of_usual_size_are_read(domain, raster):
     assert domain.open(path, {}).read(0, Window(0, 0, 300, 300)).values.max() == 0
 
 
-def test_palette_complex_bits_and_classes(domain, raster):
-    path = raster(BYTES, "palette.tif", edit=lambda d: d.write_colormap(1, {0: (0, 0, 0), 1: (255, 0, 0)}))
-    refused(domain, path, DomainError, "palette")
+def test_complex_values_are_refused(domain, raster):
     refused(domain, raster(BYTES.astype(np.complex64), "sar.tif"), DomainError, "complex")
-    refused(domain, raster(BYTES & 1, "bits.tif", nbits=1), DomainError, "one bit")
-    refused(domain, raster(BYTES, "T32_SCL_20m.tif"), DomainError, "class or bit map")
-    refused(
-        domain,
-        raster(BYTES, "qa.tif", edit=lambda d: d.set_band_description(1, "QA_PIXEL")),
-        DomainError,
-        "class or bit",
-    )
-    thematic = raster(BYTES, "cover.tif", edit=lambda d: d.update_tags(1, LAYER_TYPE="thematic"))
-    refused(domain, thematic, DomainError, "cover.*class or bit")
-
-
-def test_quality_bits_without_a_name_are_noted(domain, raster):
-    codes = np.random.default_rng(0).choice([1, 21824, 22280], (1, 200, 200)).astype(np.uint16)
-    assert "3 values only" in " ".join(domain.open(raster(codes), {}).metadata()["notes"])
-    codes = np.random.default_rng(0).integers(0, 9000, (1, 200, 200)).astype(np.uint16)
-    assert domain.open(raster(codes), {}).metadata()["notes"] == []
 
 
 def test_many_pages(domain, tmp_path):
