@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from gensr.errors import FormatError, GensrError
-from gensr.scenes.door import expands, within
+from gensr.values.limits import expands, within
 
 from .detect import bare_dataset, dicom_files, scrubbed, words
 from .dicom_private import images_in_mosaic

@@ -21,8 +21,8 @@ from pydicom.uid import (
 
 from gensr.errors import DomainError, FormatError
 from gensr.scenes.decoding import DecodingError, decoded
-from gensr.scenes.door import within
 from gensr.scenes.product import Codes
+from gensr.values.limits import within
 
 from .codec import Codec
 from .dicom_files import guarded, transfer_syntax

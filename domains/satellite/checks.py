@@ -10,7 +10,7 @@ import numpy as np
 
 from gensr.errors import DomainError, FormatError
 from gensr.scenes.directories import check_directories
-from gensr.scenes.door import expands, limit, within
+from gensr.values.limits import expands, limit, within
 
 from .codes import EXACT
 from .tags import instructions

@@ -19,8 +19,9 @@ from tempfile import TemporaryDirectory
 
 from gensr.errors import FormatError
 from gensr.scenes.directories import MAGIC, check_directories
-from gensr.scenes.door import limit, neighbours, within
+from gensr.scenes.door import neighbours
 from gensr.scenes.markup import parsed
+from gensr.values.limits import limit, within
 
 from .tags import ALLOWED
 

@@ -11,11 +11,27 @@ from torch import Tensor
 from gensr.errors import WeightsError
 from gensr.priors.card import GeneratorCard
 from gensr.priors.generator import Generator, Options
+from gensr.priors.schema import COMPANION, List, Number, Record, Table, Whole, check_config
 
 from .generator import Engression, Settings
 from .model import Model
 from .network import Shape, restored
 from .prior import Prior
+
+_NETWORK = {
+    **dict.fromkeys(("bands", "patch", "blocks"), Whole(1, 64)),
+    "widths": List(Whole(1, 4096), 1, 6),
+    "embedding": Whole(1, 4096),
+    "fine": Whole(0, 256),
+}
+CONFIG = Record(
+    {
+        "shape": Record(_NETWORK),
+        "prior": Record(dict.fromkeys(("mean", "level", "corner", "slope"), Number())),
+        "side": Whole(1, 1 << 20),
+    },
+    {"companion": COMPANION, "scaling": Table(Number())},
+)
 
 
 class EngressionFamily:
@@ -58,6 +74,7 @@ class EngressionFamily:
 
     def build(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: GeneratorCard) -> Generator:
         """See `gensr.priors.generator.Family.build`."""
+        check_config(CONFIG, config, card.name)
         try:
             shape = Shape.from_config(config["shape"])
             prior = Prior.from_config(config["prior"])

@@ -11,10 +11,27 @@ from torch import Tensor
 from gensr.errors import WeightsError
 from gensr.priors.card import GeneratorCard
 from gensr.priors.generator import Generator, Options
+from gensr.priors.schema import COMPANION, Flag, List, Number, Optional, Record, Table, Whole, check_config
 
 from .generator import Flow, Settings
 from .model import Model, Scales
 from .network import Shape, restored
+
+_NETWORK = {
+    **dict.fromkeys(("bands", "patch", "blocks"), Whole(1, 64)),
+    "widths": List(Whole(1, 4096), 1, 6),
+    "embedding": Whole(1, 4096),
+    "aligned": Flag(),
+}
+CONFIG = Record(
+    {
+        "shape": Record(_NETWORK, {"fine": Whole(0, 256)}),
+        "scales": Table(Number(1e-12, 1e12), r"[1-9]\d{0,3}", 64),
+        "stretch": Record({}, {"softening": Optional(Number(1e-30)), "top": Number(1e-30)}),
+        "side": Whole(1, 1 << 20),
+    },
+    {"companion": COMPANION, "scaling": Table(Number()), "flux": Flag()},
+)
 
 
 class FlowFamily:
@@ -62,6 +79,7 @@ class FlowFamily:
 
     def build(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: GeneratorCard) -> Generator:
         """See `gensr.priors.generator.Family.build`."""
+        check_config(CONFIG, config, card.name)
         try:
             shape = Shape.from_config(config["shape"])
             scales = Scales.from_config(config["scales"])

@@ -12,10 +12,20 @@ from torch import Tensor
 from gensr.errors import WeightsError
 from gensr.priors.card import GeneratorCard
 from gensr.priors.generator import Generator, Options
+from gensr.priors.schema import Number, Record, Text, Whole, check_config, check_shapes
 
 from .mixture import Mixture
 from .parameters import LEVEL_DEVIATION, MixtureParameters
 from .pca import Pca, PcaParameters
+
+FORM = Record({"form": Text(20, "mixture|pca")})
+MIXTURE = Record({"side": Whole(2, 256)}, {"level": Number(1e-6, 1e9)})
+LARGEST = 1 << 30
+"""Numbers in the directions of a mixture."""
+SIDE = 4096
+"""Side of aligned pictures, pixels."""
+LOGARITHM = 80.0
+"""Largest logarithm whose exponential is finite in single precision, and so is its inverse."""
 
 
 class Gaussian:
@@ -54,29 +64,28 @@ class Gaussian:
 
     def build(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: GeneratorCard) -> Generator:
         """See `gensr.priors.generator.Family.build`."""
-        form = config.get("form")
-        try:
-            if form == "mixture":
-                return _mixture(tensors, config, card)
-            if form == "pca":
-                return _pca(tensors, card)
-        except KeyError as error:
-            raise WeightsError(f"{card.name}: {error.args[0]!r} is missing; fetch the file again") from error
-        raise WeightsError(f"{card.name}: unknown form {form!r} of the gaussian family; this gensr is too old for it")
-
-
-def _check(card: GeneratorCard, tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    for name, shape in shapes.items():
-        if tuple(tensors[name].shape) != shape:
-            raise WeightsError(f"{card.name}: tensor {name!r} is not of shape {shape}; fetch the file again")
+        check_config(FORM, config, card.name)
+        if config["form"] == "mixture":
+            return _mixture(tensors, config, card)
+        return _pca(tensors, card)
 
 
 def _mixture(tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: GeneratorCard) -> Mixture:
-    side, level = int(config["side"]), float(config.get("level", LEVEL_DEVIATION))
-    k, depth, rank = tensors["directions"].shape
+    check_config(MIXTURE, config, card.name)
+    side, level = config["side"], float(config.get("level", LEVEL_DEVIATION))
     d = side * side - 1
-    shapes = {"weight": (k,), "mean": (k, d), "remainder": (k, d), "directions": (k, min(depth, d), rank)}
-    _check(card, tensors, shapes)
+    check_shapes(tensors, {"directions": (None, None, None)}, card.name)
+    k, depth, rank = tensors["directions"].shape
+    check_shapes(
+        tensors,
+        {"weight": (k,), "mean": (k, d), "remainder": (k, d), "directions": (k, min(depth, d), min(rank, d))},
+        card.name,
+    )
+    if k * d * rank > LARGEST or card.aligned or card.bands != 1:
+        raise WeightsError(f"{card.name}: {k} Gaussians of {rank} directions of {d}; fetch the file again")
+    if bool((tensors["weight"] < 0).any()) or not bool((tensors["weight"] > 0).any()):
+        raise WeightsError(f"{card.name}: tensor 'weight' holds no shares; fetch the file again")
+    _check_logarithm(tensors["remainder"], "remainder", card)
     directions = torch.nn.functional.pad(tensors["directions"].float(), (0, 0, 0, d - depth))
     remainder = tensors["remainder"].float().exp()  # stored as logarithm: half precision holds its whole range
     weight, mean = tensors["weight"].float(), tensors["mean"].float()
@@ -84,16 +93,25 @@ def _mixture(tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: Gen
 
 
 def _pca(tensors: Mapping[str, Tensor], card: GeneratorCard) -> Pca:
+    check_shapes(tensors, {"components": (None, card.bands, None, None), "power": (card.bands, None, None)}, card.name)
     count, bands, side, _ = tensors["components"].shape
     extent = tensors["power"].shape[-1]
     shapes = {
-        "mean": (card.bands, side, side),
-        "components": (count, card.bands, side, side),
+        "mean": (bands, side, side),
+        "components": (count, bands, side, side),
         "power": (bands, extent, extent),
     }
-    _check(card, tensors, shapes)
+    check_shapes(tensors, shapes, card.name)
+    if not card.aligned or max(side, extent) > SIDE:
+        raise WeightsError(f"{card.name}: aligned pictures of {side} and {extent} pixels; fetch the file again")
+    _check_logarithm(tensors["power"], "power", card)
     mean, components, power = tensors["mean"].float(), tensors["components"].float(), tensors["power"].float().exp()
     return Pca(PcaParameters(mean, components, power), card)
+
+
+def _check_logarithm(tensor: Tensor, name: str, card: GeneratorCard) -> None:
+    if not float(tensor.float().abs().max()) <= LOGARITHM:
+        raise WeightsError(f"{card.name}: tensor {name!r} holds logarithms beyond {LOGARITHM}; fetch the file again")
 
 
 FAMILY = Gaussian()

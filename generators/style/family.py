@@ -6,15 +6,28 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gensr.errors import WeightsError
 from gensr.priors.card import GeneratorCard
 from gensr.priors.generator import Generator, Options
+from gensr.priors.schema import COMPANION, List, Number, Record, Whole, check_config, check_shapes
 
 from .generator import Parts, Style
 from .network import Network, Shape
 from .whiten import Bank, Whitening
+
+CONFIG = Record(
+    {
+        "bands": Whole(1, 64),
+        "widths": List(Whole(1, 4096), 1, 8),
+        **dict.fromkeys(("latent", "style"), Whole(1, 4096)),
+        "depth": Whole(1, 64),
+        "spread": Number(0.0, 0.999),
+    },
+    {"companion": COMPANION},
+)
 
 
 class StyleFamily:
@@ -54,32 +67,23 @@ class StyleFamily:
 
     def build(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: GeneratorCard) -> Generator:
         """See `gensr.priors.generator.Family.build`."""
+        check_config(CONFIG, config, card.name)
         shape = Shape.from_config(config)
-        network = Network(shape)
-        try:
-            network.load_state_dict({k: tensors[f"network.{k}"].float() for k in network.state_dict()})
-            mean, factor = tensors["whitening.mean"].float(), tensors["whitening.factor"].float()
-            style, picture = tensors["bank.style"].float(), tensors["bank.picture"].float() / 255
-            spread = float(config["spread"])
-        except KeyError as error:
-            raise WeightsError(f"{card.name}: {error.args[0]!r} is missing; fetch the file again") from error
-        except (RuntimeError, TypeError, ValueError) as error:
-            first = str(error).splitlines()[0]
-            raise WeightsError(f"{card.name}: tensors do not fit ({first}); fetch the file again") from error
-        _check(card, mean, (shape.style,))
-        _check(card, factor, (shape.style, shape.style))
-        _check(card, style, (len(style), shape.style))
-        _check(card, picture, (len(style), shape.bands, *picture.shape[-1:] * 2))
-        if not 0 <= spread < 1 or card.bands != shape.bands:
+        with torch.device("meta"):  # nothing is allocated before the tensors are known to fit
+            expected = {f"network.{k}": tuple(v.shape) for k, v in Network(shape).state_dict().items()}
+        more = {"whitening.mean": (shape.style,), "whitening.factor": (shape.style, shape.style)}
+        bank = {"bank.style": (None, shape.style), "bank.picture": (None, shape.bands, None, None)}
+        check_shapes(tensors, {**expected, **more, **bank}, card.name)
+        style, picture = tensors["bank.style"].float(), tensors["bank.picture"].float() / 255
+        check_shapes(tensors, {"bank.picture": (len(style), shape.bands, *picture.shape[-1:] * 2)}, card.name)
+        if card.bands != shape.bands or not card.aligned:
             raise WeightsError(f"{card.name}: configuration and card do not fit; fetch the file again")
+        network = Network(shape)
+        network.load_state_dict({k: tensors[f"network.{k}"].float() for k in network.state_dict()})
         network.eval().requires_grad_(False)
-        parts = Parts(network, Whitening(mean, factor), Bank(style, picture), spread, str(config.get("companion", "")))
+        whitening = Whitening(tensors["whitening.mean"].float(), tensors["whitening.factor"].float())
+        parts = Parts(network, whitening, Bank(style, picture), float(config["spread"]), config.get("companion", ""))
         return Style(parts, card)
-
-
-def _check(card: GeneratorCard, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(tensor.shape) != shape:
-        raise WeightsError(f"{card.name}: a tensor of shape {tuple(tensor.shape)} should be {shape}; fetch it again")
 
 
 FAMILY = StyleFamily()

@@ -106,10 +106,13 @@ def check_options(preset: Preset, generator: Generator) -> None:
 
 
 def closed_prior(prior: Prior, operator: Operator) -> Prior:
-    """The prior where it has a posterior of its own for the operator, its fallback otherwise, if that is installed."""
+    """The prior where it has a posterior of its own for the operator, its fallback otherwise, if that has."""
     generator = prior.generator
     if generator.closed(operator) or generator.fallback not in weights.available():
         return prior
     other, stored = weights.load(generator.fallback)
+    fits = other.card.bands in (1, generator.card.bands) and not other.card.aligned
+    if not (fits and other.closed(operator)):
+        return prior
     placed = other.to(choose_device(prior.device))
     return Prior(placed, weights.reference(generator.fallback, stored), prior.device, prior.elsewhere)

@@ -20,15 +20,19 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gensr import registry
-from gensr.errors import WeightsError
+from gensr.errors import FormatError, WeightsError
 from gensr.priors.card import GeneratorCard
 from gensr.priors.families import family
 from gensr.priors.generator import Generator
+from gensr.priors.schema import CARD, Record, check_depth
+from gensr.values.limits import within
 
-LIMIT = 2 << 30
-"""Largest weights file that is opened, bytes."""
+KINDS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8, torch.int8, torch.int32, torch.int64)
+"""Types of tensors that are read."""
 KEY = "gensr"
 SUFFIX = ".safetensors"
+LONGEST = 4 << 20
+"""Characters of a header."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +88,38 @@ def _refuse_foreign(path: Path) -> None:
     safe = head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size
     if not safe and (head[:1] == b"\x80" or head[:2] == b"PK" or head[:4] in (b"\x93NUM", b"\x89HDF")):
         raise WeightsError(f"{path}: a pickle, zip or array file, never executed by gensr; convert it to safetensors")
-    if size > LIMIT:
-        raise WeightsError(f"{path}: {size} bytes is over the limit of {LIMIT}; it is no gensr weights file")
+    try:
+        within("weights", size, path)
+    except FormatError as error:
+        raise WeightsError(str(error)) from None
     if not safe:
         raise WeightsError(f"{path}: not a safetensors file; give the .safetensors file of a gensr generator")
+
+
+def _header(path: Path, text: str | None) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Configuration, card and digest, checked before a tensor is read.
+
+    Raises:
+        WeightsError: no gensr header, or one that says what it cannot.
+    """
+    if text is None:
+        raise WeightsError(f"{path}: no gensr header; it was written by another program, convert it first")
+    try:
+        if len(text) > LONGEST:
+            raise ValueError(f"{len(text)} characters, at most {LONGEST}")
+        check_depth(text)
+        header = json.loads(text)
+        config, card, digest = header["config"], header["card"], header["digest"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise WeightsError(f"{path}: unreadable gensr header ({error}); fetch it again") from error
+    try:
+        CARD.check(card, "card")
+        Record({}).check(config, "config")
+        if card["value_range"][0] > card["value_range"][1]:
+            raise WeightsError(f"card.value_range = {card['value_range']}: expected the lower end first")
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}; fetch the file again") from None
+    return config, card, digest
 
 
 def read(path: Path) -> Weights:
@@ -99,20 +131,17 @@ def read(path: Path) -> Weights:
     _refuse_foreign(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as stream:
-            metadata = stream.metadata() or {}
+            config, plain, digest = _header(path, (stream.metadata() or {}).get(KEY))
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError, MemoryError) as error:
         raise WeightsError(f"{path}: damaged safetensors file ({error}); fetch it again") from error
-    if KEY not in metadata:
-        raise WeightsError(f"{path}: no gensr header; it was written by another program, convert it first")
-    try:
-        header = json.loads(metadata[KEY])
-        config, plain, digest = header["config"], header["card"], header["digest"]
-        known = {f.name for f in fields(GeneratorCard)}
-        kept: dict[str, Any] = {k: tuple(v) if k == "value_range" else v for k, v in plain.items() if k in known}
-        card = GeneratorCard(**kept)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{path}: unreadable gensr header ({error}); fetch it again") from error
+    for name, tensor in tensors.items():
+        if tensor.dtype not in KINDS:
+            raise WeightsError(f"{path}: tensor {name[:60]!r} is of type {tensor.dtype}, which no generator has")
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise WeightsError(f"{path}: tensor {name[:60]!r} is not finite; fetch the file again")
+    known = {f.name for f in fields(GeneratorCard)}
+    card = GeneratorCard(**{k: tuple(v) if k == "value_range" else v for k, v in plain.items() if k in known})
     if _digest(tensors, config, plain) != digest:
         raise WeightsError(f"{path}: digest mismatch, the file is damaged or was changed; fetch it again")
     return Weights(path, tensors, config, card, digest)

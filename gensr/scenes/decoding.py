@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.scenes import decoder
-from gensr.scenes.door import OPTION, limit
+from gensr.values.limits import OPTION, limit
 
 _KEPT = ("PYTHON", "LD_", "DYLD_", "LANG", "LC_", "PATH", "SYSTEMROOT", "VIRTUAL_ENV", "CONDA", "TMP", "TEMP", "HOME")
 """Beginnings of the names of environment variables that the child gets: what starts an interpreter."""

@@ -10,7 +10,7 @@ import struct
 from pathlib import Path
 
 from gensr.errors import FormatError
-from gensr.scenes.door import within
+from gensr.values.limits import within
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of a classic and a big TIFF, in both byte orders."""

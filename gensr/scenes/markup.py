@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from gensr.errors import FormatError
-from gensr.scenes.door import within
+from gensr.values.limits import within
 
 
 def parsed(text: bytes, file: Path) -> Xml.Element:

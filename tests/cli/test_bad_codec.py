@@ -16,7 +16,7 @@ import hostile
 from gensr.errors import FormatError
 from gensr.pipeline.many import WholeFile, outcome
 from gensr.pipeline.request import Request
-from gensr.scenes.door import LIMITS, Limit
+from gensr.values.limits import LIMITS, Limit
 
 pytest.importorskip("rle")
 

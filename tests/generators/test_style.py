@@ -397,9 +397,9 @@ class TestFiles:
         ("name", "value", "words"),
         [
             ("bank.style", None, "'bank.style' is missing"),
-            ("network.synthesis.constant", torch.zeros(3), "do not fit"),
-            ("whitening.factor", torch.zeros(8, 7), "should be"),
-            ("bank.picture", torch.zeros(64, 1, 8, 8), "should be"),
+            ("network.synthesis.constant", torch.zeros(3), "expected"),
+            ("whitening.factor", torch.zeros(8, 7), "expected"),
+            ("bank.picture", torch.zeros(64, 1, 8, 8), "expected"),
         ],
     )
     def test_damaged_files_are_refused(self, style, name, value, words):

@@ -121,7 +121,7 @@ def test_safetensors_of_others_are_refused(tmp_path):
         weights.read(path)
     for header in ("", "[]", "{}", '{"config": {}, "card": {}, "digest": ""}', '{"config": 1, "card": 2, "digest": 3}'):
         save_file(TENSORS, path, metadata={"gensr": header})
-        with pytest.raises(WeightsError, match="unreadable gensr header"):
+        with pytest.raises(WeightsError, match=r"unreadable gensr header|card: 'name' is missing|card = 2: expected"):
             weights.read(path)
 
 

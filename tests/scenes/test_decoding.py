@@ -14,7 +14,7 @@ import pytest
 from gensr.errors import FormatError, ordinary
 from gensr.scenes import decoder
 from gensr.scenes.decoding import Child, DecodingError
-from gensr.scenes.door import LIMITS, Limit
+from gensr.values.limits import LIMITS, Limit
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="limits of the system that only Linux has")
 FUNCTIONS = """

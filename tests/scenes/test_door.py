@@ -11,9 +11,10 @@ import pytest
 from gensr.errors import FormatError, UsageError
 from gensr.scenes import installed
 from gensr.scenes.directories import check_directories
-from gensr.scenes.door import LIMITS, OPTION, admit, at_home, expands, limit, neighbours, within
+from gensr.scenes.door import admit, at_home, neighbours
 from gensr.scenes.inputs import expand, guess, open_scene
 from gensr.scenes.markup import parsed
+from gensr.values.limits import LIMITS, OPTION, expands, limit, within
 
 DOMAINS = ("satellite", "microscopy", "astronomy", "medical", "faces")
 

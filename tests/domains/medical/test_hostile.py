@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gensr.errors import FormatError, GensrError
-from gensr.scenes.door import LIMITS, Limit
+from gensr.values.limits import LIMITS, Limit
 
 FILES = Path(pydicom.data.__file__).parent / "test_files"
 NAMED = {

@@ -14,8 +14,8 @@ import tifffile  # noqa: E402
 
 from gensr.domains.satellite.options import DEFAULTS  # noqa: E402
 from gensr.errors import DomainError, FormatError, GensrError, GridError, UsageError  # noqa: E402
-from gensr.scenes.door import LIMITS, Limit  # noqa: E402
 from gensr.values.grid import Window  # noqa: E402
+from gensr.values.limits import LIMITS, Limit  # noqa: E402
 
 BYTES = np.arange(64 * 48, dtype=np.uint32).reshape(1, 64, 48).astype(np.uint8)
 
