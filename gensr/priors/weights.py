@@ -141,7 +141,8 @@ def read(path: Path) -> Weights:
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise WeightsError(f"{path}: tensor {name[:60]!r} is not finite; fetch the file again")
     known = {f.name for f in fields(GeneratorCard)}
-    card = GeneratorCard(**{k: tuple(v) if k == "value_range" else v for k, v in plain.items() if k in known})
+    kept: dict[str, Any] = {k: tuple(v) if k == "value_range" else v for k, v in plain.items() if k in known}
+    card = GeneratorCard(**kept)
     if _digest(tensors, config, plain) != digest:
         raise WeightsError(f"{path}: digest mismatch, the file is damaged or was changed; fetch it again")
     return Weights(path, tensors, config, card, digest)

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from gensr.errors import FormatError, PluginError
-from gensr.scenes.door import admit, expands, limit, within
+from gensr.scenes.door import admit
+from gensr.values.limits import expands, limit, within
 
 CODECS_2 = frozenset({"blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma", "shuffle", "delta"})
 CODECS_3 = frozenset({"bytes", "transpose", "blosc", "gzip", "zstd", "crc32c", "sharding_indexed"})
