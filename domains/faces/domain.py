@@ -10,7 +10,7 @@ from gensr.errors import UsageError
 from gensr.scenes.domain import Domain
 from gensr.scenes.scene import Scene
 
-from .photo import format_of, read_photo, size_of
+from .photo import format_of, is_plain_colour, read_photo, size_of
 from .scene import FaceScene
 
 TYPICAL_SIDE = 1024
@@ -33,13 +33,19 @@ class Faces(Domain):
     defaults: ClassVar[Mapping[str, Any]] = {"aligned": "auto", "lossless": False}
 
     def sniff(self, path: Path) -> int:
-        """See `Domain.sniff`: square pictures up to 1024 pixels 3, others 2; TIFF 0, it must be asked for."""
-        if format_of(path) in ("", "TIFF"):
-            return 0
-        size = size_of(path)
+        """See `Domain.sniff`: a square picture is likely a face, nothing proves it.
+
+        Square pictures up to 1024 pixels 2, others 1. TIFF must be asked for, but a plain picture in colour is as
+        likely a face as a micrograph: 2.
+        """
+        kind = format_of(path)
+        size = size_of(path) if kind else None
         if size is None:
             return 0
-        return 3 if size[0] == size[1] <= TYPICAL_SIDE else 2
+        square = size[0] == size[1] <= TYPICAL_SIDE
+        if kind == "TIFF":
+            return 2 if square and is_plain_colour(path) else 0
+        return 2 if square else 1
 
     def open(self, path: Path, options: Mapping[str, Any]) -> Scene:
         """See `Domain.open`."""

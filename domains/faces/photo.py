@@ -105,6 +105,20 @@ def size_of(path: Path) -> tuple[int, int] | None:
         return None
 
 
+def is_plain_colour(path: Path) -> bool:
+    """Whether a TIFF is one picture in colour of which nothing says that it is a micrograph or a map."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with import_pillow().open(path, formats=FORMATS) as image:
+                tags, text = image.tag_v2, str(image.tag_v2.get(270, ""))
+                special = "<OME" in text or text.startswith("ImageJ=") or any(code in tags for code in _GEO_TAGS)
+                return image.mode in ("RGB", "RGBA") and int(image.n_frames) == 1 and not special
+    # Whoever opens the file will say what is wrong with it.
+    except Exception:
+        return False
+
+
 def read_photo(path: Path) -> Photo:
     """Decode a photograph.
 

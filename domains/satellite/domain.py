@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gensr.scenes.domain import Domain
+from gensr.scenes.domain import ArrayWords, Domain
 from gensr.scenes.scene import Scene
 
 from . import options as settings
 from . import signature
+
+_MAPPED = ("projection_x_coordinate", "projection_y_coordinate", "longitude", "latitude")
+"""Standard names of CF conventions of what lies on the Earth."""
 
 
 class Satellite(Domain):
@@ -25,6 +28,13 @@ class Satellite(Domain):
     def sniff(self, path: Path) -> int:
         """See `gensr.scenes.domain.Domain.sniff`; 1 for a TIFF without georeference, which may be microscopy."""
         return signature.confidence(path)
+
+    def claims(self, words: ArrayWords) -> int:
+        """See `gensr.scenes.domain.Domain.claims`: a coordinate system proves it, map coordinates make it likely."""
+        attrs = words.get("", {})
+        if any("crs_wkt" in own or "spatial_ref" in own for own in words.values()) or "crs" in attrs:
+            return 3
+        return 2 if any(own.get("standard_name") in _MAPPED for own in words.values()) else 0
 
     def open(self, path: Path, options: Mapping[str, Any]) -> Scene:
         """See `gensr.scenes.domain.Domain.open`; options: `gensr.domains.satellite.options.DEFAULTS`."""

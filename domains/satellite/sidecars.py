@@ -139,6 +139,16 @@ def auxiliary(text: bytes, file: Path) -> bytes:
     return bytes(Xml.tostring(_kept(root), encoding="utf-8"))
 
 
+def says_where(file: Path) -> bool:
+    """Whether an ``.aux.xml`` holds a coordinate system, an affine or control points: many hold statistics alone.
+
+    Raises:
+        FormatError: it is no such file.
+    """
+    root = parsed(_text(file), file)
+    return any(child.tag in ("SRS", "GeoTransform", "GCPList") for child in root)
+
+
 def _kept(element: Xml.Element) -> Xml.Element:
     kept = Xml.Element(element.tag, element.attrib)
     kept.text = element.text

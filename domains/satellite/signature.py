@@ -11,7 +11,7 @@ from gensr.errors import FormatError
 from gensr.scenes.directories import MAGIC
 from gensr.scenes.door import admit, neighbours
 
-from .sidecars import WORLD
+from .sidecars import WORLD, says_where
 from .tiff import GDAL_METADATA, GDAL_NODATA, read_tiff
 
 HEAD = 65536
@@ -98,7 +98,7 @@ def confidence(path: Path) -> int:
 
 
 def _confidence(path: Path, driver: str) -> int:
-    sidecar = 2 if _has_world_file(path) else 0
+    sidecar = 3 if placed(path) else 0
     if driver == "GTiff":
         tiff = read_tiff(path)
         if tiff.georeference():
@@ -117,5 +117,17 @@ def _head(path: Path) -> bytes:
         raise FormatError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 
 
-def _has_world_file(path: Path) -> bool:
-    return bool(neighbours(path, [f"{path.stem}{end}" for end in WORLD.get(path.suffix.lower(), (".wld",))]))
+def placed(path: Path) -> bool:
+    """Whether a neighbour says where an image lies: a world file, RPC, or an ``.aux.xml`` with a place.
+
+    What is damaged speaks too: whoever opens the image will say what is wrong with it.
+    """
+    ends = (*WORLD.get(path.suffix.lower(), (".wld",)), ".RPB", "_RPC.TXT")
+    found = neighbours(path, [f"{path.name}.aux.xml", *(f"{path.stem}{end}" for end in ends)])
+    notes = found.pop(f"{path.name}.aux.xml", None)
+    if found or notes is None:
+        return bool(found)
+    try:
+        return says_where(notes)
+    except FormatError:
+        return True

@@ -40,6 +40,8 @@ class Batch:
     entries: list[Entry] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     usage: int = 0
+    doubts: dict[Path, str] = field(default_factory=dict)
+    """What is said of guessed domains; see `gensr.scenes.inputs.guess_told`."""
     many: bool = False
     """Whether there is more than one input."""
 
@@ -51,7 +53,7 @@ class Batch:
     def tell(self, path: Path, request: Request, found: Outcome) -> None:
         """Note and tell what came of an input."""
         if found.error is None:
-            self.console.say(line(path, found))
+            self.console.say(line(path, found, self.doubts.get(path, "")))
         for text in found.notes:
             self.console.note(f"{path}: warning: {text}")
         if found.error is not None:
@@ -184,8 +186,8 @@ class Batch:
         return USAGE if self.usage == failed == len(self.entries) else FAILED
 
 
-def line(path: Path, found: Outcome) -> str:
-    """What came out of one input, in one line."""
+def line(path: Path, found: Outcome, doubt: str = "") -> str:
+    """What came out of one input, in one line; ``doubt`` is said behind the domain."""
     if found.skipped:
         return f"{path}: finished before, left as it is ({_named(found.files)})"
     report = found.report
@@ -196,7 +198,9 @@ def line(path: Path, found: Outcome) -> str:
         facts.insert(0, f"residual {math.sqrt(chi2):.2f} sigma")
     elif codes is not None:
         facts.insert(0, f"residual {codes:.2g} codes rms")
-    by = ", ".join(filter(None, (report.get("input", {}).get("domain"), report.get("generator", {}).get("name"))))
+    domain = report.get("input", {}).get("domain")
+    told = f"{domain}: {doubt}" if domain and doubt else domain
+    by = ", ".join(filter(None, (told, report.get("generator", {}).get("name"))))
     return f"{path} -> {_named(found.files)} ({'; '.join(filter(None, (by, ', '.join(facts))))})"
 
 

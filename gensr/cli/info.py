@@ -97,7 +97,8 @@ def _understand(item: Input, config: InfoConfig, search: Preset) -> dict[str, An
         rows, cols = scene.grid.shape
         size = f"{rows} x {cols} pixels, {scene.planes} plane(s), {len(scene.bands)} band(s)"
         area = area_words(scene, request.area)
-        head = {"file": str(item.path), "domain": item.domain.name, "size": size, **area, **scene.metadata()}
+        domain = f"{item.domain.name}: {item.doubt}" if item.doubt else item.domain.name
+        head = {"file": str(item.path), "domain": domain, "size": size, **area, **scene.metadata()}
         try:
             plan = settle_scene(scene, item.domain.name, item.domain.stem(item.path), request)
             plan.rehearse()

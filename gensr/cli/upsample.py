@@ -90,6 +90,7 @@ def _all(arguments: Arguments, config: UpsampleConfig, search: Preset, console: 
         try:
             _claim_name(item, config, names)
             batch.asked.append((item.path, _request(item, config, search, UNDERSTOOD in arguments.switches)))
+            batch.doubts[item.path] = item.doubt
         except Exception as error:  # one failed input never stops the others
             batch.fail(error, item.path)
     return batch.run(runtime_of(config.runtime))

@@ -113,6 +113,7 @@ def build(settled: Decisions, store: Statistics, seconds: float) -> dict[str, An
         "input": {
             "name": scene.path.name,
             "domain": settled.domain,
+            **({"domain was guessed": scene.doubt} if scene.doubt else {}),
             **area_words(scene, settled.request.area),
             **scene.metadata(),
         },

@@ -26,7 +26,7 @@ from gensr.scenes import installed
 from gensr.scenes.area import part_of
 from gensr.scenes.arrays import ArrayScene, array_domain, numbers
 from gensr.scenes.forms import ask_for_dims
-from gensr.scenes.inputs import guess, open_scene
+from gensr.scenes.inputs import guess_told, open_scene
 from gensr.scenes.names import Names
 from gensr.scenes.objects import STEM, kind_of, knower, open_object
 from gensr.scenes.product import ThroughPlane
@@ -66,14 +66,16 @@ def open_source(
         path = Path(source)
         if dims is not None:
             raise UsageError(f"dims={dims} is for arrays; {path.name} says itself what its axes are")
-        chosen = installed.domain(domain) if domain else guess(path)
-        return open_scene(chosen, path, options, bands, area), chosen.name, chosen.stem(path)
+        chosen, doubt = (installed.domain(domain), "") if domain else guess_told(path)
+        scene = open_scene(chosen, path, options, bands, area)
+        scene.doubt = doubt
+        return scene, chosen.name, chosen.stem(path)
     known = knower(source, domain)
     if known is not None:
         if dims is not None:
             raise UsageError(f"dims={dims} is for arrays; a {kind_of(source)} says itself what its axes are")
         return open_object(known, source, options, bands, area), known.name, STEM
-    lender = array_domain(domain)
+    lender = array_domain(domain, source)
     if options:
         raise UsageError(f"{', '.join(options)}: options are of files of {lender.name}; an array has none of them")
     array = numbers(source)

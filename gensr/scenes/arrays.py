@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.errors import FormatError, UsageError
+from gensr.errors import DomainError, FormatError, UsageError
 from gensr.operators import Area, Operator
-from gensr.scenes.domain import Domain
+from gensr.scenes.domain import ArrayWords, Domain
 from gensr.scenes.forms import ROLES, Form, as_numbers, roles_of
 from gensr.scenes.installed import domain as installed_domain
 from gensr.scenes.installed import domains
@@ -39,19 +39,41 @@ _FLAGS = ("flag_values", "flag_masks", "flag_meanings")
 """Attributes of CF conventions (section 3.5) that say that values are classes or bits."""
 
 
-def array_domain(name: str | None) -> Domain:
-    """The domain that lends an array its generator: the one named, else the one that takes arrays that say nothing.
+def array_domain(name: str | None, source: object = None) -> Domain:
+    """The domain that lends an array its generator.
+
+    Args:
+        name: that the user gave.
+        source: the array; a DataArray may say whose it is. What says nothing goes to the domain that takes such arrays.
 
     Raises:
         PluginError: it is not installed.
         UsageError: no installed domain takes arrays.
+        DomainError: two domains are equally sure.
     """
     if name is not None:
         return installed_domain(name)
+    words = _words(source)
+    scores = {domain: domain.claims(words) for domain in domains()} if words else {}
+    best = max(scores.values(), default=0)
+    surest = [domain for domain, score in scores.items() if score == best > 0]
+    if len(surest) > 1:
+        names = [domain.name for domain in surest]
+        raise DomainError(f"array: {' and '.join(names)} both claim it; say which: domain={' or domain='.join(names)}")
+    if surest:
+        return surest[0]
     found = next((d for d in domains() if d.takes_arrays), None)
     if found is None:
         raise UsageError("no installed domain takes arrays that say nothing of themselves; name one with domain=")
     return found
+
+
+def _words(source: object) -> ArrayWords:
+    """Attributes of a DataArray and of its coordinates; nothing for any other array."""
+    if kind_of(source) != "xarray.DataArray":
+        return {}
+    array: Any = source
+    return {"": dict(array.attrs), **{str(name): dict(coord.attrs) for name, coord in array.coords.items()}}
 
 
 def numbers(source: object) -> npt.NDArray[Any] | xr.DataArray:

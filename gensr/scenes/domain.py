@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 from gensr.scenes.scene import Scene
 
+ArrayWords = Mapping[str, Mapping[str, Any]]
+
 
 class Domain(ABC):
     """A field of science and its files. Stateless; what an opened file needs belongs to its `Scene`."""
@@ -51,6 +53,14 @@ class Domain(ABC):
     @abstractmethod
     def stem(self, path: Path) -> str:
         """Name of an input without its (possibly double) extension."""
+
+    def claims(self, words: ArrayWords) -> int:
+        """How sure the domain is that an array in memory with these words is one of its images, see `sniff`.
+
+        Args:
+            words: attributes of the array under "", and those of each of its coordinates under its name.
+        """
+        return 0
 
     def knows(self, source: object) -> int:
         """How sure the domain is that an object in memory (not a path) is one of its images, see `sniff`.

@@ -28,6 +28,8 @@ from gensr.values.bands import Words
 _MAGIC = re.compile(r"[*?[]")
 SIDECARS = (".msk", ".ovr")
 """Endings of masks and overviews that belong to the image whose name stands before."""
+CERTAIN = 3
+"""See `Domain.sniff`."""
 _NAMED = 3
 """File names that a note spells out."""
 
@@ -113,6 +115,8 @@ class Input:
 
     path: Path
     domain: Domain
+    doubt: str = ""
+    """See `guess_told`."""
 
 
 @dataclass
@@ -131,7 +135,12 @@ class Expansion:
 
 
 def guess(path: Path, domains: Iterable[Domain] | None = None) -> Domain:
-    """The domain that is surest of a file or folder.
+    """The domain that is surest of a file or folder; see `guess_told`."""
+    return guess_told(path, domains)[0]
+
+
+def guess_told(path: Path, domains: Iterable[Domain] | None = None) -> tuple[Domain, str]:
+    """The domain that is surest of a file or folder, and what a user should know if that was a close guess.
 
     Args:
         path: a regular file or a folder.
@@ -149,11 +158,12 @@ def guess(path: Path, domains: Iterable[Domain] | None = None) -> Domain:
     best = max(scores.values(), default=0)
     surest = [domain for domain in asked if scores[domain.name] == best]
     if best > 0 and len(surest) == 1:
-        return surest[0]
+        others = [domain.name for domain in asked if 0 < scores[domain.name] < best] if best < CERTAIN else []
+        return surest[0], f"a guess; domain={' or domain='.join(others)} reads it too" if others else ""
     if best > 0:
         names = [domain.name for domain in surest]
         raise DomainError(f"{path}: {' and '.join(names)} both read it; say which: domain={' or domain='.join(names)}")
-    return _by_name(path, asked, broken)
+    return _by_name(path, asked, broken), ""
 
 
 def expand(texts: Sequence[str], domain: Domain | None = None, domains: Sequence[Domain] | None = None) -> Expansion:
@@ -180,7 +190,8 @@ def expand(texts: Sequence[str], domain: Domain | None = None, domains: Sequence
         found.notes += notes
         for path in chosen:
             try:
-                found.inputs.append(Input(path, domain or guess(path, None if domains is None else asked)))
+                chosen_one = (domain, "") if domain else guess_told(path, None if domains is None else asked)
+                found.inputs.append(Input(path, *chosen_one))
             except Exception as error:
                 found.failed.append((str(path), error))
     unique = {os.path.realpath(item.path): item for item in reversed(found.inputs)}

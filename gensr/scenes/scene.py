@@ -93,6 +93,7 @@ class Scene(ABC):
         reference: set by `gensr.scenes.inputs.open_scene`; None for a scene that a domain opened directly.
         origin: row and column of the input where the grid begins; (0, 0) unless it is a part, see `crop`.
         kept: the temporary folder that ``path`` lies in, for an object in memory that was laid down as a file.
+        doubt: what speaks for another domain, where it was guessed and that was close.
         repeated: (plane, band) of labels whose pixels are repeated; no statistics are made of them.
     """
 
@@ -108,6 +109,7 @@ class Scene(ABC):
     kept: Folder | None = None
     counts_photons: ClassVar[bool] = False
     """Whether noise may grow with the signal as that of detectors that count photons does: then that is looked for."""
+    doubt: str = ""
     repeated: frozenset[tuple[int, int]] = frozenset()
 
     @abstractmethod

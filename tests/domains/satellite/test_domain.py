@@ -34,7 +34,7 @@ def test_how_sure_it_is(domain, raster, tmp_path):
     assert domain.sniff(jpeg) == 0
     assert domain.open(jpeg, {}).georeference.kind == "none"
     jpeg.with_suffix(".jgw").write_text("1\n0\n0\n-1\n100.5\n199.5\n")
-    assert domain.sniff(jpeg) == 2
+    assert domain.sniff(jpeg) == 3
     assert tuple(domain.open(jpeg, {}).grid.transform) == (1, 0, 100, 0, -1, 200)
     assert domain.sniff(tmp_path / "missing.tif") == 0
 

@@ -177,7 +177,7 @@ def test_a_world_file_gives_the_affine(domain, raster, image, world):
     driver = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}[image[-3:]]
     path = bare(raster, image, driver=driver)
     path.with_name(world).write_text("10\n0\n0\n-10\n500005\n4599995\n")
-    assert domain.sniff(path) == 2
+    assert domain.sniff(path) == 3
     scene = domain.open(path, {})
     assert tuple(scene.grid.transform) == (10, 0, 500000, 0, -10, 4600000)
     scene.close()
