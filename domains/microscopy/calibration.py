@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 from xml.dom import minidom
 
 from gensr.values.grid import Affine
 
 from .container import Container
+from .electron import pixel_size
 from .units import escape, micrometres, positive, unescape
 
 Rational = tuple[int, int]
@@ -51,7 +53,13 @@ def read_calibration(container: Container) -> Calibration:
 
 
 def resolution(container: Container) -> tuple[Rational, Rational] | None:
-    """X and Y resolution as the rationals in the file (pixels per unit), None if absent or unusable."""
+    """X and Y resolution as rationals (pixels per unit), None if absent or unusable.
+
+    Those of the file, unless an electron microscope says better beside them: its software leaves 96 dpi there.
+    """
+    size = pixel_size(container.key) if container.kind == "plain" else None
+    if size is not None:
+        return _per_centimetre(size.x), _per_centimetre(size.y)
     found = []
     for code in (282, 283):
         tag = container.key.tags.get(code)
@@ -63,9 +71,17 @@ def resolution(container: Container) -> tuple[Rational, Rational] | None:
 
 
 def resolution_unit(container: Container) -> int:
-    """ResolutionUnit tag: 1 none, 2 inch (the default of the standard), 3 centimetre."""
+    """ResolutionUnit tag of `resolution`: 1 none, 2 inch (the default of the standard), 3 centimetre."""
+    if container.kind == "plain" and pixel_size(container.key) is not None:
+        return 3
     tag = container.key.tags.get(296)
     return int(tag.value) if tag is not None and int(tag.value) in (1, 2, 3) else 2
+
+
+def _per_centimetre(size: float) -> Rational:
+    """Pixels per centimetre of a pixel size in micrometres."""
+    pixels = Fraction(1e4 / size).limit_denominator(1 << 16)
+    return pixels.numerator, pixels.denominator
 
 
 def _ome(container: Container) -> Calibration:
@@ -94,19 +110,24 @@ def ome_pixels(xml: str, index: int) -> Any:  # noqa: ANN401
 def _imagej(container: Container) -> Calibration:
     meta = container.tif.imagej_metadata or {}
     unit = str(meta.get("unit", ""))
-    scale, rationals = micrometres(unit), resolution(container)
+    # A calibration of one unit has the key unit alone; others are named where they differ (ImageJ's FileSaver).
+    scales = [micrometres(str(meta.get(name) or unit)) for name in ("unit", "yunit", "zunit")]
     source = "ImageJ unit and resolution tags"
     if not unit and resolution_unit(container) in (2, 3) and container.key.tags.get(296) is not None:
-        scale, source = (25.4e3, 1e4)[resolution_unit(container) - 2], "TIFF resolution tags"
+        scales, source = [(25.4e3, 1e4)[resolution_unit(container) - 2]] * 3, "TIFF resolution tags"
+    rationals = resolution(container)
     x = y = None
-    if scale is not None and rationals is not None:
-        x, y = (d / n * scale for n, d in rationals)
+    if rationals is not None and scales[0] is not None and scales[1] is not None:
+        x, y = (d / n * scale for (n, d), scale in zip(rationals, scales, strict=False) if scale is not None)
     spacing = positive(meta.get("spacing"))
-    z = spacing * scale if spacing is not None and scale is not None and "Z" in container.series.axes else None
+    z = spacing * scales[2] if spacing is not None and scales[2] is not None and "Z" in container.series.axes else None
     return Calibration(x, y, z, positive(meta.get("finterval")), escape(unescape(unit)), source if x else "none")
 
 
 def _plain(container: Container) -> Calibration:
+    size = pixel_size(container.key)
+    if size is not None:
+        return Calibration(size.x, size.y, None, None, "m", size.source)
     rationals, unit = resolution(container), resolution_unit(container)
     if rationals is None or unit == 1:
         return Calibration(None, None, None, None, "", "none")

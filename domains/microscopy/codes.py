@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 Codes = npt.NDArray[Any]
 
+DECLARED = "bits that the file declares"
 SATURATED = 8
 """Fewer pixels than this at the full-scale code are no sign of saturation."""
 FEW_VALUES = 3
@@ -75,7 +76,7 @@ def code_range(census: Census, declared: int | None, whole: bool) -> CodeRange:
 
     Args:
         census: the codes that occur.
-        declared: SignificantBits of the file, None if it has none.
+        declared: bits that the file says a sample has, None if it does not.
         whole: the census saw every pixel; a sample never narrows the range of the output.
     """
     info = np.iinfo(census.dtype)
@@ -85,13 +86,13 @@ def code_range(census: Census, declared: int | None, whole: bool) -> CodeRange:
     if present.size and census.dtype == np.uint16:
         found = _sixteen(present, declared, full)
     elif declared is not None and present.size and 0 < declared < info.bits and int(present[-1]) < 1 << declared:
-        found = CodeRange(0.0, float((1 << declared) - 1), 1, "SignificantBits", (), declared)
+        found = CodeRange(0.0, float((1 << declared) - 1), 1, DECLARED, (), declared)
     saturation = tuple(_saturation(census, channel, found) for channel in range(len(census.counts)))
     top = int(present[-1]) if present.size else 0
     if found is full and top in saturation and top < int(info.max):
         bits = top.bit_length()
         found = CodeRange(0.0, float(top), 1, f"detected: saturates at {bits} bits", (), bits)
-    if not whole and found.source != "SignificantBits":
+    if not whole and found.source != DECLARED:
         # Pixels outside the sample may hold other codes: keep what was learnt for saturation only.
         return CodeRange(full.low, full.high, 1, full.source + "; sampled", saturation, full.bits)
     return CodeRange(found.low, found.high, found.step, found.source, saturation, found.bits)
@@ -100,7 +101,7 @@ def code_range(census: Census, declared: int | None, whole: bool) -> CodeRange:
 def _sixteen(present: npt.NDArray[np.int64], declared: int | None, full: CodeRange) -> CodeRange:
     low, high = int(present[0]), int(present[-1])
     if declared is not None and 8 <= declared < 16 and high < 1 << declared:
-        return CodeRange(0.0, float((1 << declared) - 1), 1, "SignificantBits", (), declared)
+        return CodeRange(0.0, float((1 << declared) - 1), 1, DECLARED, (), declared)
     if declared != 16:
         if low >= 32768 and high <= 32768 + 4095:
             return CodeRange(32768.0, 36863.0, 1, "detected: 12 bits with offset 32768", (), 12)

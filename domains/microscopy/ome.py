@@ -104,6 +104,8 @@ def new_xml(scene: OpenedMicrograph) -> str:
     attributes["SizeC"] = str(known["C"] * samples)
     attributes |= {f"PhysicalSize{a}": repr(v) for a, v in steps.items() if v is not None}
     attributes |= {f"PhysicalSize{a}Unit": "µm" for a, v in steps.items() if v is not None}
+    if scene.packed_bits is not None:
+        attributes["SignificantBits"] = str(scene.packed_bits)
     if cal.interval is not None:
         attributes |= {"TimeIncrement": repr(cal.interval), "TimeIncrementUnit": "s"}
     names = [quoteattr(name) for name in scene.names[::samples]]

@@ -41,10 +41,24 @@ class OpenedMicrograph(Scene):
         names: one name per channel, colour samples counted as channels.
         codes: range of stored codes, None for floating point.
         options: options of the domain.
+        white: the lowest code is white (MINISWHITE).
+        orientation: TIFF's: 1 where rows run down and columns to the right; a viewer turns others, pixels stay.
+        packed_bits: bits of a sample where they are not those of its type: 12 bits in two bytes, say; None else.
     """
+
+    white: bool = False
+    orientation: int = 1
+    packed_bits: int | None = None
 
     def __init__(self, container: Container, options: Mapping[str, Any]) -> None:
         self.container = container
+        key = container.key
+        self.white = int(key.photometric) == 0
+        turned = key.tags.get(ORIENTATION)
+        self.orientation = int(turned.value) if turned is not None and turned.value in range(1, 9) else 1
+        stored, bits = np.dtype(key.dtype), key.bitspersample
+        if stored.kind == "u" and isinstance(bits, int) and 1 < bits < stored.itemsize * 8:
+            self.packed_bits = int(bits)
         reader = PlaneReader(container)
         self._begin(container.path, options, reader, _loop_axes(container, reader), read_calibration(container))
         if container.kind == "imagej" and self.dtype.name not in ("uint8", "uint16", "float32"):
@@ -157,6 +171,8 @@ class OpenedMicrograph(Scene):
             "unit_in_file": cal.unit,
             "z_step_um": cal.z,
             "frame_interval_s": cal.interval,
+            "orientation": self.orientation if self.orientation != 1 else None,
+            "polarity": "the lowest code is white (MINISWHITE)" if self.white else None,
             "nodata": "NaN" if self.dtype.kind == "f" else None,
             "noise": "estimated from the data",
             "operator": "area (pixel integration); no point spread function is assumed",
@@ -224,8 +240,8 @@ class OpenedMicrograph(Scene):
             yield plane, Window(row, col, min(side, rows - row), min(side, cols - col))
 
     def _declared_bits(self) -> int | None:
-        if self.container.kind != "ome":
-            return None
+        if self.packed_bits is not None or self.container.kind != "ome":
+            return self.packed_bits
         text = ome_pixels(self.container.ome, self.container.index).getAttribute("SignificantBits")
         return int(text) if text.isdigit() and 0 < int(text) <= 64 else None
 
@@ -238,12 +254,35 @@ class OpenedMicrograph(Scene):
         if self.container.count > 1:
             left.append(f"{self.container.count - 1} other images of the file")
         if self.container.kind == "plain":
-            known = {254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 282, 283, 284, 296, 305, 317, 320, 322, 323}
+            known = {
+                254,
+                256,
+                257,
+                258,
+                259,
+                262,
+                266,
+                273,
+                ORIENTATION,
+                277,
+                278,
+                279,
+                282,
+                283,
+                284,
+                296,
+                305,
+                317,
+                320,
+                322,
+                323,
+            }
             known |= {324, 325, 330, 338, 339, 347, 529, 530, 531, 532, 270} | set(CARRIED_TAGS)
             left += [f"TIFF tag {t.code} {t.name}" for t in self.container.key.tags if t.code not in known]
         return left
 
 
+ORIENTATION = 274
 CARRIED_TAGS = (269, 271, 272, 285, 306, 315, 316, 33432, 34675)
 """DocumentName, Make, Model, PageName, DateTime, Artist, HostComputer, Copyright, ICC profile."""
 

@@ -75,4 +75,4 @@ class MicroscopyScene(OpenedMicrograph):
 
     def render(self, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
         """See `Scene.render`."""
-        return grey(values, reference)
+        return grey(values, reference, self.white)

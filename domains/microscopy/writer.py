@@ -22,7 +22,7 @@ from .calibration import Rational, resolution, resolution_unit
 from .container import import_tifffile
 from .layers import Codes, Layer, layers, notes, output_kind
 from .ome import Refined, new_xml, refined_xml
-from .opened import CARRIED_TAGS, OpenedMicrograph
+from .opened import CARRIED_TAGS, ORIENTATION, OpenedMicrograph
 
 BIG = 3_900_000_000
 TILED_SIDE = 2048
@@ -98,6 +98,8 @@ def _write_imagej(scene: OpenedMicrograph, factor: Factor, layer: Layer, empty: 
         resolution=scaled,
         resolutionunit=resolution_unit(scene.container) if scaled is not None else None,
         colormap=table,
+        photometric="miniswhite" if scene.white and not layer.uncertainty else None,
+        extratags=_orientation(scene),
         software=software(),
         metadata=meta,
     )
@@ -119,21 +121,23 @@ def _write_pages(scene: OpenedMicrograph, product: Product, layer: Layer, empty:
     tile = None if empty else _tile(scene, rows, cols)
     levels = _levels(rows, cols) if kind == "ome" and tile is not None else []
     shape = (reader.pages, *_page_shape(scene, rows, cols))
+    scaled = scaled_resolution(scene, factor)
     with import_tifffile().TiffWriter(
         layer.path, bigtiff=tif.is_bigtiff or nbytes > BIG, byteorder=tif.byteorder, ome=False, shaped=False
     ) as writer:
         common = common_tags(scene, layer, tile)
         if empty:
-            common |= {"compression": None, "predictor": None}
+            common |= {"compression": None, "predictor": None, "bitspersample": None}
         writer.write(
             None if empty else _blocks(scene, layer, (rows, cols), tile, 1),
             shape=shape,
-            resolution=scaled_resolution(scene, factor),
-            resolutionunit=resolution_unit(scene.container),
+            resolution=scaled,
+            # The library writes a resolution of 1 where it is given none: of no unit, or it would be a size.
+            resolutionunit=resolution_unit(scene.container) if scaled is not None else 1,
             description=_description(scene, product, layer, kind, shape),
             software=software(),
             subifds=len(levels),
-            extratags=_extratags(scene),
+            extratags=[*_orientation(scene), *_extratags(scene)],
             **common,
         )
         for level in levels:
@@ -147,7 +151,16 @@ def common_tags(scene: OpenedMicrograph, layer: Layer, tile: tuple[int, int] | N
     key = scene.container.key
     compression = _LOSSLESS.get(int(key.compression), "zlib")
     predictor = compression is not None and layer.dtype.kind in "iu" and int(key.predictor) == 2
-    photometric = {0: "miniswhite", 1: "minisblack", 2: "rgb", 3: "minisblack", 6: "rgb"}[int(key.photometric)]
+    packed = scene.packed_bits if output_kind(scene) == "plain" and not layer.uncertainty else None
+    if packed is not None:
+        compression, predictor = None, False  # the library packs bits or compresses them
+    photometric = {
+        0: "minisblack" if layer.uncertainty else "miniswhite",
+        1: "minisblack",
+        2: "rgb",
+        3: "minisblack",
+        6: "rgb",
+    }[int(key.photometric)]
     colour = scene.reader.samples > 1
     if scene.reader.samples < 3 and photometric == "rgb":
         photometric = "minisblack"
@@ -157,6 +170,7 @@ def common_tags(scene: OpenedMicrograph, layer: Layer, tile: tuple[int, int] | N
         "compression": compression,
         "predictor": 2 if predictor else None,
         "tile": tile,
+        "bitspersample": packed,
         "metadata": None,
         "maxworkers": 1,
     }
@@ -237,6 +251,11 @@ def _padded(block: Codes, tile: tuple[int, int] | None, colour: bool) -> Codes:
     rows, cols = block.shape[:2]
     pad = [(0, tile[0] - rows), (0, tile[1] - cols)] + ([(0, 0)] if colour else [])
     return np.pad(block, pad)
+
+
+def _orientation(scene: OpenedMicrograph) -> list[Any]:
+    """The tag that says how to turn the pixels, which stay as they are stored."""
+    return [(ORIENTATION, 3, 1, scene.orientation, True)] if scene.orientation != 1 else []
 
 
 def _extratags(scene: OpenedMicrograph) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import string
 from collections.abc import Mapping
+from contextlib import closing
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gensr.errors import DomainError, FormatError, GensrError
+from gensr.errors import DomainError, FormatError, GensrError, OutputError
 from gensr.operators import Area, Operator
 from gensr.scenes.chunks import ChunkReader, Codes
 from gensr.scenes.names import Names
@@ -113,12 +114,22 @@ class OmeZarrScene(MicroscopyScene):
 
     def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
         """See `Scene.write`; the standard deviation is a float32 image of the same kind."""
-        layout = Layout(self.loops, partial(plane_index, loops=self.loops), self.store.zipped)
-        return write_zarr(self, self.multiscale, layout, product, folder, names)
+        return write_zarr(self, self.multiscale, self._layout(), product, folder, names)
 
     def rehearse(self, product: Blank, folder: Path, names: Names) -> None:
-        """See `Scene.rehearse`."""
-        Scene.rehearse(self, product, folder, names)
+        """See `Scene.rehearse`: metadata and arrays without chunks, which are read back."""
+        for path in write_zarr(self, self.multiscale, self._layout(), product, folder, names, empty=True):
+            try:
+                with closing(ZarrStore(path)) as store:
+                    planes = ZarrPlanes(path, store, understand(store, None, "image").level)
+                    read = (planes.planes, (planes.rows, planes.cols))
+            except FormatError as error:
+                raise OutputError(f"{self.path}: the output would not be readable ({error})") from error
+            if read != (self.planes, self.grid.refine(product.factor).shape):
+                raise OutputError(f"{self.path}: the output would read back with another shape")
+
+    def _layout(self) -> Layout:
+        return Layout(self.loops, partial(plane_index, loops=self.loops), self.store.zipped)
 
     def parts(self) -> tuple[Part, ...]:
         """See `Scene.parts`: every channel, and what the metadata call the whole."""

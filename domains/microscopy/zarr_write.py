@@ -50,7 +50,13 @@ class Layout:
 
 
 def write_zarr(
-    scene: OpenedMicrograph, multiscale: Multiscale, layout: Layout, product: Product, folder: Path, names: Names
+    scene: OpenedMicrograph,
+    multiscale: Multiscale,
+    layout: Layout,
+    product: Product,
+    folder: Path,
+    names: Names,
+    empty: bool = False,
 ) -> list[Path]:
     """Write mean, standard deviation and samples; returns the folders or zips.
 
@@ -61,6 +67,7 @@ def write_zarr(
         product: finished results.
         folder: staging folder.
         names: of the outputs.
+        empty: write metadata alone; arrays without chunks hold zeros.
 
     Raises:
         OutputError: if the format library cannot write them.
@@ -71,7 +78,7 @@ def write_zarr(
     for layer in layers(scene, product, folder, names, suffix):
         target = layer.path.with_name(layer.path.name + ".part") if zipped else layer.path
         try:
-            _write(scene, multiscale.refine(product.factor), layout, product, layer, target)
+            _write(scene, multiscale.refine(product.factor), layout, product, layer, target, empty)
             if zipped:
                 _pack(target, layer.path, multiscale.version)
                 shutil.rmtree(target)
@@ -106,20 +113,22 @@ def _write(
     product: Product,
     layer: Layer,
     target: Path,
+    empty: bool,
 ) -> None:
     rows, cols = scene.grid.refine(product.factor).shape
     count, old = levels(rows, cols), multiscale.version == "0.4"
     attributes = multiscale.attributes(count, layer.title, notes(product, layer.note), display=not layer.uncertainty)
     group = load().create_group(str(target), zarr_format=2 if old else 3, attributes=attributes)
     finest = _array(group, multiscale, 0, (*layout.loops, rows, cols), layer.dtype)
-    for plane in range(scene.planes):
+    planes = range(0 if empty else scene.planes)
+    for plane in planes:
         for window in _blocks(rows, cols):
             _put(finest, layout.place(plane), window, layer.fetch(plane, window))
     for number in range(1, count):
         high, wide = rows, cols
         rows, cols = -(-rows // 2), -(-cols // 2)
         coarse = _array(group, multiscale, number, (*layout.loops, rows, cols), layer.dtype)
-        for plane in range(scene.planes):
+        for plane in planes:
             how = "rms" if layer.uncertainty else "nearest" if (plane, 0) in scene.repeated else "mean"
             for window in _blocks(rows, cols):
                 source = window.refine((2, 2))

@@ -39,6 +39,13 @@ def ome(path, side):
     tifffile.imwrite(path, ramp(side).astype(np.uint16), ome=True, metadata={"axes": "YX", "PhysicalSizeX": 0.1})
 
 
+def packed(path, side):
+    pytest.importorskip("imagecodecs", reason="packed bits need the extra codecs")
+    import tifffile
+
+    tifffile.imwrite(path, ramp(side).astype(np.uint16), bitspersample=12, photometric="minisblack")
+
+
 def imagej(path, side):
     import tifffile
 
@@ -84,12 +91,13 @@ FILES = {
     "satellite": ("a.tif", geotiff),
     "ome": ("a.ome.tif", ome),
     "imagej": ("a.tif", imagej),
+    "packed": ("a.tif", packed),
     "astronomy": ("a.fits", sky),
     "nifti": ("a.nii", brain),
     "dicom": ("a.dcm", slice_of),
     "faces": ("a.png", face),
 }
-DOMAINS = {"ome": "microscopy", "imagej": "microscopy", "nifti": "medical", "dicom": "medical"}
+DOMAINS = {"ome": "microscopy", "packed": "microscopy", "imagej": "microscopy", "nifti": "medical", "dicom": "medical"}
 
 
 class Untouched(Blank):
