@@ -121,7 +121,7 @@ class OmeZarrScene(MicroscopyScene):
         for path in write_zarr(self, self.multiscale, self._layout(), product, folder, names, empty=True):
             try:
                 with closing(ZarrStore(path)) as store:
-                    planes = ZarrPlanes(path, store, understand(store, None, "image").level)
+                    planes = ZarrPlanes(path, store, understand(store, None).level)
                     read = (planes.planes, (planes.rows, planes.cols))
             except FormatError as error:
                 raise OutputError(f"{self.path}: the output would not be readable ({error})") from error

@@ -130,7 +130,7 @@ def test_bits_stay_those_of_the_file(tmp_path: Path, bits: int) -> None:
     image = codes(1 << bits, dtype, (40, 44))
     image[:4] = (1 << bits) - 1
     tifffile.imwrite(tmp_path / "a.tif", image, bitspersample=bits, photometric="minisblack", metadata=None)
-    scene, mean, std = refine(tmp_path / "a.tif", tmp_path / "out", labels="image")
+    scene, mean, std = refine(tmp_path / "a.tif", tmp_path / "out")
     with tifffile.TiffFile(mean) as file:
         assert file.pages[0].bitspersample == bits
         assert (file.asarray()[::2, ::2] == image).all()
