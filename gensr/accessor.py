@@ -38,7 +38,7 @@ class GensrAccessor:
 
     def upsample(
         self,
-        factor: int = 4,
+        factor: int | str | tuple[int, int] = 4,
         domain: str | None = None,
         generator: str | None = None,
         operator: str | None = None,

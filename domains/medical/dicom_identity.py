@@ -70,7 +70,7 @@ class Identity:
     """
 
     kind: str
-    factor: int
+    factor: int | str
     report: Mapping[str, Any]
     deterministic: bool
     series: UID
@@ -87,7 +87,7 @@ class Identity:
         return _uid(self.deterministic, "instance", source, str(part), self.kind, sentence(self.report))
 
 
-def new_identity(kind: str, factor: int, report: Mapping[str, Any], source_series: str, uids: str) -> Identity:
+def new_identity(kind: str, factor: int | str, report: Mapping[str, Any], source_series: str, uids: str) -> Identity:
     """Identity of an output series; ``uids`` is the option of that name ("new" or "hash")."""
     deterministic = uids == "hash"
     series = _uid(deterministic, "series", source_series, kind, sentence(report))

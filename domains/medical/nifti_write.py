@@ -81,7 +81,7 @@ def _make_std(header: RawHeader) -> None:
     header["intent_name"] = b"std"
 
 
-def _descrip(old: bytes, factor: int, kind: str) -> bytes:
+def _descrip(old: bytes, factor: int | str, kind: str) -> bytes:
     """The old description, cut so that the label fits the 80-byte field with its final zero."""
     label = f"[AI-SR x{factor} - NOT FOR DIAGNOSIS] gensr {kind}".encode("ascii")
     kept = old.rstrip(b"\0 ")[: 79 - len(label) - 2]

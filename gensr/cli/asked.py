@@ -25,12 +25,13 @@ def check_once(config: UpsampleConfig | InfoConfig) -> None:
         WeightsError: a damaged or unsafe weights file.
     """
     from gensr.operators import parse_operator
+    from gensr.pipeline.request import parse_factor
     from gensr.priors import weights
     from gensr.values.area import Area
 
     Area(config.srcwin, config.bounds)
     if config.operator is not None:
-        parse_operator(config.operator, config.factor)
+        parse_operator(config.operator, parse_factor(config.factor))
     if config.generator is None:
         return
     known = weights.available()

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gensr.cli.arguments import Arguments
 from gensr.cli.console import DONE, FAILED, USAGE, Console, explain, located
 from gensr.cli.progress import Progress
+from gensr.cli.runfile import write_batch
 from gensr.cli.summary import Entry, write_summaries
 from gensr.errors import GensrError
-from gensr.scenes.names import MARKED
+from gensr.scenes.names import MARKED, RUN
 
 if TYPE_CHECKING:
     from gensr.pipeline.many import Outcome
@@ -31,11 +33,13 @@ class Batch:
 
     Attributes:
         console: where to speak.
+        arguments: what was typed.
         asked: inputs and requests, in order.
         entries: what came of those that are over.
     """
 
     console: Console
+    arguments: Arguments
     asked: list[tuple[Path, Request]] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
@@ -166,7 +170,9 @@ class Batch:
         if self.many:
             known = {id(entry.request) for entry in self.entries}
             rest = [Entry(str(path), "open", asked) for path, asked in self.asked if id(asked) not in known]
-            for text in write_summaries([*self.entries, *rest]):
+            folders = sorted({Path(str(request.output)) for _, request in self.asked})
+            notes = write_batch(self.arguments, folders, RUN)
+            for text in [*write_summaries([*self.entries, *rest]), *notes]:
                 self.console.note(text)
             if failed:
                 self.console.note(f"{len(failed)} of {len(self.entries) + len(rest)} inputs failed:")

@@ -110,7 +110,10 @@ Prints a completion script. To switch it on:
   fish   gensr completion fish > ~/.config/fish/completions/gensr.fish"""
 
 ACTIONS = {"models": ("list", "info", "verify"), "completion": tuple(SCRIPTS)}
-SWITCHES = {"upsample": ("--config-dir", "--i-understand"), "info": ("--config-dir",)}
+SWITCHES = {
+    "upsample": ("--config", "--config-dir", "--cfg", "--i-understand", "--multirun"),
+    "info": ("--config-dir",),
+}
 
 
 def run(argv: Sequence[str], console: Console) -> int:
@@ -205,8 +208,8 @@ def _keys(command: str, words: Sequence[str]) -> tuple[str, list[str]]:
         return keys[name].files or "none", [f"{name}={value}" for value in _values(keys[name])]
     if sign or word.startswith("-"):
         return ("files", []) if sign else ("none", ["--help", "--traceback", *SWITCHES.get(command, ())])
-    if words[-2] == "--config-dir":
-        return "dirs", []
+    if words[-2] in ("--config-dir", "--config"):
+        return "dirs" if words[-2] == "--config-dir" else "files", []
     return "files", [*(f"{key}=" for key in keys), "domain.", "runtime."]
 
 

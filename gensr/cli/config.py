@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +21,8 @@ from gensr.errors import UsageError, nearest
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+_MEANS, _MISSING = "${", "???"
+"""What OmegaConf would resolve, and what it takes for a value that is missing."""
 NULLS = ("", "null", "none", "None", "~")
 """Ways to write "not given"."""
 
@@ -32,7 +34,7 @@ class UpsampleConfig:
     domain: dict[str, Any] = field(default_factory=dict)
     search: dict[str, Any] = field(default_factory=dict)
     runtime: dict[str, Any] = field(default_factory=dict)
-    factor: int = 4
+    factor: Any = 4
     samples: int = 1
     generator: str | None = None
     operator: str | None = None
@@ -58,7 +60,7 @@ class InfoConfig:
     domain: dict[str, Any] = field(default_factory=dict)
     search: dict[str, Any] = field(default_factory=dict)
     runtime: dict[str, Any] = field(default_factory=dict)
-    factor: int = 4
+    factor: Any = 4
     samples: int = 1
     generator: str | None = None
     operator: str | None = None
@@ -94,14 +96,42 @@ def compose(command: str, kind: type[Config], pairs: Mapping[str, str], folder: 
             accepted.
     """
     keys = KEYS[command]
-    for name in pairs:
+    for name, text in pairs.items():
         _check_key(name, keys)
-    overrides: list[str] = [_override(name, text, keys, folder) for name, text in pairs.items()]
-    config = kind(**_hydra(command, kind, [*_search_path(folder), *overrides], keys))
+        if name in GROUPS and (_MEANS in text or text == _MISSING):
+            raise UsageError(keys[name].refusal(text))
+    texts = _Texts()
+    overrides = [texts.hidden(_override(name, text, keys, folder), text) for name, text in pairs.items()]
+    composed = _hydra(command, kind, [*_search_path(folder), *overrides], keys, texts)
+    config = kind(**composed)
     for name, key in keys.items():
         if name not in GROUPS:
             key.check(getattr(config, name))
     return config
+
+
+class _Texts:
+    """Texts that mean something to OmegaConf, and the words that stand for them while it composes.
+
+    What stands on a command line is a text, whoever wrote it: ``${oc.env:HOME}`` is a strange name and nothing else.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def hidden(self, override: str, text: str) -> str:
+        """An override whose value is a word that stands for a text, if the text needs one."""
+        if _MEANS not in text and text != _MISSING:
+            return override
+        word = f"gensr-text-{len(self._known)}"
+        self._known[word] = text
+        return f"{override.partition('=')[0]}='{word}'"
+
+    def shown(self, value: Any) -> Any:  # noqa: ANN401
+        """A composed value with the texts in place again."""
+        if isinstance(value, dict):
+            return {key: self.shown(inner) for key, inner in value.items()}
+        return self._known.get(value, value) if isinstance(value, str) else value
 
 
 def scalar(text: str) -> Any:  # noqa: ANN401
@@ -122,6 +152,13 @@ def scalar(text: str) -> Any:  # noqa: ANN401
         except ValueError:
             continue
     return text
+
+
+def as_yaml(config: UpsampleConfig) -> str:
+    """A configuration as YAML, keys in the order of the help."""
+    import yaml  # type: ignore[import-untyped]  # comes with omegaconf, without types
+
+    return str(yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True))
 
 
 def _check_key(name: str, keys: Mapping[str, Key]) -> None:
@@ -178,7 +215,9 @@ def _search_path(folder: str | None) -> list[str]:
     return [f"hydra.searchpath={_literal(places)}"] if places else []
 
 
-def _hydra(command: str, kind: type[Any], overrides: list[str], keys: Mapping[str, Key]) -> dict[str, Any]:
+def _hydra(
+    command: str, kind: type[Any], overrides: list[str], keys: Mapping[str, Key], texts: _Texts
+) -> dict[str, Any]:
     from hydra import compose as compose_config
     from hydra import initialize_config_module
     from hydra.core.config_store import ConfigStore
@@ -197,10 +236,10 @@ def _hydra(command: str, kind: type[Any], overrides: list[str], keys: Mapping[st
     except YAMLError as error:
         raise UsageError(f"{' '.join(str(error).split())}; repair the file of --config-dir") from error
     except (HydraException, OmegaConfBaseException) as error:
-        raise UsageError(_wrong_value(error, overrides, keys)) from error
+        raise UsageError(_wrong_value(error, overrides, keys, texts)) from error
     if not isinstance(plain, dict):
         raise UsageError(f"the configuration of {command} is not a mapping; check the files of --config-dir")
-    return {f.name: plain[f.name] for f in fields(kind)}
+    return {f.name: texts.shown(plain[f.name]) for f in fields(kind)}
 
 
 def _unknown_choice(text: str) -> str:
@@ -213,12 +252,12 @@ def _unknown_choice(text: str) -> str:
     return f"{group}={name}: expected {', '.join(choices)}{nearest(name, choices).rstrip('?')}"
 
 
-def _wrong_value(error: Exception, overrides: list[str], keys: Mapping[str, Key]) -> str:
+def _wrong_value(error: Exception, overrides: list[str], keys: Mapping[str, Key], texts: _Texts) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
     text = str(cause).splitlines()[0]
     found = re.search(r"full_key: (\S+)", str(cause))
     name = found.group(1) if found else ""
     given = next((o.partition("=")[2].strip("'") for o in overrides if o.lstrip("+").startswith(f"{name}=")), None)
     if name in keys and given is not None:
-        return keys[name].refusal(given)
+        return keys[name].refusal(texts.shown(given))
     return f"{name}: {text}; check the files of --config-dir" if name else text

@@ -10,7 +10,7 @@ from typing import Any
 
 from gensr import registry
 from gensr.errors import UsageError, nearest
-from gensr.pipeline.request import EXISTING, FACTORS, LARGEST_FACTOR, SMALLEST_FACTOR, Request
+from gensr.pipeline.request import EXISTING, FACTORS, Request, parse_factor
 from gensr.values import bands as band_words
 from gensr.values.area import BOUNDS, SRCWIN, parse_bounds, parse_srcwin
 from gensr.values.words import EXPECTED, LABELS, parse_noise
@@ -61,7 +61,18 @@ class Key:
         if self.name == "factor" and str(value) == "1":
             return f"factor=1: nothing to do; expected {self.accepts}"
         advice = "" if self.accepts else nearest(str(value), self.choices()).rstrip("?")
-        return f"{self.name}={value}: expected {self.expected}{advice}"
+        sweep = "; several values are a sweep: add -m" if "," in str(value) and self.swept(str(value)) else ""
+        return f"{self.name}={value}: expected {self.expected}{advice}{sweep}"
+
+    def swept(self, text: str) -> bool:
+        """Whether a value is several good ones with commas between them."""
+        parts = [part.strip() for part in text.split(",")]
+        if not self.accepts:
+            return all(part in self.choices() for part in parts)
+        try:
+            return all(self.good(int(part) if part.isdecimal() else part) for part in parts)
+        except TypeError:
+            return False
 
     @property
     def expected(self) -> str:
@@ -120,8 +131,8 @@ _UPSAMPLE = (
         "factor",
         FACTORS,
         "refinement of rows and columns",
-        good=lambda value: SMALLEST_FACTOR <= value <= LARGEST_FACTOR,
-        choices=lambda: ("2", "3", "4", "8"),
+        good=_read_by(parse_factor),
+        choices=lambda: ("2", "3", "4", "8", "2x4"),
         default=_default("factor"),
     ),
     Key(

@@ -54,7 +54,7 @@ def open(
 def upsample(
     source: str | Path | xr.DataArray | xr.Dataset | npt.NDArray[Any] | object,
     *,
-    factor: int = 4,
+    factor: int | str | tuple[int, int] = 4,
     domain: str | None = None,
     generator: str | None = None,
     operator: str | None = None,
@@ -84,7 +84,7 @@ def upsample(
         source: a file or folder that a domain reads, an array (y, x), (band, y, x), (plane, band, y, x) of NumPy,
             torch or xarray (name the domain where it has no georeference), or an object of astropy (CCDData, NDData,
             HDU, Quantity), nibabel or pydicom.
-        factor: whole number from 2 to 64, refinement of rows and columns.
+        factor: whole number from 2 to 64, refinement of rows and columns; "2x4" or (2, 4) where they differ.
         domain: domain name; guessed from a file's content, the one that takes arrays for arrays.
         generator: name or .safetensors file; the scene's default if not given.
         operator: forward operator such as "area" or "gaussian:sigma=0.5"; the scene's default if not given.

@@ -24,6 +24,7 @@ from gensr.pipeline.api import Listener, drain
 from gensr.pipeline.events import Written
 from gensr.pipeline.folder import WorkFolder
 from gensr.pipeline.output import explained, into_place, stage, store_folder, tidy, work_folder
+from gensr.pipeline.recipe import recipe
 from gensr.pipeline.request import Request, Runtime
 from gensr.pipeline.settle import settle
 from gensr.pipeline.store import JOURNAL
@@ -167,7 +168,7 @@ def is_small(request: Request) -> bool:
 
 
 def _names(request: Request) -> Names:
-    return Names(installed.domain(str(request.domain)).stem(Path(str(request.source))), request.factor)
+    return Names(installed.domain(str(request.domain)).stem(Path(str(request.source))), request.times)
 
 
 def begun(request: Request) -> Path | None:
@@ -247,7 +248,8 @@ def _received(request: Request, found: Delivery) -> Outcome:
         _check_weights(request, found.report)
         with _work_folder(request) as folder:
             staging = stage(folder.path)
-            for name, content in found.content.items():
+            again = recipe(request, str(request.domain), _names(request), found.report).encode()
+            for name, content in {**found.content, record.recipe_name(_names(request)): again}.items():
                 path = staging / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)

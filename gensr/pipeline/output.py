@@ -133,6 +133,7 @@ def write(
     target: Path,
     names: Names,
     digests: Mapping[str, str] | None = None,
+    recipe: str | None = None,
 ) -> list[Path]:
     """Let the scene write into a staging folder, then rename everything into place.
 
@@ -145,6 +146,7 @@ def write(
         target: of the outputs.
         names: of the outputs.
         digests: of input and request, see `gensr.pipeline.record`.
+        recipe: see `gensr.pipeline.recipe`; None for an input that no path leads to.
     """
     staging = stage(folder)
     written = scene.write(product, staging, names)
@@ -153,7 +155,10 @@ def write(
     page = staging / record.report_name(names)
     made = record.entries(digests, {name: (staging / name).stat().st_size for name in _members(staging)})
     page.write_text(as_json({**report, **made}, indent=2) + "\n", encoding="ascii")
-    return into_place([*written, page, panel], staging, target, names)
+    again = staging / record.recipe_name(names)
+    if recipe is not None:
+        again.write_text(recipe, encoding="utf-8")
+    return into_place([*written, page, panel, *([] if recipe is None else [again])], staging, target, names)
 
 
 def stage(folder: Path) -> Path:

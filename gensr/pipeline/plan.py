@@ -17,6 +17,7 @@ from gensr.pipeline.decisions import Decisions
 from gensr.pipeline.events import Event, Noticed, Position, Settled, Through, TileDone, Warned, Written
 from gensr.pipeline.folder import WorkFolder
 from gensr.pipeline.origin import Origin
+from gensr.pipeline.recipe import recipe
 from gensr.pipeline.reconstruct import TileResult, TileWork
 from gensr.pipeline.report import build, identity, planned, timeless
 from gensr.pipeline.result import Result, StoredProduct, load_arrays
@@ -191,7 +192,9 @@ class Plan(Decisions):
         if request.output is not None:
             target = Path(request.output)
             made = record.digests(request, self.domain, content)
-            files = output.write(self.scene, product, picture, report, folder.path, target, self.names, made)
+            # An array in memory has a name, but no path that leads to it.
+            again = recipe(request, self.domain, self.names, report) if self.scene.path.exists() else None
+            files = output.write(self.scene, product, picture, report, folder.path, target, self.names, made, again)
             store.close()
             folder.remove()
         grid = self.scene.grid.refine(self.task.factor)

@@ -52,6 +52,11 @@ def preview_name(names: Names) -> str:
     return f"{names.mean('')}_preview.png"
 
 
+def recipe_name(names: Names) -> str:
+    """Name of the file that asks for the same again."""
+    return f"{names.mean('')}_run.yaml"
+
+
 def entries(digests: Mapping[str, str] | None, sizes: Mapping[str, int]) -> dict[str, Any]:
     """What a report on disk says beside the report itself.
 
@@ -108,7 +113,8 @@ def read(target: Path, names: Names) -> Record | None:
         path = target / name
         if not path.is_file() or path.stat().st_size != size:
             return None
-    paths = (*(target / name for name in sizes), target / report_name(names))
+    again = target / recipe_name(names)
+    paths = (*(target / name for name in sizes), target / report_name(names), *([again] if again.is_file() else []))
     return Record(report, paths, {str(key): str(value) for key, value in said.items()})
 
 

@@ -21,13 +21,34 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from gensr.search.presets import Preset
+    from gensr.values.grid import Factor
 
 SMALLEST_FACTOR, LARGEST_FACTOR = 2, 64
 ADDRESS = re.compile(r"((tcp|tls|ucx|ws|wss)://)?([\w.-]+|\[[\da-fA-F:.]+\]):\d+(/\S*)?")
 """What the address of a Dask scheduler looks like."""
 EXISTING = ("error", "skip", "overwrite")
 """What may be done with outputs that exist."""
-FACTORS = f"a whole number from {SMALLEST_FACTOR} to {LARGEST_FACTOR}"
+FACTORS = f"a whole number from {SMALLEST_FACTOR} to {LARGEST_FACTOR}, or rows x columns such as 2x4"
+
+
+def parse_factor(value: object) -> Factor:
+    """Refinement of rows and of columns, from a number, a pair, or a text such as ``4`` or ``2x4``.
+
+    Raises:
+        ValueError: neither, or out of range; one of the two may be 1.
+
+    >>> parse_factor(4), parse_factor("2x4"), parse_factor((1, 3))
+    ((4, 4), (2, 4), (1, 3))
+    """
+    if isinstance(value, str):
+        found = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", value)
+        value = (int(found[1]), int(found[2] or found[1])) if found else ()
+    pair = (value, value) if _whole(value, 1) else value
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(_whole(f, 1, LARGEST_FACTOR) for f in pair):
+        raise ValueError(f"{value!r} is no factor")
+    if max(pair) < SMALLEST_FACTOR:
+        raise ValueError("nothing to do")
+    return pair[0], pair[1]
 
 
 @dataclass(frozen=True)
@@ -69,7 +90,7 @@ class Request:
     Attributes:
         source: a file or folder that a domain reads, an array (y, x), (band, y, x), (plane, band, y, x) of NumPy,
             torch or xarray, or an object of astropy, nibabel or pydicom.
-        factor: whole number from 2 to 64, refinement of rows and columns.
+        factor: whole number from 2 to 64, refinement of rows and columns; "2x4" or (2, 4) where they differ.
         domain: domain name; guessed from a file's content, the one that takes arrays for arrays.
         generator: name or .safetensors file.
         operator: forward operator such as "area" or "gaussian:sigma=0.5".
@@ -97,7 +118,7 @@ class Request:
     """
 
     source: str | Path | npt.NDArray[Any] | xr.DataArray | xr.Dataset | object
-    factor: int = 4
+    factor: int | str | Factor = 4
     domain: str | None = None
     generator: str | None = None
     operator: str | None = None
@@ -121,8 +142,11 @@ class Request:
     dims: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        if not _whole(self.factor, SMALLEST_FACTOR, LARGEST_FACTOR):
-            raise UsageError(f"factor={self.factor}: expected {FACTORS}, for example factor=4")
+        try:
+            parse_factor(self.factor)
+        except ValueError as error:
+            raise UsageError(f"factor={self.factor}: expected {FACTORS}, for example factor=4") from error
+        object.__setattr__(self, "factor", self.times)
         if not _whole(self.samples, 0):
             raise UsageError(f"samples={self.samples}: expected 0 or more")
         for name in ("tile", "batch"):
@@ -157,6 +181,17 @@ class Request:
             raise UsageError(f"bands={words}: {error}; expected {band_words.EXPECTED}") from error
         if self.options.get("bands") is not None:
             raise UsageError("bands= and domain.bands= say the same; give one of them")
+
+    @property
+    def factors(self) -> Factor:
+        """Refinement of rows and of columns."""
+        return parse_factor(self.factor)
+
+    @property
+    def times(self) -> int | str:
+        """The factor as names and texts have it: a number, or rows and columns."""
+        rows, cols = self.factors
+        return rows if rows == cols else f"{rows}x{cols}"
 
     @property
     def goes_on(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -126,7 +127,7 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
     tiles = tuple(scene_tiles(scene.planes, scene.grid.shape, task, request.tile))
     bands = len(scene.bands)
     batch = choose_batch(task, max(tiles, key=lambda t: t.read.rows * t.read.cols), bands, request.batch)
-    plan = Plan(request, domain, scene, Names(stem, request.factor), task, why, level, through, tiles, batch)
+    plan = Plan(request, domain, scene, Names(stem, request.times), task, why, level, through, tiles, batch)
     if request.output is not None:
         plan.rehearse()
     return plan
@@ -143,7 +144,7 @@ def chosen_preset(request: Request) -> Preset:
 
 def settle_operator(scene: Scene, request: Request) -> Operator:
     """The operator that the user names, else the scene's own; sums stay sums."""
-    factor = (request.factor, request.factor)
+    factor = request.factors
     own = scene.operator(factor)
     return own if request.operator is None else parse_operator(request.operator, factor, total=own.gain != 1.0)
 
@@ -166,7 +167,10 @@ def settle_through_plane(scene: Scene, operator: Operator, prior: Prior) -> Thro
 def settle_task(scene: Scene, request: Request, chosen: Preset, operator: Operator, prior: Prior, level: Level) -> Task:
     """What decides the pixels, from everything that was settled before."""
     table = prior.generator.card.conformal
-    scales = tuple(conformal_factor(table, request.factor, level.share(band)) for band in range(len(scene.bands)))
+    scales = tuple(
+        conformal_factor(table, math.sqrt(math.prod(request.factors)), level.share(band))
+        for band in range(len(scene.bands))
+    )
     return Task(
         operator=operator,
         prior=prior,

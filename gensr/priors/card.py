@@ -57,7 +57,7 @@ class GeneratorCard:
         return asdict(self)
 
 
-def conformal_factor(table: Mapping[str, float], factor: int, noise: float) -> float:
+def conformal_factor(table: Mapping[str, float], factor: float, noise: float) -> float:
     """Scale of the standard deviation from a card: the entry of the nearest factor and noise level, 1 if none.
 
     Keys look like ``"x4 noise 0.01"``, with the noise deviation in generator units.

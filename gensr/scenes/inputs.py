@@ -20,7 +20,7 @@ from gensr.scenes import installed
 from gensr.scenes.area import part_of
 from gensr.scenes.domain import Domain
 from gensr.scenes.door import admit, at_home
-from gensr.scenes.names import MARKED, SUMMARIES
+from gensr.scenes.names import MARKED, RUN, SUMMARIES
 from gensr.scenes.scene import Reference, Scene
 from gensr.values.area import WHOLE, Area
 from gensr.values.bands import Words
@@ -30,6 +30,8 @@ SIDECARS = (".msk", ".ovr")
 """Endings of masks and overviews that belong to the image whose name stands before."""
 CERTAIN = 3
 """See `Domain.sniff`."""
+BOOKS = (*SUMMARIES, RUN)
+"""What a run of many inputs writes beside its outputs."""
 _NAMED = 3
 """File names that a note spells out."""
 
@@ -241,9 +243,7 @@ def _glob(pattern: str, domain: Domain | None, asked: Sequence[Domain]) -> tuple
         raise FormatError(f"{pattern}: no file matches; check the pattern and quote it")
     whole = [p for p in matches if p.is_dir() and any(d.sniff(p) > 0 for d in asked)]
     files = [
-        p
-        for p in matches
-        if p.is_file() and p.name not in SUMMARIES and not _is_part(p) and not _covered(p, whole, asked)
+        p for p in matches if p.is_file() and p.name not in BOOKS and not _is_part(p) and not _covered(p, whole, asked)
     ]
     unknown = [] if domain is not None else [p for p in files if not any(d.sniff(p) > 0 for d in asked)]
     strange = [p for p in unknown if len(unknown) == len(files) or not _called_image(p, asked)]
@@ -271,7 +271,7 @@ def _is_part(path: Path) -> bool:
 
 
 def _is_output(path: Path) -> bool:
-    return MARKED in path.name or path.name in SUMMARIES
+    return MARKED in path.name or path.name in BOOKS
 
 
 def _without_outputs(place: Path, paths: Sequence[Path]) -> tuple[list[Path], list[str]]:

@@ -8,14 +8,21 @@ MARKED = "_generated"
 """What the name of every output holds."""
 SUMMARIES = ("summary.csv", "summary.json")
 """Names of the files that say what came of many inputs."""
+RUN = "run.yaml"
+"""Name of the file that asks for many inputs again."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """File names of one output set: ``<stem>_x<factor>_generated<suffix>`` and its relatives."""
+    """File names of one output set: ``<stem>_x<factor>_generated<suffix>`` and its relatives.
+
+    Attributes:
+        stem: of the input's name.
+        factor: a number, or rows and columns as "2x4".
+    """
 
     stem: str
-    factor: int
+    factor: int | str
 
     def mean(self, suffix: str) -> str:
         """Name of the posterior mean."""

@@ -83,7 +83,6 @@ def test_optional_keys_can_be_unset(text):
         ("factor__x", "2", "unknown key 'factor.x'; did you mean 'factor'?"),
         ("series", "2", "unknown key 'series'; it is an option of medical and microscopy: write domain.series="),
         ("hydra__job", "2", "unknown key 'hydra.job'"),
-        ("output", "${oc.env:NO_SUCH_VARIABLE}", "output=${oc.env:NO_SUCH_VARIABLE}: expected a folder"),
     ],
 )
 def test_wrong_values_are_named_with_what_is_accepted(key, text, words):
