@@ -101,7 +101,7 @@ def compose(command: str, kind: type[Config], pairs: Mapping[str, str], folder: 
         if name in GROUPS and (_MEANS in text or text == _MISSING):
             raise UsageError(keys[name].refusal(text))
     texts = _Texts()
-    overrides = [texts.hidden(_override(name, text, keys, folder), text) for name, text in pairs.items()]
+    overrides: list[str] = [texts.hidden(_override(name, text, keys, folder), text) for name, text in pairs.items()]
     composed = _hydra(command, kind, [*_search_path(folder), *overrides], keys, texts)
     config = kind(**composed)
     for name, key in keys.items():
@@ -224,7 +224,7 @@ def _hydra(
     from hydra.errors import HydraException, MissingConfigException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError  # type: ignore[import-untyped]  # comes with omegaconf, without types
+    from yaml import YAMLError
 
     ConfigStore.instance().store(f"{command}_schema", kind)
     try:
