@@ -104,8 +104,8 @@ TRICKS = [
 @pytest.mark.parametrize("text", TRICKS)
 def test_values_are_text(run, upsampler, micrograph, tmp_path, text, monkeypatch):
     monkeypatch.setenv("HOME", "/secret")
-    config = compose("upsample", UpsampleConfig, {"output": text, "domain.labels": text})
-    assert (config.output, config.domain["labels"]) == (text, text)
+    config = compose("upsample", UpsampleConfig, {"output": text, "domain.container": text})
+    assert (config.output, config.domain["container"]) == (text, text)
     said = run("upsample", micrograph(tmp_path / "a.tif"), f"output={tmp_path}/{text}")
     assert said.code == 0
     assert upsampler.calls[0].output == tmp_path / text
@@ -125,14 +125,14 @@ def test_a_file_beside_the_output_asks_for_the_same_again(run, micrograph, tmp_p
     words = ("factor=2x3", "seed=4", "samples=1", "search=fast", "search.spacing=3", "noise=3.5", "tile=4")
     operator = "operator=psf:k.npy"
     first = run(
-        "upsample", path, *words, operator, "generator=gaussian-microscopy", "output=out", "domain.labels=image"
+        "upsample", path, *words, operator, "generator=gaussian-microscopy", "output=out", "domain.container=ome"
     )
     assert first.code == 0
     recipe = tmp_path / "out" / "a_x2x3_generated_run.yaml"
     assert first.out.splitlines()[0].partition(" (")[0].endswith("run.yaml")
     said = yaml.safe_load(recipe.read_text())
     assert said["inputs"] == ["../in put/a.tif"]
-    assert (said["operator"], said["domain.labels"], said["seed"]) == ("psf:file=../k.npy", "image", 4)
+    assert (said["operator"], said["domain.container"], said["seed"]) == ("psf:file=../k.npy", "ome", 4)
     assert str(tmp_path) not in recipe.read_text()
     monkeypatch.chdir("/")
     again = run("upsample", "--config", recipe, f"output={tmp_path}/again")
@@ -151,7 +151,7 @@ def test_a_file_beside_the_output_asks_for_the_same_again(run, micrograph, tmp_p
 def test_the_command_line_goes_before_the_file(run, upsampler, micrograph, tmp_path, monkeypatch):
     path, other = micrograph(tmp_path / "a.tif"), micrograph(tmp_path / "b.tif")
     file = tmp_path / "my.yaml"
-    file.write_text("inputs: ./a.tif\nfactor: 3\nseed: 1\ndomain: {name: microscopy, labels: image}\nsamples: 2\n")
+    file.write_text("inputs: ./a.tif\nfactor: 3\nseed: 1\ndomain: {name: microscopy, container: ome}\nsamples: 2\n")
     assert run("upsample", "--config", file, "seed=7").code == 0
     assert run("upsample", f"--config={file}", other).code == 0
     first, second = upsampler.calls
@@ -160,7 +160,7 @@ def test_the_command_line_goes_before_the_file(run, upsampler, micrograph, tmp_p
         3,
         7,
         2,
-        {"labels": "image"},
+        {"container": "ome"},
     )
     assert (second.source, second.seed) == (other, 1)
 
