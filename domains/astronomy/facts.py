@@ -35,7 +35,7 @@ def scene_facts(scene: OpenedFits, sky: Sky) -> dict[str, Any]:
             "blank": scaling.blank,
             "compression": layer.packed or None,
         },
-        "dtype": "float32",
+        "dtype": scene.dtype.name,
         "nodata": "NaN",
         "unit": scene.unit,
         "values": scene.values.value,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from gensr.values.precision import Real
+
 INVALID = 110
 """Grey of pixels without a value."""
 _STRETCH = 8.0
 
 
-def grey(values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+def grey(values: Real, reference: Real) -> npt.NDArray[np.uint8]:
     """Image (y, x) as uint8 RGB (y, x, 3), limits from the reference, NaN flat grey.
 
     Rows stay in storage order, as in every picture of the core; FITS viewers show them bottom up.

@@ -107,5 +107,5 @@ def refine_tables(
             edit.move(f"CRVAL{axis}", s, default=0.0)
             edit.multiply(f"CDELT{axis}", s, default=1.0)
             edit.header[f"CRPIX{axis}"] = number(edit.header, f"CRPIX{axis}", 0.0)
-        refined.append(Table(edit.header, values * np.float32(axes[index].pop())))
+        refined.append(Table(edit.header, (values * axes[index].pop()).astype(np.float32)))
     return refined

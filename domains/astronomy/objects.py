@@ -129,7 +129,7 @@ def _error(source: Any, kind: str) -> Any:  # noqa: ANN401
     if np.broadcast_shapes(values.shape, source.data.shape) != source.data.shape:
         raise UsageError(f"a {kind} of shape {source.data.shape} has a {name} of shape {values.shape}; make them one")
     values = np.broadcast_to(values, source.data.shape)
-    return fits.ImageHDU(values.astype(np.float32), name=extension)
+    return fits.ImageHDU(np.array(values), name=extension)
 
 
 def take_up(kind: str, paths: Sequence[Path]) -> object:

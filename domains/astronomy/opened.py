@@ -18,6 +18,7 @@ from gensr.scenes.scene import Part, Scene
 from gensr.values.area import Bounds
 from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
+from gensr.values.precision import Real
 
 from .container import Container, Layer
 from .crop import crop_header, sky_extent
@@ -80,7 +81,7 @@ class OpenedFits(Scene):
             (shape[self._row_axis], shape[self._column_axis]), frame="wcs" if self.frame.sky else "pixel"
         )
         self.bands = ("intensity",)
-        self.dtype = np.dtype(np.float32)
+        self.dtype = self.precision = self.pixels.precision
         self.quantum = abs(self.pixels.scaling.scale) if self.pixels.bitpix > 0 else 0.0
         self.unit = _text(self.header.get("BUNIT"))
         self.values, self.values_origin = decide(self.unit, str(options["values"]))
@@ -165,26 +166,26 @@ class OpenedFits(Scene):
             bad, silent = self.flags.apply(self.container.pixels(self.companions.flags).raw(index))
             valid &= ~bad
             usable &= ~silent
-        values = np.where(valid, values, np.float32(0))
+        values = np.where(valid, values, values.dtype.type(0))
         return Image(values[None], grid, valid[None], (usable & valid)[None], self.bands, self.unit)
 
     def stored(self, plane: int, window: Window) -> tuple[Codes, npt.NDArray[np.bool_]]:
         """See `Scene.stored`."""
-        index = self.index(plane, window)
+        index = self.source(plane, window)
         return self.pixels.raw(index)[None], self.pixels.physical(index)[1][None]
 
     def parts(self) -> tuple[Part, ...]:
         """See `Scene.parts`: the chosen HDU."""
         return (Part(self.layer.label, 0, range(self.planes), (self.path.name, self.layer.name)),)
 
-    def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
-        """See `Scene.encode`: float32, NaN where invalid."""
+    def encode(self, plane: int, values: Real, valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
+        """See `Scene.encode`: floating point, NaN where invalid."""
         if bool(np.isnan(values[valid]).any()):
             raise DomainError(f"{self.path.name}: the reconstruction is NaN at valid pixels of plane {plane}")
-        limit = np.finfo(np.float32).max
+        limit = np.finfo(self.dtype).max
         clipped = np.clip(values, -limit, limit)
         moved = int(np.count_nonzero((clipped != values) & valid))
-        return np.where(valid, clipped, np.float32(np.nan)).astype(np.float32), moved
+        return np.where(valid, clipped, np.nan).astype(self.dtype), moved
 
     def close(self) -> None:
         """See `Scene.close`."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import FormatError
+from gensr.values.precision import Real, held, precision
 
 BITPIX = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 Index = tuple[slice | int, ...]
@@ -52,6 +53,11 @@ class Pixels:
         """Stored, big-endian type."""
         return np.dtype(BITPIX[self.bitpix])
 
+    @property
+    def precision(self) -> np.dtype[Any]:
+        """Dtype of physical values, see `gensr.scenes.scene.Scene.precision`."""
+        return precision(self.dtype.newbyteorder("="), (self.scaling.scale,), (self.scaling.zero,))
+
     def raw(self, index: Index) -> npt.NDArray[Any]:
         """Codes of a window in the machine's byte order."""
         try:
@@ -62,17 +68,17 @@ class Pixels:
             ) from None
         return np.asarray(codes).astype(self.dtype.newbyteorder("="))
 
-    def physical(self, index: Index) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    def physical(self, index: Index) -> tuple[Real, npt.NDArray[np.bool_]]:
         """Values of a window and which of them are finite and not BLANK.
 
-        Scaling is done in float64; a float64 value beyond float32 is invalid.
+        Scaling is done in float64; what is not finite, or larger than anything measured, is invalid.
         """
         codes = self.raw(index)
         scaling = self.scaling
-        wide = codes if scaling.trivial else codes.astype(np.float64) * scaling.scale + scaling.zero
         with np.errstate(over="ignore", invalid="ignore"):
-            values = wide.astype(np.float32)
-        valid = np.isfinite(values)
+            wide = codes if scaling.trivial else codes.astype(np.float64) * scaling.scale + scaling.zero
+            values = wide.astype(self.precision)
+        valid = held(values)
         if scaling.blank is not None and self.bitpix > 0:
             valid &= codes != scaling.blank
         return values, valid

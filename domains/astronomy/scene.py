@@ -6,9 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from gensr.operators import Area, Operator
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product
@@ -16,6 +13,7 @@ from gensr.scenes.rehearsal import Blank
 from gensr.values.grid import Factor
 from gensr.values.noise import Noise
 from gensr.values.normalise import AffineNormaliser, Normaliser
+from gensr.values.precision import Real
 
 from .facts import PRIOR, scene_facts
 from .levels import Sky, find_noise, measure
@@ -61,6 +59,6 @@ class FitsScene(OpenedFits):
         """See `Scene.rehearse`: files without pixels, which astropy reads back."""
         rehearse(self, product, folder, names)
 
-    def render(self, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
+    def render(self, values: Real, reference: Real) -> Codes:
         """See `Scene.render`: asinh stretch, rows in storage order."""
         return grey(values[0], reference[0])

@@ -1,7 +1,7 @@
 """Results as FITS in the CCDData layout: primary, MASK, UNCERT, PSFIMAGE, and what the source file brought along.
 
-The mean and its uncertainty share one file; every sample is a file of its own. All codes are float32, because an amount
-per pixel divided by the number of new pixels is no integer any more.
+The mean and its uncertainty share one file; every sample is a file of its own. All codes are floating point,
+because an amount per pixel divided by the number of new pixels is no integer any more.
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ class _Writer:
         fy, fx = product.factor
         self.scale = {scene.frame.columns: fx, scene.frame.rows: fy}
         self.shape = self._refined(scene.layer.shape)
+        self.bitpix = -8 * scene.dtype.itemsize
         with cut_comments():
             edit = refine_header(scene.header, self.scale, scene.values is Values.FLUX)
         corner = {scene.frame.rows: scene.origin[0], scene.frame.columns: scene.origin[1]}
@@ -112,9 +113,9 @@ class _Writer:
     def mean(self, path: Path) -> None:
         """Primary, MASK, UNCERT and everything that describes them."""
         stream = FitsStream(path, self.empty)
-        primary = stream.image(self._marked(self.header, "posterior mean"), self.shape, -32)
+        primary = stream.image(self._marked(self.header, "posterior mean"), self.shape, self.bitpix)
         mask = stream.image(self._side("MASK", _MASK_TEXT), self.shape, 8)
-        error = stream.image(self._uncertainty(), self.shape, -32)
+        error = stream.image(self._uncertainty(), self.shape, self.bitpix)
         for plane, window in self._windows():
             index = self.scene.index(plane, window)
             values = self.product.mean(plane, window)[0]
@@ -135,7 +136,7 @@ class _Writer:
         """One posterior sample with the same coordinates."""
         stream = FitsStream(path, self.empty)
         text = f"posterior sample {k + 1} of {self.product.samples}"
-        primary = stream.image(self._marked(self.header, text), self.shape, -32)
+        primary = stream.image(self._marked(self.header, text), self.shape, self.bitpix)
         for plane, window in self._windows():
             primary.put(self.scene.index(plane, window), self.product.sample(k, plane, window)[0])
         self._lookup(stream)

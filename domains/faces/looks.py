@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from gensr.values.precision import Real
 
 
-def preview(values: FloatArray, peak: int) -> npt.NDArray[np.uint8]:
+def preview(values: Real, peak: int) -> npt.NDArray[np.uint8]:
     """Codes as they are displayed, uint8 RGB (y, x, 3); NaN is mid grey.
 
     Args:

@@ -12,6 +12,7 @@ from gensr.errors import DomainError
 from gensr.scenes.scene import Scene
 from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
+from gensr.values.precision import Real
 
 from .marks import exif_is_sound
 from .photo import Codes, Photo
@@ -60,7 +61,7 @@ class OpenedPhoto(Scene):
         codes = self.photo.codes[:, row : row + rows, col : col + cols]
         return codes, np.ones(codes.shape, np.bool_)
 
-    def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
+    def encode(self, plane: int, values: Real, valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `Scene.encode`; pictures have no invalid code, so 0 stands for it."""
         keep = valid & np.isfinite(values)
         rounded = np.rint(np.where(keep, values, np.float32(0)).astype(np.float64))

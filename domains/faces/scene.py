@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from gensr.errors import DomainError
 from gensr.operators import Area, Operator
 from gensr.scenes.names import Names
@@ -15,6 +12,7 @@ from gensr.scenes.rehearsal import Blank
 from gensr.values.grid import Factor
 from gensr.values.noise import Noise
 from gensr.values.normalise import AffineNormaliser, Normaliser
+from gensr.values.precision import Real
 
 from .looks import preview
 from .opened import OpenedPhoto
@@ -60,6 +58,6 @@ class FaceScene(OpenedPhoto):
         own, kind = self.path.suffix, self.output_format
         return own if own.lower() in _ENDINGS[kind] else SUFFIXES[kind]
 
-    def render(self, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
+    def render(self, values: Real, reference: Real) -> Codes:
         """See `Scene.render`; the stretch is fixed, so ``reference`` has no say."""
         return preview(values, self.peak)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from gensr.errors import OutputError
 from gensr.scenes.names import Names
 from gensr.scenes.product import Product
 from gensr.scenes.provenance import software
 from gensr.values.grid import Window
+from gensr.values.precision import Real
 
 from . import marks
 from .opened import OpenedPhoto
@@ -192,7 +192,7 @@ def _save_tiff(scene: OpenedPhoto, image: Picture, path: Path, dress: Dress) -> 
     image.save(path, "TIFF", tiffinfo=tags, compression=compression, **dress.options)
 
 
-def _write_std(scene: OpenedPhoto, product: Product, std: npt.NDArray[np.float32], path: Path) -> Path:
+def _write_std(scene: OpenedPhoto, product: Product, std: Real, path: Path) -> Path:
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     pillow = import_pillow()

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.scenes.product import Codes
+from gensr.values.precision import Real, held, precision
 
 
 @dataclass(frozen=True)
@@ -36,27 +37,34 @@ class Codec:
     saturates: bool = False
 
     @property
+    def precision(self) -> np.dtype[Any]:
+        """See `gensr.scenes.scene.Scene.precision`."""
+        codes = None if self.dtype.kind == "f" else (float(self.low), float(self.high))
+        return precision(self.dtype, (self.slope,), (self.intercept,), codes)
+
+    @property
     def mirror(self) -> float:
         """Number K with ``processed = K - value`` for an inverted image."""
         return self.slope * (self.low + self.high) + 2.0 * self.intercept
 
-    def decode(self, codes: Codes) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Codes of any shape to physical values (float32), valid and usable masks."""
+    def decode(self, codes: Codes) -> tuple[Real, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Codes of any shape to physical values (dtype `precision`), valid and usable masks."""
         if self.dtype.kind == "f":
-            values = (codes.astype(np.float64) * self.slope + self.intercept).astype(np.float32)
-            valid = np.isfinite(values)
+            with np.errstate(over="ignore"):
+                values = (codes.astype(np.float64) * self.slope + self.intercept).astype(self.precision)
+            valid = held(values)
             return values, valid, valid
         valid = np.ones(codes.shape, np.bool_)
         if self.padding is not None:
             valid = (codes < self.padding[0]) | (codes > self.padding[1])
         usable = valid & (codes < self.high) if self.saturates else valid
-        # float64 holds every code of up to 53 bits, so nothing is lost before the one rounding to float32.
+        # float64 holds every code of up to 53 bits, so nothing is lost before the one rounding.
         real = codes.astype(np.float64)
         if self.inverted:
             real = float(self.low + self.high) - real
-        return (real * self.slope + self.intercept).astype(np.float32), valid, usable
+        return (real * self.slope + self.intercept).astype(self.precision), valid, usable
 
-    def encode(self, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
+    def encode(self, values: Real, valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """Physical values to codes: round half to even, clip, keep off the padding; see `Scene.encode`."""
         real = (values.astype(np.float64) - self.intercept) / self.slope
         if self.dtype.kind == "f":

@@ -18,6 +18,7 @@ from gensr.scenes.product import Codes
 from gensr.scenes.scene import Part, Scene
 from gensr.values.grid import IDENTITY, Affine, PixelGrid, Window
 from gensr.values.image import Image
+from gensr.values.precision import Real
 
 from .codec import Codec
 from .dicom_crop import crop_header, crop_place
@@ -53,6 +54,7 @@ class OpenedDicom(MedicalScene):
         header, stored = self.first.instance.header, self.first.instance.stored
         self.modality = str(header.get("Modality", "") or "OT")
         self.codecs = [f.instance.stored.codec(self.modality, f.slope, f.intercept) for f in series.frames]
+        self.precision = np.result_type(*(c.precision for c in self.codecs))
         headroom = PET_HEADROOM if self.modality == "PT" else 1.0
         # Counts of a PET slice are scaled to its own peak, so a sharper picture needs room above it.
         self.written = [replace(c, slope=c.slope * headroom) for c in self.codecs] if headroom != 1.0 else self.codecs
@@ -107,7 +109,7 @@ class OpenedDicom(MedicalScene):
         proof = "its Modality is SEG" if self.modality == "SEG" else ""
         return (Part("series", 0, range(self.planes), (self.path.name, *says), proof),)
 
-    def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
+    def encode(self, plane: int, values: Real, valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `Scene.encode`."""
         return self.written[plane].encode(values, valid)
 

@@ -11,6 +11,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian
 
+from gensr.values.precision import Real
+
 from .dicom_files import quiet, transfer_syntax
 from .dicom_geometry import groups, number
 from .dicom_pixels import is_lossy
@@ -35,7 +37,7 @@ def copied(header: Dataset) -> Dataset:
         return deepcopy(header)
 
 
-def std_top(std: npt.NDArray[np.float32]) -> float:
+def std_top(std: Real) -> float:
     """Largest finite standard deviation of a plane, 0 where there is none."""
     finite = std[np.isfinite(std)]
     return float(finite.max()) if finite.size else 0.0
@@ -47,7 +49,7 @@ def _slope(top: float) -> float:
     return float(number(top / STD_LARGEST * (1 + 1e-9))) if top > 0 else 1.0
 
 
-def std_codes(std: npt.NDArray[np.float32], top: float) -> npt.NDArray[np.uint16]:
+def std_codes(std: Real, top: float) -> npt.NDArray[np.uint16]:
     """Standard deviation as 16-bit codes ``std / slope``; NaN becomes the padding value 65535."""
     scaled = np.rint(np.nan_to_num(std.astype(np.float64)) / _slope(top))
     return np.where(np.isfinite(std), np.clip(scaled, 0, STD_LARGEST), STD_PADDING).astype("<u2")

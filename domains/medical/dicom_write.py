@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
@@ -16,6 +15,7 @@ from pydicom.filewriter import dcmwrite
 from gensr.errors import DomainError, OutputError
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product, ThroughPlane
+from gensr.values.precision import Real
 
 from .dicom_files import guarded, quiet
 from .dicom_geometry import Place, frame_groups, number, refine_groups, refine_header
@@ -107,11 +107,11 @@ class Job:
         """Whether it holds standard deviations."""
         return self.identity.kind == "std"
 
-    def plane(self, plane: int) -> Codes | npt.NDArray[np.float32]:
+    def plane(self, plane: int) -> Codes | Real:
         """A whole refined plane (rows, cols): one frame is the unit of DICOM, so it is the unit of memory."""
         factor = self.product.factor
         rows, cols = (n * f for n, f in zip(self.scene.grid.shape, factor, strict=True))
-        whole = np.empty((rows, cols), np.float32 if self.is_std else self.scene.dtype)
+        whole = np.empty((rows, cols), self.scene.precision if self.is_std else self.scene.dtype)
         for window in row_blocks(self.scene.grid.shape, factor):
             whole[window.row : window.row + window.rows] = self.source(plane, window)[0]
         return whole

@@ -17,6 +17,7 @@ from gensr.scenes.product import Codes
 from gensr.scenes.scene import Part, Scene
 from gensr.values.grid import IDENTITY, Affine, Factor, PixelGrid, Window
 from gensr.values.image import Image
+from gensr.values.precision import Real
 
 from .codec import Codec
 from .nifti_header import Parsed, crop
@@ -105,6 +106,7 @@ class OpenedNifti(MedicalScene):
         self.unit = "HU" if self.modality == "CT" else ""
         low, high = (0, 0) if self.dtype.kind == "f" else (np.iinfo(self.dtype).min, np.iinfo(self.dtype).max)
         self.codec = Codec(self.dtype, parsed.slope, parsed.intercept, int(low), int(high))
+        self.precision = self.codec.precision
         self.quantum = 0.0 if self.dtype.kind == "f" else abs(parsed.slope)
         dy, dx = (self.zooms[a] for a in self.layout.axes)
         frame, length = _FRAME.get(parsed.unit, ("pixel", 0.0))
@@ -147,7 +149,7 @@ class OpenedNifti(MedicalScene):
         proof = "intent code 1002, a label map" if int(raw["intent_code"]) == LABEL_INTENT else ""
         return (Part("volume", 0, range(self.planes), (self.path.name, intent), proof),)
 
-    def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
+    def encode(self, plane: int, values: Real, valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `Scene.encode`."""
         return self.codec.encode(values, valid)
 

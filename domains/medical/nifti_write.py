@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -63,7 +63,7 @@ def write(scene: OpenedNifti, product: Product, folder: Path, names: Names, empt
     for kind, name, source in outputs(product, names, suffix):
         header = refined_header(scene.header, scale)
         if kind == "std":
-            _make_std(header)
+            _make_std(header, scene.precision)
         header["descrip"] = _descrip(bytes(header["descrip"].item()), names.factor, kind)
         target = folder / name
         _write_voxels(scene, header, product, None if empty else source, target, scale)
@@ -73,8 +73,8 @@ def write(scene: OpenedNifti, product: Product, folder: Path, names: Names, empt
     return written
 
 
-def _make_std(header: RawHeader) -> None:
-    header.set_data_dtype(np.float32)
+def _make_std(header: RawHeader, precision: np.dtype[Any]) -> None:
+    header.set_data_dtype(precision)
     header["scl_slope"], header["scl_inter"] = 1.0, 0.0
     header["cal_min"] = header["cal_max"] = 0.0
     header["intent_code"] = 0

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from gensr.errors import DomainError
 from gensr.operators import Area, Operator
 from gensr.scenes.names import Names
@@ -18,6 +15,7 @@ from gensr.values.area import Bounds
 from gensr.values.grid import Factor, Window
 from gensr.values.noise import Noise
 from gensr.values.normalise import AffineNormaliser, Normaliser
+from gensr.values.precision import Real
 
 from . import looks
 from .options import LARGEST_FACTOR, check_factor
@@ -26,7 +24,7 @@ from .through_plane import Stack
 BLOCK = 1 << 20
 RADIOGRAPHS = frozenset({"CR", "DX"})
 CT_LOWEST, CT_RANGE = -1000.0, 2000.0
-Source = Callable[[int, Window], Codes | npt.NDArray[np.float32]]
+Source = Callable[[int, Window], Codes | Real]
 """Reads a window of a plane of the mean, of a sample or of the standard deviation."""
 
 
@@ -129,7 +127,7 @@ class MedicalScene(Scene):
             return AffineNormaliser((high - low,), (low,))
         return percentile_normaliser(self, 0.5, 99.9)
 
-    def render(self, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
+    def render(self, values: Real, reference: Real) -> Codes:
         """See `Scene.render`."""
         return looks.grey(values[0], *looks.limits(self.modality, self.display, reference))
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gensr.values.precision import Real
+
 Codes = npt.NDArray[Any]
 
 DECLARED = "bits that the file declares"
@@ -130,7 +132,7 @@ def _saturation(census: Census, channel: int, found: CodeRange) -> int | None:
 
 
 def encode(
-    values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_], dtype: np.dtype[Any], codes: CodeRange | None
+    values: Real, valid: npt.NDArray[np.bool_], dtype: np.dtype[Any], codes: CodeRange | None
 ) -> tuple[Codes, int]:
     """Physical values to stored codes; integers are rounded half to even and clipped.
 
@@ -146,8 +148,8 @@ def encode(
     keep = valid & np.isfinite(values)
     if codes is None:
         with np.errstate(over="ignore"):
-            return np.where(keep, values, np.float32(np.nan)).astype(dtype), 0
-    wide = np.where(keep, values, np.float32(0)).astype(np.float64)
+            return np.where(keep, values, np.nan).astype(dtype), 0
+    wide = np.where(keep, values, 0.0).astype(np.float64)
     rounded = np.rint(wide / codes.step) * codes.step
     clipped = np.clip(rounded, codes.low, codes.high)
     return np.where(keep, clipped, 0).astype(dtype), int(np.count_nonzero(keep & (clipped != rounded)))

@@ -68,7 +68,7 @@ def layers(scene: OpenedMicrograph, product: Product, folder: Path, names: Names
 
     yield Layer(folder / names.mean(suffix), scene.dtype, mean, f"posterior mean; {note}", note)
     title = f"posterior standard deviation in intensity units; {note}"
-    yield Layer(folder / names.std(suffix), np.dtype(np.float32), std, title, note, uncertainty=True)
+    yield Layer(folder / names.std(suffix), scene.precision, std, title, note, uncertainty=True)
     for k in range(product.samples):
 
         def sample(plane: int, window: Window, k: int = k) -> Codes:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from gensr.values.precision import Real
+
 Doubles = npt.NDArray[np.float64]
 
 
-def grey(values: FloatArray, reference: FloatArray, white: bool = False) -> npt.NDArray[np.uint8]:
+def grey(values: Real, reference: Real, white: bool = False) -> npt.NDArray[np.uint8]:
     """Preview (y, x, 3): percentiles 1 to 99.9 of the reference, invalid pixels flat grey.
 
     Args:

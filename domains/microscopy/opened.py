@@ -15,6 +15,7 @@ from gensr.errors import DomainError, FormatError
 from gensr.scenes.scene import Part, Scene
 from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
+from gensr.values.precision import Real, held, precision
 
 from .calibration import Calibration, ome_pixels, read_calibration
 from .codes import Census, CodeRange, code_range, encode
@@ -83,6 +84,7 @@ class OpenedMicrograph(Scene):
                 f"{self.path}: {self.dtype.name} samples are not supported (32-bit integers are mostly labels); "
                 "convert intensities to uint16 or float32"
             )
+        self.precision = precision(self.dtype)
         transform, frame = self.calibration.transform()
         self.grid = PixelGrid((self.reader.rows, self.reader.cols), transform, frame)
         self.codes: CodeRange | None = None
@@ -94,9 +96,8 @@ class OpenedMicrograph(Scene):
     def read(self, plane: int, window: Window) -> Image:
         """See `Scene.read`; saturated pixels are valid and not usable."""
         codes = self.reader.read(plane, window)[None]  # (1, y, x)
-        with np.errstate(over="ignore"):  # doubles beyond float32 become infinite, hence invalid
-            values = codes.astype(np.float32)
-        valid = np.isfinite(values)
+        values = codes.astype(self.precision)
+        valid = held(values)
         usable = valid
         if self.codes is not None:
             top = self.codes.saturation[self.channel(plane)]
@@ -128,9 +129,7 @@ class OpenedMicrograph(Scene):
             for i, name in enumerate(self.names)
         )
 
-    def encode(
-        self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]
-    ) -> tuple[npt.NDArray[Any], int]:
+    def encode(self, plane: int, values: Real, valid: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[Any], int]:
         """See `Scene.encode`; the type has no invalid integer, so 0 stands for it."""
         return encode(values, valid, self.dtype, self.codes)
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from gensr.operators import Area, Operator
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product
@@ -16,6 +13,7 @@ from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.grid import Factor
 from gensr.values.noise import Noise
 from gensr.values.normalise import Normaliser
+from gensr.values.precision import Real
 
 from . import imagej
 from .container import suffix_of
@@ -55,7 +53,7 @@ class MicroscopyScene(OpenedMicrograph):
         return percentile_normaliser(self, 1.0, 99.9)
 
     def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
-        """See `Scene.write`; the standard deviation is a float32 file of the same kind."""
+        """See `Scene.write`; the standard deviation is a floating point file of the same kind."""
         if output_kind(self) == "zarr":
             return write_zarr(self, *described(self), product, folder, names)
         return write_product(self, product, folder, names, self._suffix())
@@ -73,6 +71,6 @@ class MicroscopyScene(OpenedMicrograph):
             suffix = ".ome.tif" if self.container.kind != "ome" else suffix
         return suffix
 
-    def render(self, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
+    def render(self, values: Real, reference: Real) -> Codes:
         """See `Scene.render`."""
         return grey(values, reference, self.white)

@@ -113,7 +113,7 @@ class OmeZarrScene(MicroscopyScene):
         return Area(factor)
 
     def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
-        """See `Scene.write`; the standard deviation is a float32 image of the same kind."""
+        """See `Scene.write`; the standard deviation is a floating point image of the same kind."""
         return write_zarr(self, self.multiscale, self._layout(), product, folder, names)
 
     def rehearse(self, product: Blank, folder: Path, names: Names) -> None:

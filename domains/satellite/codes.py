@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import DomainError
+from gensr.values.precision import Real, held, precision
 
 Codes = npt.NDArray[Any]
 EXACT = 2**53
-FLOAT32_EXACT = 2**24
 
 
 @dataclass(frozen=True)
@@ -47,26 +47,22 @@ class Coding:
                 raise DomainError(
                     f"scale {scale} and offset {offset} are no usable calibration; give scale= and offset="
                 )
-        if self.dtype.kind in "iu" and self.dtype.itemsize <= 2:
+        if self.dtype.kind in "iu" and self.dtype.itemsize <= 4:
             info = np.iinfo(self.dtype)
             self.check_resolution(info.min, info.max)
 
     def check_resolution(self, low: int, high: int) -> None:
-        """Make sure that float32 tells neighbouring integer codes between ``low`` and ``high`` apart.
+        """Make sure that float64 tells neighbouring integer codes between ``low`` and ``high`` apart.
 
         Raises:
             DomainError: it does not.
         """
         for scale, offset in zip(self.scales, self.offsets, strict=True):
             ends = np.array([float(low), float(high)])
-            if scale == 1 and offset == 0:
-                lost = bool((np.abs(ends) > FLOAT32_EXACT).any())
-            else:
-                lost = bool(np.spacing(np.float32(np.abs(ends * scale + offset).max())) >= abs(scale))
-            if lost:
+            if np.spacing(np.abs(ends * scale + offset).max()) > abs(scale):
                 raise DomainError(
-                    f"codes from {low} to {high} with scale {scale} and offset {offset} are rounded by float32; "
-                    "work in stored values up to 2^24 with scale=1 offset=0, or rescale the file"
+                    f"codes from {low} to {high} with scale {scale} and offset {offset} are rounded by float64; "
+                    "work in stored values up to 2^53 with scale=1 offset=0, or rescale the file"
                 )
 
     @property
@@ -74,20 +70,24 @@ class Coding:
         """Smallest physical step over the bands, 0 for floating point codes."""
         return 0.0 if self.dtype.kind == "f" else min(abs(s) for s in self.scales)
 
-    def decode(self, codes: Codes) -> npt.NDArray[np.float32]:
-        """Codes (band, y, x) to physical float32."""
+    @property
+    def precision(self) -> np.dtype[Any]:
+        """See `gensr.scenes.scene.Scene.precision`."""
+        return precision(self.dtype, self.scales, self.offsets)
+
+    def decode(self, codes: Codes) -> Real:
+        """Codes (band, y, x) to physical values of `precision`."""
         if all(s == 1 for s in self.scales) and not any(self.offsets):
-            with np.errstate(over="ignore"):  # nodata such as -1.8e308 is not a value
-                return codes.astype(np.float32)
+            return codes.astype(self.precision)
         scale, offset = self._columns()
         with np.errstate(over="ignore", invalid="ignore"):
-            return (codes * scale + offset).astype(np.float32)
+            return np.asarray(codes * scale + offset, self.precision)
 
     def declared_valid(self, codes: Codes) -> npt.NDArray[np.bool_]:
         """Where codes (band, y, x) are neither nodata nor NaN or infinite."""
         valid = np.ones(codes.shape, np.bool_)
         if self.dtype.kind == "f":
-            np.isfinite(codes, out=valid)
+            valid = held(codes)
         for band, nodata in enumerate(self.nodata):
             if nodata is not None and not np.isnan(nodata):
                 valid[band] &= codes[band] != self._code(nodata)
@@ -99,7 +99,7 @@ class Coding:
             return np.ones(codes.shape, np.bool_)
         return np.asarray(codes != self._code(self.saturated))
 
-    def encode(self, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
+    def encode(self, values: Real, valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """Physical values (band, y, x) to codes.
 
         Returns:

@@ -16,6 +16,7 @@ from gensr.scenes.product import Codes
 from gensr.scenes.scene import Part, Scene
 from gensr.values.grid import Window
 from gensr.values.image import Image
+from gensr.values.precision import Real
 
 from . import gdal
 from .codes import Coding
@@ -110,7 +111,7 @@ class OpenedRaster(Scene):
         self.dtype = coding.dtype
         units = {carried.units[i - 1] or "" for i in layout.data}
         self.unit = units.pop() if len(units) == 1 else ""
-        self.quantum = coding.quantum
+        self.quantum, self.precision = coding.quantum, coding.precision
         self.driver = str(dataset.driver)
         self._dataset = dataset
         self._lock = threading.Lock()
@@ -191,7 +192,7 @@ class OpenedRaster(Scene):
         part.grid, part.origin = part.georeference.grid, (window.row, window.col)
         return part
 
-    def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
+    def encode(self, plane: int, values: Real, valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `Scene.encode`."""
         return self.coding.encode(values, valid)
 

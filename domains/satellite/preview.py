@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import numpy as np
-import numpy.typing as npt
 
 from gensr.scenes.product import Codes
+from gensr.values.precision import Real
 
 GREY = 128
 LOW, HIGH = 2.0, 98.0
@@ -36,8 +36,8 @@ def display_bands(bands: tuple[str, ...]) -> tuple[int, ...]:
 
 def render(
     bands: tuple[str, ...],
-    values: npt.NDArray[np.float32],
-    reference: npt.NDArray[np.float32],
+    values: Real,
+    reference: Real,
     white: bool = False,
 ) -> Codes:
     """Values (band, y, x) as uint8 RGB (y, x, 3); NaN in any shown band is grey.
@@ -59,7 +59,7 @@ def render(
     return picture
 
 
-def _limits(reference: npt.NDArray[np.float32]) -> tuple[float, float]:
+def _limits(reference: Real) -> tuple[float, float]:
     good = reference[np.isfinite(reference)]
     if good.size == 0:
         return 0.0, 1.0

@@ -50,7 +50,7 @@ def _understand(path: Path, dataset: Any, options: Options, choice: Choice) -> S
         path, dataset, bands, geo, layout, coding, carried, options.noise_floor, (*geo.notes, *notes)
     )
     scene.proofs = tuple(_proof(dataset, i) for i in layout.data)
-    if coding.dtype.kind in "iu" and coding.dtype.itemsize >= 4:
+    if coding.dtype.kind in "iu" and coding.dtype.itemsize > 4:
         _check_large_integers(scene)
     return scene
 
@@ -237,7 +237,7 @@ def _proof(dataset: Any, i: int) -> str:  # noqa: ANN401
 
 
 def _check_large_integers(scene: SatelliteScene) -> None:
-    """Refuse integers that float32 would round.
+    """Refuse integers that float64 would round.
 
     Raises:
         DomainError: see `Coding.check_resolution`.

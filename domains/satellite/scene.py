@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from gensr.operators import Area, Operator
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product
@@ -15,6 +12,7 @@ from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.grid import Factor
 from gensr.values.noise import GaussianNoise, Noise
 from gensr.values.normalise import Normaliser
+from gensr.values.precision import Real
 
 from . import preview
 from .opened import OpenedRaster
@@ -41,13 +39,13 @@ class SatelliteScene(OpenedRaster):
         return percentile_normaliser(self, preview.LOW, preview.HIGH)
 
     def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
-        """Cloud Optimized GeoTIFFs of mean, standard deviation (float32, physical units, NaN nodata) and samples."""
+        """Cloud Optimized GeoTIFFs of mean, standard deviation (floating point, physical units, NaN nodata) and samples."""
         return write_product(self, product, folder, names)
 
     def rehearse(self, product: Blank, folder: Path, names: Names) -> None:
         """See `Scene.rehearse`: the corner of every file, which holds the whole header."""
         rehearse(self, product, folder, names)
 
-    def render(self, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
+    def render(self, values: Real, reference: Real) -> Codes:
         """See `Scene.render`."""
         return preview.render(self.bands, values, reference, self.carried.white)

@@ -99,7 +99,7 @@ def _image(
 
 
 def _deviation(scene: OpenedRaster, product: Product, path: Path) -> Output:
-    """The standard deviation: float32 in physical units (scale 1, offset 0), NaN where invalid."""
+    """The standard deviation: floating point in physical units (scale 1, offset 0), NaN where invalid."""
     meta, count = scene.carried, len(scene.bands)
     source = meta.tags.get("", {})
     own = {
@@ -109,7 +109,7 @@ def _deviation(scene: OpenedRaster, product: Product, path: Path) -> Output:
     }
     return Output(
         path=path,
-        dtype=np.dtype(np.float32),
+        dtype=scene.precision,
         count=count,
         nodata=float("nan"),
         colors=None,

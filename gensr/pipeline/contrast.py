@@ -115,11 +115,11 @@ def _pieces(
 
 def _piece(image: Image, window: Window, normaliser: AffineNormaliser, noise: Noise) -> Piece:
     cut = np.s_[:, window.row : window.row + window.rows, window.col : window.col + window.cols]
-    values = torch.from_numpy(np.array(image.values[cut]))[None]
-    stated = None if image.variance is None else torch.from_numpy(np.array(image.variance[cut]))[None]
+    values = torch.from_numpy(image.values[cut].astype(np.float64))[None]
+    stated = None if image.variance is None else torch.from_numpy(image.variance[cut].astype(np.float64))[None]
     y = normaliser.forward(values)
     variance = noise.variance(values, stated) / normaliser.derivative(y).square()
-    return Piece(y, variance.clamp(min=MISFIT**2).to(y))
+    return Piece(y.float(), variance.clamp(min=MISFIT**2).float())
 
 
 def _usable_part(usable: BoolArray, smallest: int) -> Window | None:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.values.image import Image
+from gensr.values.precision import Real
 
 FloatArray = npt.NDArray[np.float64]
 SIDE = 8
@@ -162,7 +163,7 @@ def _share(detail: float, ratio: float) -> float:
     return min(max((detail - ratio) / (detail - 1), 0.0), 1.0)
 
 
-def _ends(values: Sequence[npt.NDArray[np.float32]]) -> tuple[float, float]:
+def _ends(values: Sequence[Real]) -> tuple[float, float]:
     """Values at and beyond which a band was cut off; infinite where it was not."""
     every = np.concatenate([v.ravel() for v in values]) if values else np.zeros(0)
     if not every.size:

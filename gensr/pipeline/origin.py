@@ -22,6 +22,7 @@ from gensr.scenes.objects import STEM
 from gensr.scenes.product import Codes
 from gensr.scenes.scene import Folder, Scene
 from gensr.values.grid import Factor, Window
+from gensr.values.precision import Real
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Held:
         """
         raise UsageError(f"sample {index} of none")
 
-    def std(self, plane: int, window: Window) -> npt.NDArray[np.float32]:
+    def std(self, plane: int, window: Window) -> Real:
         """See `gensr.scenes.product.Product.std`."""
         return self._part(STD, plane, window)
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gensr.pipeline import output, preview, record, through_plane
 from gensr.pipeline.decisions import Decisions
 from gensr.pipeline.events import Event, Noticed, Position, Settled, Through, TileDone, Warned, Written
@@ -133,9 +131,9 @@ class Plan(Decisions):
         scene, samples, through = self.scene, self.task.samples, self.through_plane
         full = (scene.planes, len(scene.bands), *scene.grid.refine(self.task.factor).shape)
         final = (full[0] * self.slices, *full[1:])
-        single = np.dtype(np.float32)
-        rasters = {name: (final, single if name == STD else scene.dtype) for name in result_names(samples)}
-        more: Layout = {} if through is None else through_plane.layout(through, samples, full)
+        held = scene.precision
+        rasters = {name: (final, held if name == STD else scene.dtype) for name in result_names(samples)}
+        more: Layout = {} if through is None else through_plane.layout(through, samples, full, held)
         return {**rasters, **more, **preview.layout(scene, self.task.factor, samples)}
 
     def _total(self) -> int:

@@ -16,6 +16,7 @@ from gensr.pipeline.tiles import Tile
 from gensr.scenes.scene import Scene
 from gensr.values.grid import Factor, Window
 from gensr.values.image import Image
+from gensr.values.precision import SINGLE, Real
 
 SIDE = 384
 """Side of one picture, pixels."""
@@ -25,10 +26,9 @@ PREFIX = "preview_"
 """What the names of the preview's rasters begin with."""
 RESIDUAL, SAMPLE = "residual", sample_name(0)
 Picture = npt.NDArray[np.uint8]
-FloatArray = npt.NDArray[np.float32]
 
 
-def panel(scene: Scene, title: str, factor: Factor, image: Image, fine: Mapping[str, FloatArray]) -> bytes:
+def panel(scene: Scene, title: str, factor: Factor, image: Image, fine: Mapping[str, Real]) -> bytes:
     """PNG of the pictures for one window of one plane.
 
     Args:
@@ -40,11 +40,11 @@ def panel(scene: Scene, title: str, factor: Factor, image: Image, fine: Mapping[
             noise, on the input's grid) and "sample0" if one was drawn.
     """
     fy, fx = factor
-    reference = np.where(image.valid, image.values, np.float32(np.nan))
+    reference = np.where(image.valid, image.values, np.nan)
     hidden = ~_nearest(image.valid, fy, fx)
 
-    def shown(values: FloatArray) -> Picture:
-        return np.asarray(scene.render(np.where(hidden, np.float32(np.nan), values), reference), np.uint8)
+    def shown(values: Real) -> Picture:
+        return np.asarray(scene.render(np.where(hidden, np.nan, values), reference), np.uint8)
 
     pictures = [
         ("input", np.asarray(scene.render(_nearest(reference, fy, fx), reference), np.uint8)),
@@ -68,11 +68,12 @@ def window_of(scene: Scene, factor: tuple[int, int]) -> tuple[int, Window]:
 def layout(scene: Scene, factor: Factor, samples: int) -> Layout:
     """Rasters of what the preview shows, on the scale of the input."""
     _, coarse = window_of(scene, factor)
-    fine, bands, single = coarse.refine(factor), len(scene.bands), np.dtype(np.float32)
+    fine, bands = coarse.refine(factor), len(scene.bands)
     shown = (1, bands, fine.rows, fine.cols)
     names = [MEAN, STD, *([SAMPLE] if samples else [])]
     residual: Shape = (1, bands, coarse.rows, coarse.cols)
-    return {f"{PREFIX}{name}": (shown, single) for name in names} | {f"{PREFIX}{RESIDUAL}": (residual, single)}
+    rasters: Layout = {f"{PREFIX}{name}": (shown, scene.precision) for name in names}
+    return {**rasters, f"{PREFIX}{RESIDUAL}": (residual, SINGLE)}
 
 
 def keep(store: Store, scene: Scene, factor: Factor, gain: float, tile: Tile, result: TileResult) -> None:
@@ -80,7 +81,7 @@ def keep(store: Store, scene: Scene, factor: Factor, gain: float, tile: Tile, re
     plane, window = window_of(scene, factor)
     if tile.plane != plane:
         return
-    scale, area, fine = np.float32(gain), tile.core.refine(factor), window.refine(factor)
+    scale, area, fine = result.mean.dtype.type(gain), tile.core.refine(factor), window.refine(factor)
     shown = {MEAN: result.mean * scale, STD: result.std * scale}
     if result.samples:
         shown[SAMPLE] = result.samples[0] * scale
@@ -89,7 +90,7 @@ def keep(store: Store, scene: Scene, factor: Factor, gain: float, tile: Tile, re
     _paint(store, RESIDUAL, window, tile.core, result.whitened)
 
 
-def _paint(store: Store, name: str, shown: Window, area: Window, values: FloatArray) -> None:
+def _paint(store: Store, name: str, shown: Window, area: Window, values: Real) -> None:
     """Write the part of an area that lies in the window that is shown."""
     top, left = max(area.row, shown.row), max(area.col, shown.col)
     bottom = min(area.row + area.rows, shown.row + shown.rows)
@@ -112,12 +113,12 @@ def _nearest(values: npt.NDArray[Any], fy: int, fx: int) -> npt.NDArray[Any]:
     return np.repeat(np.repeat(values, fy, 1), fx, 2)
 
 
-def _lanczos(image: Image, factor: Factor) -> FloatArray:
-    middle = np.float32(np.median(image.values[image.valid])) if image.valid.any() else np.float32(0)
-    return upsample(np.where(image.valid, image.values, middle).astype(np.float32), factor, "lanczos")
+def _lanczos(image: Image, factor: Factor) -> Real:
+    middle = float(np.median(image.values[image.valid])) if image.valid.any() else 0.0
+    return upsample(np.where(image.valid, image.values, middle).astype(np.float64), factor, "lanczos")
 
 
-def _heat(values: FloatArray) -> Picture:
+def _heat(values: Real) -> Picture:
     """Black, red, yellow, white from 0 to the 99.5 percentile; grey where unknown."""
     level = values.mean(0)
     known = np.isfinite(level)
@@ -128,7 +129,7 @@ def _heat(values: FloatArray) -> Picture:
     return np.asarray(rgb * 255, np.uint8)
 
 
-def _diverging(values: FloatArray) -> Picture:
+def _diverging(values: Real) -> Picture:
     """Blue to white to red from -3 to 3; grey where unknown."""
     level = values.mean(0)
     known = np.isfinite(level)

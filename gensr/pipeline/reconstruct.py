@@ -20,11 +20,13 @@ from gensr.priors.observation import Observation
 from gensr.search.posterior import Answer, answer, summary
 from gensr.values.grid import Window
 from gensr.values.image import Image
+from gensr.values.precision import Real
 from gensr.values.random import Stream
 
-FloatArray = npt.NDArray[np.float32]
-Kind = TypeVar("Kind", np.float32, np.bool_)
+Kind = TypeVar("Kind", np.floating[Any], np.bool_)
 _READING = threading.Lock()
+FAINTEST = 1e12
+"""Largest noise variance, generator units: data with more noise than a million times the contrast say nothing."""
 
 
 class Source(Protocol):
@@ -52,11 +54,11 @@ class TileResult:
         search: what a latent search found, see `gensr.search.posterior.summary`; None where none was needed.
     """
 
-    mean: FloatArray
-    std: FloatArray
-    samples: list[FloatArray]
+    mean: Real
+    std: Real
+    samples: list[Real]
     valid: npt.NDArray[np.bool_]
-    whitened: FloatArray
+    whitened: Real
     residual: dict[str, float]
     search: dict[str, Any] | None = None
 
@@ -128,12 +130,14 @@ def reconstruct(images: Sequence[Image], task: Task, tiles: Sequence[Tile]) -> l
 
 def observe(images: Sequence[Image], task: Task, tile: Tile) -> Observation:
     """Images as data in generator units; of a generator of one band, every band is an image of its own."""
-    y = torch.from_numpy(np.stack([image.values for image in images]))
+    y = torch.from_numpy(np.stack([image.values.astype(np.float64) for image in images]))
     usable = torch.from_numpy(np.stack([image.usable for image in images]))
-    y = torch.where(usable, y, torch.zeros_like(y))
+    # Squares of physical values have room in float64 only; what leaves here is of order one.
+    middle = task.normaliser.inverse(torch.zeros_like(y))
+    y = torch.where(usable, y, middle)
     u = task.normaliser.forward(y)
-    stated = _stated(images, usable)
-    variance = task.noise_model.variance(y, stated) / task.normaliser.derivative(u).square()
+    variance = task.noise_model.variance(y, _stated(images, usable)) / task.normaliser.derivative(u).square()
+    u, variance = u.float(), variance.clamp(max=FAINTEST).float()
     if task.generator.card.bands == 1:
         u, variance, usable = (t.flatten(0, 1)[:, None] for t in (u, variance, usable))
     u, variance, usable = (t.to(task.device) for t in (u, variance, usable))
@@ -145,7 +149,7 @@ def _stated(images: Sequence[Image], usable: Tensor) -> Tensor | None:
     maps = [image.variance for image in images if image.variance is not None]
     if len(maps) != len(images):
         return None
-    said = torch.where(usable, torch.from_numpy(np.stack(maps)), 0.0)
+    said = torch.where(usable, torch.from_numpy(np.stack(maps)).double(), 0.0)
     mean = said.sum((-2, -1), keepdim=True) / usable.sum((-2, -1), keepdim=True).clamp(min=1)
     return torch.where(usable, said, mean)
 
@@ -205,15 +209,16 @@ def _finish(image: Image, tile: Tile, task: Task, found: Answer, row: int, rows:
     std = found.variance[row].double().clamp(min=0).sqrt() * slope * scale
     valid = _refined(image.valid, task)[cut]
     kept = valid & ~_refined(image.usable, task)[cut]
-    known = _refined(image.values, task)[cut] / np.float32(gain)
+    known = _refined(image.values, task)[cut] / gain
 
-    def ready(x: Tensor) -> FloatArray:
-        return np.where(kept, known, x[cut].numpy().astype(np.float32))
+    def ready(x: Tensor) -> Real:
+        return np.where(kept, known, x[cut].numpy()).astype(held)
 
+    held = image.values.dtype
     share = len(found.search.reason) // rows if found.search is not None else 0
     return TileResult(
         ready(full),
-        np.where(valid, std[cut].numpy().astype(np.float32), np.float32(np.nan)),
+        np.where(valid, std[cut].numpy(), np.nan).astype(held),
         [ready(physical(d[row])) for d in found.samples],
         valid,
         whitened,
@@ -226,7 +231,7 @@ def _refined(x: npt.NDArray[Kind], task: Task) -> npt.NDArray[Kind]:
     return np.repeat(np.repeat(x, task.factor[0], 1), task.factor[1], 2)
 
 
-def _residual(image: Image, inner: Window, task: Task, full: Tensor) -> tuple[FloatArray, dict[str, float]]:
+def _residual(image: Image, inner: Window, task: Task, full: Tensor) -> tuple[Real, dict[str, float]]:
     cut = np.s_[:, inner.row : inner.row + inner.rows, inner.col : inner.col + inner.cols]
     explained = task.operator.forward(full)[cut]
     observed = torch.from_numpy(image.values[cut].astype(np.float64))
@@ -249,9 +254,9 @@ def _empty(image: Image, tile: Tile, task: Task) -> TileResult:
     """A tile without usable data: nothing to reconstruct, valid (saturated) pixels keep their value."""
     area = tile.inner.refine(task.factor)
     cut = np.s_[:, area.row : area.row + area.rows, area.col : area.col + area.cols]
-    values = _refined(image.values, task)[cut] / np.float32(task.operator.gain)
+    values = _refined(image.values, task)[cut] / image.values.dtype.type(task.operator.gain)
     valid = _refined(image.valid, task)[cut]
-    values = np.where(valid, values, np.float32(0))
+    values = np.where(valid, values, values.dtype.type(0))
     residual = {k: 0.0 for k in ("count", "square", "chi2", "largest", "observed", "explained")}
     unknown = np.full(image.values[:, : tile.core.rows, : tile.core.cols].shape, np.nan, np.float32)
     std = np.full_like(values, np.nan)

@@ -16,6 +16,7 @@ from gensr.pipeline.origin import Origin
 from gensr.pipeline.store import MEAN, STD, Store, result_names, sample_name
 from gensr.scenes.product import Codes
 from gensr.values.grid import Factor, PixelGrid, Window
+from gensr.values.precision import Real
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -46,7 +47,7 @@ class StoredProduct:
             raise UsageError(f"sample {index} of {self.samples}")
         return self.store.rasters[sample_name(index)].read(plane, window)
 
-    def std(self, plane: int, window: Window) -> npt.NDArray[np.float32]:
+    def std(self, plane: int, window: Window) -> Real:
         """See `gensr.scenes.product.Product.std`."""
         return self.store.rasters[STD].read(plane, window)
 
@@ -86,7 +87,7 @@ class Result:
         return self._array(MEAN)
 
     @property
-    def std(self) -> npt.NDArray[np.float32]:
+    def std(self) -> Real:
         """Posterior standard deviation, physical units, NaN where invalid; shape of ``mean``."""
         return self._array(STD)
 

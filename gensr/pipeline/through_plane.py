@@ -32,9 +32,9 @@ from gensr.search.posterior import method_of
 from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
 from gensr.values.noise import GaussianNoise
+from gensr.values.precision import SINGLE, Real
 from gensr.values.random import Stream
 
-FloatArray = npt.NDArray[np.float32]
 LINES = 16
 """Neighbouring lines of a slab, held in memory together."""
 BLOCK = 1 << 20
@@ -60,19 +60,19 @@ def views(samples: int) -> list[tuple[str, int]]:
     return [(MEAN, 0), (MEAN, 1), *((sample_name(k), 0) for k in range(samples))]
 
 
-def layout(through: ThroughPlane, samples: int, full: Shape) -> Layout:
+def layout(through: ThroughPlane, samples: int, full: Shape, held: np.dtype[Any] = SINGLE) -> Layout:
     """Rasters that the second pass needs beside those of the results.
 
     Args:
         through: the volumes.
         samples: posterior samples.
         full: (plane, band, row, col) of the first pass.
+        held: dtype of physical values.
     """
-    single = np.dtype(np.float32)
     work = (full[0] * through.factor, *full[1:])
-    rasters = {first(name): (full, single) for name in result_names(samples)}
-    rasters |= {view(name, axis): (work, single) for name, axis in views(samples)}
-    return rasters | {view(MEAN, axis, std=True): (work, single) for axis in (0, 1)}
+    rasters = {first(name): (full, held) for name in result_names(samples)}
+    rasters |= {view(name, axis): (work, held) for name, axis in views(samples)}
+    return rasters | {view(MEAN, axis, std=True): (work, held) for axis in (0, 1)}
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Slab:
     axis: int
     volume: int
     start: int
-    values: FloatArray
+    values: Real
 
     @property
     def part(self) -> str:
@@ -127,13 +127,13 @@ class SlabWork:
     bands: tuple[str, ...]
     sample: bool
 
-    def __call__(self, slab: Slab) -> tuple[FloatArray, FloatArray]:
+    def __call__(self, slab: Slab) -> tuple[Real, Real]:
         """Values and deviation (band, refined slice, row, col) of the slab's lines."""
         shape = list(slab.values.shape)
         grid = PixelGrid((shape[1], shape[3 - slab.axis]))
         factor = self.task.factor[0]
         shape[1] *= factor
-        mean, std = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        mean, std = np.empty(shape, slab.values.dtype), np.empty(shape, slab.values.dtype)
         begin = slab.volume * self.lines + slab.start
         one = scene_tiles(1, grid.shape, self.task, None)
         tiles = [tile for line in range(slab.lines) for tile in strip(one, begin + line)]
@@ -142,14 +142,14 @@ class SlabWork:
             line = np.take(slab.values, plane - begin, 2 + slab.axis)
             values = line[:, window.row : window.row + window.rows, window.col : window.col + window.cols]
             known = np.isfinite(values)
-            filled = np.where(known, values, np.float32(0))
+            filled = np.where(known, values, values.dtype.type(0))
             return Image(filled, grid.crop(window), known, known.copy(), self.bands)
 
         for group in batches(tiles, LINES):
             for tile, result in zip(group, in_memory(self.name, read, self.task, group), strict=True):
                 where = _place(tile, tile.plane - begin, slab.axis, factor)
                 values = result.samples[0] if self.sample else result.mean
-                mean[where] = np.where(result.valid, values, np.float32(np.nan))
+                mean[where] = np.where(result.valid, values, np.nan)
                 std[where] = result.std
         return mean, std
 
@@ -189,7 +189,7 @@ def passes(samples: int) -> int:
 def keep_first(store: Store, plane: int, area: Window, result: TileResult) -> None:
     """Put a result of the first pass where the second one reads it."""
     for name, values in ((MEAN, result.mean), *((sample_name(k), s) for k, s in enumerate(result.samples))):
-        store.rasters[first(name)].write(plane, area, np.where(result.valid, values, np.float32(np.nan)))
+        store.rasters[first(name)].write(plane, area, np.where(result.valid, values, np.nan))
     store.rasters[first(STD)].write(plane, area, result.std)
 
 
@@ -236,7 +236,7 @@ def _lines(shape: Shape, axis: int, start: int, count: int) -> Window:
     return Window(start, 0, count, cols) if axis == 0 else Window(0, start, rows, count)
 
 
-def _store_view(store: Store, slab: Slab, height: int, mean: FloatArray, std: FloatArray) -> None:
+def _store_view(store: Store, slab: Slab, height: int, mean: Real, std: Real) -> None:
     raster = store.rasters[view(slab.name, slab.axis)]
     place = _lines(raster.shape, slab.axis, slab.start, slab.lines)
     for z in range(height):
@@ -259,7 +259,7 @@ def _encode(scene: Scene, samples: int, through: ThroughPlane, store: Store) -> 
                     _seen(store, plane, window)[0] if name == MEAN else store.rasters[view(name, 0)].read(plane, window)
                 )
                 valid = np.isfinite(values)
-                codes, moved = scene.encode(through.coarse(plane), np.where(valid, values, np.float32(0)), valid)
+                codes, moved = scene.encode(through.coarse(plane), np.where(valid, values, values.dtype.type(0)), valid)
                 store.rasters[name].write(plane, window, codes)
                 clipped += moved
                 if name == MEAN:
@@ -267,27 +267,32 @@ def _encode(scene: Scene, samples: int, through: ThroughPlane, store: Store) -> 
             store.finish(part, {"clipped": clipped if name == MEAN else 0})
 
 
-def _seen(store: Store, plane: int, window: Window) -> tuple[FloatArray, FloatArray]:
+def _seen(store: Store, plane: int, window: Window) -> tuple[Real, Real]:
     """Mean of both views, and its deviation, to which their difference counts as spread."""
     rows, cols = (store.rasters[view(MEAN, axis)].read(plane, window) for axis in (0, 1))
-    row_std, col_std = (store.rasters[view(MEAN, axis, std=True)].read(plane, window) for axis in (0, 1))
-    std = np.sqrt((col_std**2 + row_std**2) / 2 + (cols - rows) ** 2 / 4)
+    row_std, col_std = (_wide(store.rasters[view(MEAN, axis, std=True)].read(plane, window)) for axis in (0, 1))
+    std = np.sqrt((col_std**2 + row_std**2) / 2 + (_wide(cols) - rows) ** 2 / 4)
     return (cols + rows) / 2, std
 
 
-def _deviation(store: Store, through: ThroughPlane, plane: int, window: Window) -> FloatArray:
+def _deviation(store: Store, through: ThroughPlane, plane: int, window: Window) -> Real:
     """Standard deviation: that of the first pass, its variance interpolated through planes, and that of the second."""
     earlier = store.rasters[first(STD)]
     volume, fine = divmod(plane, through.slices * through.factor)
     centre = (fine + 0.5) / through.factor - 0.5
     below = int(np.floor(centre))
-    share = np.float32(centre - below)
+    share = centre - below
     ends = [volume * through.slices + min(max(z, 0), through.slices - 1) for z in (below, below + 1)]
-    low, high = (earlier.read(end, window) ** 2 for end in ends)
+    low, high = (_wide(earlier.read(end, window)) ** 2 for end in ends)
     # Where one neighbour is invalid the other one counts alone.
     low, high = np.where(np.isfinite(low), low, high), np.where(np.isfinite(high), high, low)
     variance = (1 - share) * low + share * high + _seen(store, plane, window)[1] ** 2
-    return np.asarray(np.sqrt(variance), np.float32)
+    return np.asarray(np.sqrt(variance), earlier.dtype)
+
+
+def _wide(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """In float64, where squares of any unit have room."""
+    return values.astype(np.float64)
 
 
 def _blocks(shape: Shape) -> list[Window]:

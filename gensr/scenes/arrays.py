@@ -29,6 +29,7 @@ from gensr.values.grid import IDENTITY, Affine, Factor, PixelGrid, Window
 from gensr.values.image import Image
 from gensr.values.noise import Noise
 from gensr.values.normalise import Normaliser
+from gensr.values.precision import Real, held, precision
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -151,7 +152,8 @@ class ArrayScene(Scene):
         if bands is not None:
             self._choose(bands)
         self.grid = PixelGrid((int(self._data.shape[2]), int(self._data.shape[3])), transform, frame)
-        self.dtype = array.dtype if array.dtype.kind in "ui" else np.dtype(np.float32)
+        self.precision = precision(array.dtype)
+        self.dtype = array.dtype if array.dtype.kind in "ui" else self.precision
         self.quantum = 1.0 if array.dtype.kind in "ui" else 0.0
 
     def _choose(self, words: Words) -> None:
@@ -193,11 +195,11 @@ class ArrayScene(Scene):
     def read(self, plane: int, window: Window) -> Image:
         """See `Scene.read`."""
         row, col, rows, cols = window
-        data = self._data[plane, :, row : row + rows, col : col + cols].astype(np.float32)
-        valid = np.isfinite(data)
+        data = self._data[plane, :, row : row + rows, col : col + cols].astype(self.precision)
+        valid = held(data)
         if self._mask is not None:
             valid &= ~self._mask[plane, :, row : row + rows, col : col + cols]
-        values = np.where(valid, data, np.float32(0))
+        values = np.where(valid, data, data.dtype.type(0))
         return Image(values, self.grid.crop(window), valid, valid.copy(), self.bands, self.unit)
 
     def crop(self, window: Window) -> Scene:
@@ -225,10 +227,10 @@ class ArrayScene(Scene):
             for band, name in enumerate(self.bands)
         )
 
-    def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
+    def encode(self, plane: int, values: Real, valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `Scene.encode`."""
         if self.quantum == 0:
-            return np.where(valid, values, np.float32(np.nan)), 0
+            return np.where(valid, values, np.nan).astype(self.dtype), 0
         limits = np.iinfo(self.dtype)
         rounded = np.rint(values.astype(np.float64))
         clipped = int(np.count_nonzero(((rounded < limits.min) | (rounded > limits.max)) & valid))
@@ -273,7 +275,7 @@ class ArrayScene(Scene):
         np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
         return [path]
 
-    def render(self, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
+    def render(self, values: Real, reference: Real) -> Codes:
         """Grey between the 0.5 and 99.5 percentiles of the first band; grey where invalid."""
         known = reference[np.isfinite(reference)]
         low, high = np.percentile(known, [0.5, 99.5]) if known.size else (0.0, 1.0)

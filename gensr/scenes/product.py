@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from gensr.values.grid import Factor, Window
+from gensr.values.precision import Real
 
 Codes = npt.NDArray[Any]
 """Stored values (band, y, x) in the dtype of the input."""
@@ -40,7 +40,7 @@ class Product(Protocol):
     def sample(self, index: int, plane: int, window: Window) -> Codes:
         """Posterior sample ``index`` (0-based) as stored codes (band, y, x)."""
 
-    def std(self, plane: int, window: Window) -> npt.NDArray[np.float32]:
+    def std(self, plane: int, window: Window) -> Real:
         """Posterior standard deviation in physical units (band, y, x), NaN where invalid."""
 
 

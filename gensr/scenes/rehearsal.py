@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from gensr.scenes.product import Codes
 from gensr.values.grid import Factor, Window
+from gensr.values.precision import Real
 
 WHOLE = 1 << 20
 """Values of an output up to which a scene without a rehearsal of its own writes it whole."""
@@ -50,6 +50,6 @@ class Blank:
         """See `gensr.scenes.product.Product.sample`."""
         return self.mean(plane, window)
 
-    def std(self, plane: int, window: Window) -> npt.NDArray[np.float32]:
+    def std(self, plane: int, window: Window) -> Real:
         """See `gensr.scenes.product.Product.std`."""
         return np.zeros((self.shape[1], window.rows, window.cols), np.float32)

@@ -30,6 +30,7 @@ from gensr.values.grid import IDENTITY, Factor, PixelGrid, Window
 from gensr.values.image import Image
 from gensr.values.noise import Noise
 from gensr.values.normalise import Normaliser
+from gensr.values.precision import SINGLE, Real
 
 
 class Folder:
@@ -90,6 +91,7 @@ class Scene(ABC):
         dtype: dtype of stored values.
         unit: unit of physical values, "" if unknown.
         quantum: physical size of one stored code step, 0 for floating point files.
+        precision: dtype of physical values in memory, see `gensr.values.precision`.
         reference: set by `gensr.scenes.inputs.open_scene`; None for a scene that a domain opened directly.
         origin: row and column of the input where the grid begins; (0, 0) unless it is a part, see `crop`.
         kept: the temporary folder that ``path`` lies in, for an object in memory that was laid down as a file.
@@ -104,6 +106,7 @@ class Scene(ABC):
     dtype: np.dtype[Any]
     unit: str
     quantum: float
+    precision: np.dtype[Any] = SINGLE
     reference: Reference | None = None
     origin: tuple[int, int] = (0, 0)
     kept: Folder | None = None
@@ -114,10 +117,10 @@ class Scene(ABC):
 
     @abstractmethod
     def read(self, plane: int, window: Window) -> Image:
-        """Read a window that lies inside the grid, in physical units (float32), with masks."""
+        """Read a window that lies inside the grid, in physical units (dtype ``precision``), with masks."""
 
     @abstractmethod
-    def encode(self, plane: int, values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
+    def encode(self, plane: int, values: Real, valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """Physical values (band, y, x) of any window to stored codes of ``dtype``.
 
         Integers are rounded to nearest and clipped; invalid pixels become the format's own invalid value; a valid
@@ -203,7 +206,7 @@ class Scene(ABC):
             self.write(product, folder, names)
 
     @abstractmethod
-    def render(self, values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Codes:
+    def render(self, values: Real, reference: Real) -> Codes:
         """Preview of physical values (band, y, x) as uint8 RGB (y, x, 3).
 
         Args:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from gensr.scenes.scene import Scene
 from gensr.values.grid import Window
 from gensr.values.image import Image
 from gensr.values.normalise import AffineNormaliser
+from gensr.values.precision import Real
 
 SIDE = 256
 WINDOWS = 24
@@ -56,13 +56,13 @@ def _starts(size: int, window: int) -> list[int]:
     return [round(i * (size - window) / max(1, count - 1)) for i in range(count)]
 
 
-def sample_values(scene: Scene) -> list[npt.NDArray[np.float32]]:
+def sample_values(scene: Scene) -> list[Real]:
     """Usable values of every band in the sampled windows; an array may be empty."""
-    parts: list[list[npt.NDArray[np.float32]]] = [[] for _ in scene.bands]
+    parts: list[list[Real]] = [[] for _ in scene.bands]
     for image in sample_images(scene):
         for band, part in enumerate(parts):
             part.append(image.values[band][image.usable[band]])
-    return [np.concatenate(part) if part else np.zeros(0, np.float32) for part in parts]
+    return [np.concatenate(part) if part else np.zeros(0, scene.precision) for part in parts]
 
 
 def percentile_normaliser(scene: Scene, low: float, high: float, joint: bool = False) -> AffineNormaliser:
@@ -81,7 +81,7 @@ def percentile_normaliser(scene: Scene, low: float, high: float, joint: bool = F
         values = [np.concatenate(values)] * len(values)
     gain, offset = [], []
     for v in values:
-        lo, hi = (float(q) for q in np.percentile(v, [low, high])) if v.size else (0.0, 0.0)
+        lo, hi = (float(q) for q in np.percentile(v.astype(np.float64), [low, high])) if v.size else (0.0, 0.0)
         if hi <= lo and v.size:
             lo, hi = float(v.min()), float(v.max())
         gain.append(hi - lo if hi > lo else (scene.quantum or 1.0))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from gensr.scenes.product import Codes, ThroughPlane
 from gensr.scenes.scene import Scene
 from gensr.values.grid import Factor, Window, as_factor
+from gensr.values.precision import Real
 
 
 class NearestProduct:
@@ -47,14 +48,14 @@ class NearestProduct:
             "consistency": {"rms": 0.0},
         }
 
-    def _fine(self, plane: int, window: Window) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    def _fine(self, plane: int, window: Window) -> tuple[Real, npt.NDArray[np.bool_]]:
         fy, fx = self.factor
         row, col = window.row // fy, window.col // fx
         rows, cols = -(-(window.row + window.rows) // fy) - row, -(-(window.col + window.cols) // fx) - col
         image = self.scene.read(self._through_plane.coarse(plane), Window(row, col, rows, cols))
         top, left = window.row - row * fy, window.col - col * fx
         cut = np.s_[:, top : top + window.rows, left : left + window.cols]
-        values = np.repeat(np.repeat(image.values, fy, 1), fx, 2)[cut] / np.float32(self._divide)
+        values = np.repeat(np.repeat(image.values, fy, 1), fx, 2)[cut] / image.values.dtype.type(self._divide)
         return values, np.repeat(np.repeat(image.valid, fy, 1), fx, 2)[cut]
 
     def mean(self, plane: int, window: Window) -> Codes:
@@ -65,7 +66,7 @@ class NearestProduct:
         """See `gensr.scenes.product.Product.sample`."""
         return self.mean(plane, window)
 
-    def std(self, plane: int, window: Window) -> npt.NDArray[np.float32]:
+    def std(self, plane: int, window: Window) -> Real:
         """See `gensr.scenes.product.Product.std`."""
         valid = self._fine(plane, window)[1]
-        return np.where(valid, np.float32(self._std), np.float32(np.nan))
+        return np.where(valid, self._std, np.nan).astype(self.scene.precision)

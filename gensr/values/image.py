@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from gensr.errors import GridError
 from gensr.values.grid import PixelGrid
+from gensr.values.precision import Real
 
 if TYPE_CHECKING:
     import xarray as xr
 
-FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -29,23 +29,24 @@ class Image:
     """One plane of a scene, in the physical units of its file.
 
     Attributes:
-        values: float32 (band, y, x); invalid pixels hold any number.
+        values: float32, or float64 where the file has more digits (see `gensr.values.precision`), (band, y, x);
+            invalid pixels hold any number.
         grid: where the pixels lie.
         valid: bool (band, y, x); False marks nodata, NaN, masked pixels: they stay invalid in the output.
         usable: bool (band, y, x); False also where a valid pixel must not enter the likelihood (saturated).
         bands: one name per band.
         unit: unit of the values, "" if unknown.
-        variance: float32 (band, y, x) noise variance that the file states for every pixel, in units squared; None if
-            it states none.
+        variance: like ``values``, noise variance that the file states for every pixel, in units squared; None if it
+            states none.
     """
 
-    values: FloatArray
+    values: Real
     grid: PixelGrid
     valid: BoolArray
     usable: BoolArray
     bands: tuple[str, ...]
     unit: str = ""
-    variance: FloatArray | None = None
+    variance: Real | None = None
 
     def __post_init__(self) -> None:
         for name in ("values", "valid", "usable", "variance"):
@@ -66,7 +67,7 @@ class Image:
         """
         import xarray as xr
 
-        data = np.where(self.valid, self.values, np.float32(np.nan))
+        data = np.where(self.valid, self.values, np.nan)
         rows, cols = self.grid.shape
         t = self.grid.transform
         coords: dict[str, object] = {"band": list(self.bands)}

@@ -102,7 +102,9 @@ def _ground(coarse: Any, fine: Any, a: Any, s: int) -> float:
 
 def _bands(found: Findings, a: Any, b: Any, std: Any) -> None:
     data = [i for i, c in enumerate(a.colorinterp) if c.name != "alpha"]
-    found.say("dtype", f"{a.dtypes[0]}; std float32", a.dtypes == b.dtypes, set(std.dtypes) == {"float32"})
+    shifted = max(map(abs, a.offsets)) > 4e6 * min(map(abs, a.scales))
+    kept = "float64" if shifted or a.dtypes[0] in ("float64", "int32", "uint32", "int64", "uint64") else "float32"
+    found.say("dtype", f"{a.dtypes[0]}; std {kept}", a.dtypes == b.dtypes, set(std.dtypes) == {kept})
     named = sum(d is not None for d in a.descriptions)
     found.say(
         "bands",

@@ -131,11 +131,13 @@ def _geometry(found: Findings, a: Any, b: Any, index: int, s: int) -> None:
 
 def _values(found: Findings, a: Any, b: Any, index: int, s: int, flux: bool) -> None:
     before, after = np.asarray(a[index].data, np.float64), np.asarray(b[0].data, np.float64)
+    with fits.open(a.filename(), do_not_scale_image_data=True) as stored:
+        kept = -64 if stored[index].header["BITPIX"] in (32, 64, -64) else -32  # what float32 would round
     found.say(
         "dtype",
-        f"{a[index].data.dtype.name} to float32",
-        b[0].header["BITPIX"] == -32,
-        b["UNCERT"].header["BITPIX"] == -32,
+        f"{a[index].data.dtype.name} to float{-kept}",
+        b[0].header["BITPIX"] == kept,
+        b["UNCERT"].header["BITPIX"] == kept,
         not LOST & {"BSCALE", "BZERO", "BLANK"} & set(b[0].header),
     )
     invalid = ~np.isfinite(before)

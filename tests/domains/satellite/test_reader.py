@@ -176,13 +176,18 @@ def test_nodata_that_gdal_cannot_carry(domain, tmp_path, nodata):
 
 
 def test_large_integers(domain, raster):
-    codes = np.full((1, 40, 40), 2**24, np.uint32)
-    assert domain.open(raster(codes, "fits.tif"), {}).read(0, Window(0, 0, 40, 40)).values.max() == 2**24
+    codes = np.full((1, 40, 40), 2**31, np.uint32)
     codes[0, 39, 39] += 1
-    refused(domain, raster(codes, "wide.tif"), DomainError, r"2\^24")
-    scaled = raster(np.full_like(codes, 2**24), "scaled.tif", edit=lambda d: setattr(d, "scales", (0.1,)))
-    refused(domain, scaled, DomainError, "rounded by float32")
-    assert domain.open(raster(codes, "masked.tif", nodata=2**24 + 1), {}).grid.shape == (40, 40)
+    scene = domain.open(raster(codes, "fits.tif"), {})
+    assert scene.read(0, Window(0, 0, 40, 40)).values.max() == 2**31 + 1
+    assert scene.precision == np.float64
+    codes = np.full((1, 40, 40), 2**53, np.int64)
+    codes[0, 39, 39] += 2
+    refused(domain, raster(codes, "wide.tif"), DomainError, r"2\^53")
+    scaled = raster(np.full_like(codes, 2**53), "scaled.tif", edit=lambda d: setattr(d, "scales", (0.1,)))
+    refused(domain, scaled, DomainError, "rounded by float64")
+    codes[0, 39, 39] = -9999
+    assert domain.open(raster(codes - 1, "masked.tif", nodata=-10000), {}).grid.shape == (40, 40)
 
 
 def test_affine_without_area(domain, raster):

@@ -197,7 +197,7 @@ def _check_pixels(source, target, deviation, s):
     if alpha:
         assert np.array_equal(target.read(alpha), np.repeat(np.repeat(source.read(alpha), s, 0), s, 1))
     assert deviation.count == len(bands)
-    assert set(deviation.dtypes) == {"float32"}
+    assert set(deviation.dtypes) == {"float64" if source.dtypes[0] == "float64" or max(source.offsets) else "float32"}
     assert math.isnan(deviation.nodata)
     assert all(d.startswith("std of ") for d in deviation.descriptions)
     assert deviation.scales == (1.0,) * len(bands)
