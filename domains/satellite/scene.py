@@ -39,7 +39,7 @@ class SatelliteScene(OpenedRaster):
         return percentile_normaliser(self, preview.LOW, preview.HIGH)
 
     def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
-        """Cloud Optimized GeoTIFFs of mean, standard deviation (floating point, physical units, NaN nodata) and samples."""
+        """Cloud Optimized GeoTIFFs of mean, standard deviation (floats in physical units, NaN nodata) and samples."""
         return write_product(self, product, folder, names)
 
     def rehearse(self, product: Blank, folder: Path, names: Names) -> None:
