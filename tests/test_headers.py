@@ -18,7 +18,7 @@ import pytest
 from gensr.cli.main import main
 
 sys.path.insert(0, str(Path(__file__).parent))
-from headers import body, micro, ngff, raster, sky
+from headers import body, micro, ngff, raster, safe, sky
 from headers.findings import COLUMNS, Findings
 
 FACTOR = 2
@@ -68,6 +68,8 @@ def upsampled(path: Path, output: Path, *words: str) -> tuple[int, str, list[Pat
 
 def checked(domain: str, path: Path, files: list[Path], flux: bool) -> Findings:
     files = [p for p in files if not p.name.endswith(("_report.json", "_preview.png"))]
+    if domain == "satellite" and path.is_dir():
+        return safe.check(path, files, FACTOR)
     if domain == "satellite":
         return raster.check(path, files, FACTOR)
     if domain == "astronomy":
@@ -153,6 +155,27 @@ def geotiff(folder: Path) -> Path:
     return folder / "a.tif"
 
 
+def sentinel_2(folder: Path) -> Path:
+    import rasterio
+
+    root = folder / "S2A_MSIL2A_20260102T030405_N0511_R065_T32TQM_20260102T050607.SAFE"
+    place = root / "GRANULE" / "L2A_T32TQM_A012345_20260102T030405" / "IMG_DATA" / "R10m"
+    place.mkdir(parents=True)
+    how = {"driver": "JP2OpenJPEG", "width": 24, "height": 24, "count": 1, "dtype": "uint16", "crs": "EPSG:32632"}
+    how |= {"transform": rasterio.Affine(10, 0, 600000, 0, -10, 5100000), "QUALITY": 100, "REVERSIBLE": "YES"}
+    for seed, band in enumerate(("B02", "B03", "B04", "B08")):
+        data = np.random.default_rng(seed).integers(1100, 3000, (24, 24)).astype(np.uint16)
+        data[:3, :2] = 0
+        with rasterio.open(place / f"T32TQM_20260102T030405_{band}_10m.jp2", "w", **how) as target:
+            target.write(data, 1)
+    offsets = "".join(f'<BOA_ADD_OFFSET band_id="{i}">-1000</BOA_ADD_OFFSET>' for i in range(13))
+    (root / "MTD_MSIL2A.xml").write_text(
+        "<P><PROCESSING_BASELINE>05.11</PROCESSING_BASELINE>"
+        f"<BOA_QUANTIFICATION_VALUE unit='none'>10000</BOA_QUANTIFICATION_VALUE>{offsets}</P>"
+    )
+    return root
+
+
 def fits_image(folder: Path) -> Path:
     from astropy.io import fits
 
@@ -224,13 +247,14 @@ def dicom(folder: Path) -> Path:
     ("domain", "make"),
     [
         ("satellite", geotiff),
+        ("satellite", sentinel_2),
         ("astronomy", fits_image),
         ("microscopy", ome_tiff),
         ("microscopy", ome_zarr),
         ("medical", nifti),
         ("medical", dicom),
     ],
-    ids=["GeoTIFF", "FITS", "OME-TIFF", "OME-Zarr", "NIfTI", "DICOM"],
+    ids=["GeoTIFF", "SAFE", "FITS", "OME-TIFF", "OME-Zarr", "NIfTI", "DICOM"],
 )
 def test_made_file(domain, make, tmp_path):
     path = make(tmp_path)

@@ -11,16 +11,17 @@ from gensr.scenes.scene import Scene
 
 from . import options as settings
 from . import signature
+from .safe import is_safe
 
 _MAPPED = ("projection_x_coordinate", "projection_y_coordinate", "longitude", "latitude")
 """Standard names of CF conventions of what lies on the Earth."""
 
 
 class Satellite(Domain):
-    """GeoTIFF, COG and JPEG 2000 of any band count; plain TIFF, JPEG and PNG when asked for by name."""
+    """GeoTIFF, COG, JPEG 2000 and Sentinel-2 SAFE; plain TIFF, JPEG and PNG when asked for by name."""
 
     name: ClassVar[str] = "satellite"
-    description: ClassVar[str] = "satellite and aerial imagery: GeoTIFF, COG, JPEG 2000"
+    description: ClassVar[str] = "satellite and aerial imagery: GeoTIFF, COG, JPEG 2000, Sentinel-2 SAFE"
     suffixes: ClassVar[tuple[str, ...]] = (".tiff", ".tif", ".jp2", ".j2k", ".jpeg", ".jpg", ".png")
     prior: ClassVar[str] = "flow-satellite"
     defaults: ClassVar[Mapping[str, Any]] = settings.DEFAULTS
@@ -36,6 +37,12 @@ class Satellite(Domain):
             return 3
         return 2 if any(own.get("standard_name") in _MAPPED for own in words.values()) else 0
 
+    def expand(self, folder: Path) -> list[Path]:
+        """See `gensr.scenes.domain.Domain.expand`: a Sentinel-2 product is one input, also inside a folder."""
+        if is_safe(folder):
+            return [folder]
+        return [p for p in sorted(folder.iterdir()) if (p.is_file() or p.is_dir()) and self.sniff(p) > 0]
+
     def open(self, path: Path, options: Mapping[str, Any]) -> Scene:
         """See `gensr.scenes.domain.Domain.open`; options: `gensr.domains.satellite.options.DEFAULTS`."""
         from .reader import open_scene
@@ -44,7 +51,7 @@ class Satellite(Domain):
 
     def stem(self, path: Path) -> str:
         """See `gensr.scenes.domain.Domain.stem`."""
-        for suffix in self.suffixes:
+        for suffix in (".safe.zip", ".safe", ".zip", *self.suffixes):
             if path.name.lower().endswith(suffix) and len(path.name) > len(suffix):
                 return path.name[: -len(suffix)]
         return path.name

@@ -18,6 +18,7 @@ DEFAULTS: dict[str, Any] = {
     "saturated": "auto",  # stored code of saturated pixels; "auto": 65535 in uint16; "none"
     "noise_floor": None,  # standard deviation of the noise in physical units; None: estimated from the data
     "georeference": "auto",  # "affine" or "gcps" where a file has both
+    "resolution": None,  # metres, 10, 20 or 60: which bands of a Sentinel-2 product; None: of the named ones, else 10
 }
 
 
@@ -32,6 +33,7 @@ class Options:
     saturated: float | str | None
     noise_floor: float | None
     georeference: str
+    resolution: int | None
 
 
 def parse(options: Mapping[str, Any]) -> Options:
@@ -65,7 +67,16 @@ def parse(options: Mapping[str, Any]) -> Options:
         saturated=saturated,
         noise_floor=floor,
         georeference=given["georeference"],
+        resolution=_resolution(given["resolution"]),
     )
+
+
+def _resolution(value: Any) -> int | None:  # noqa: ANN401
+    if value is None or value == "":
+        return None
+    if str(value).removesuffix("m") not in ("10", "20", "60"):
+        raise UsageError(f"resolution={value!r} is none of 10, 20 and 60 m")
+    return int(str(value).removesuffix("m"))
 
 
 def _number(name: str, value: Any, nan: bool = False) -> float | None:  # noqa: ANN401

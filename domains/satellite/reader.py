@@ -16,8 +16,10 @@ from .checks import check_file, check_structure
 from .codes import EXACT, Coding, holds
 from .opened import PALETTE, Carried, Layout
 from .options import Options
+from .safe import Folder, is_safe, stack
 from .scene import SatelliteScene
 from .signature import driver_of
+from .stacked import Stacked
 from .subset import Choice, Subset, names_of, resolve
 
 
@@ -28,6 +30,12 @@ def open_scene(path: Path, options: Options) -> SatelliteScene:
         FormatError: damaged, unsafe or unsupported.
         DomainError: values that are no image, or options that do not fit.
     """
+    if is_safe(path):
+        return _open_safe(path, options)
+    if options.resolution is not None:
+        raise DomainError(
+            f"{path}: resolution={options.resolution} chooses bands of a Sentinel-2 product; leave it out"
+        )
     driver = driver_of(path)
     dataset = gdal.opened(path, driver, check_file(path, driver))
     try:
@@ -39,6 +47,25 @@ def open_scene(path: Path, options: Options) -> SatelliteScene:
     except BaseException:
         dataset.close()
         raise
+
+
+def _open_safe(path: Path, options: Options) -> SatelliteScene:
+    """Bands of one resolution of a Sentinel-2 product."""
+    folder = Folder(path)
+    try:
+        found = stack(folder, options.resolution, options.bands)
+        dataset = Stacked(found, folder)
+    except BaseException:
+        folder.close()
+        raise
+    try:
+        with gdal.reading(path):
+            scene = _understand(path, dataset, options, Choice())
+    except BaseException:
+        dataset.close()
+        raise
+    scene.notes += (found.note,)
+    return scene
 
 
 def _understand(path: Path, dataset: Any, options: Options, choice: Choice) -> SatelliteScene:  # noqa: ANN401

@@ -11,6 +11,7 @@ from gensr.errors import FormatError
 from gensr.scenes.directories import MAGIC
 from gensr.scenes.door import admit, neighbours
 
+from .safe import METADATA, is_safe
 from .sidecars import WORLD, says_where
 from .tiff import GDAL_METADATA, GDAL_NODATA, read_tiff
 
@@ -49,14 +50,7 @@ def check_path(path: Path) -> None:
     """
     admit(path)
     if path.is_dir():
-        raise FormatError(f"{path}: is a folder; {_folder_advice(path)}")
-
-
-def _folder_advice(path: Path) -> str:
-    bands = sorted(path.glob("GRANULE/*/IMG_DATA/**/*.jp2"))
-    if not bands:
-        return "give one image file"
-    return f"give one of its {len(bands)} band files, for example {bands[0].relative_to(path)}"
+        raise FormatError(f"{path}: is a folder without {' or '.join(METADATA)}; give one image file")
 
 
 def driver_of(path: Path) -> str:
@@ -88,8 +82,8 @@ def driver_of(path: Path) -> str:
 def confidence(path: Path) -> int:
     """How sure it is that the file is a georeferenced image: 0 to 3; never raises for a damaged file."""
     try:
-        if path.is_dir():
-            return 2 if any(path.glob("MTD_MSIL*.xml")) else 0
+        if path.is_dir() or path.name.lower().endswith(".zip"):
+            return 3 if is_safe(path) else 0
         if path.name.lower().endswith((".msk", ".ovr")):
             return 0  # a sidecar of another file
         return _confidence(path, driver_of(path))
