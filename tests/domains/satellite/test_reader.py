@@ -88,8 +88,8 @@ def test_missing_file_and_folders(domain, tmp_path):
     bands.mkdir(parents=True)
     (bands / "T32_B02.jp2").write_bytes(b"")
     (tmp_path / "S2A.SAFE" / "MTD_MSIL1C.xml").write_text("<x/>")
-    refused(domain, tmp_path / "S2A.SAFE", FormatError, "T32_B02.jp2")
-    assert domain.sniff(tmp_path / "S2A.SAFE") == 2
+    refused(domain, tmp_path / "S2A.SAFE", FormatError, "lacks QUANTIFICATION_VALUE")
+    assert domain.sniff(tmp_path / "S2A.SAFE") == 3
     assert domain.sniff(tmp_path) == 0
 
 
