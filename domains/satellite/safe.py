@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gensr.errors import DomainError, FormatError
-from gensr.scenes.door import expands, within
 from gensr.scenes.markup import parsed
 from gensr.values.bands import choose
+from gensr.values.limits import expands, within
 
 METADATA = ("MTD_MSIL1C.xml", "MTD_MSIL2A.xml")
 BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
