@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gensr.errors import UsageError, WeightsError
 from gensr.making import checkpoint
+from gensr.making.telling import status
 from gensr.priors.observation import Observation
 
 from .imagined import Noise, freely, of_data, twice
@@ -88,6 +89,8 @@ class Run:
         seed: of all choices.
         device: where to train.
         settings: what may not change when a run goes on, by the name of its option; JSON-able.
+        data: what the sources hold, see `gensr.making.telling.Seen`; JSON-able.
+        before: the ``data`` of the run that goes on, as its checkpoint has them.
         average: moving average of the network's tensors.
     """
 
@@ -100,6 +103,8 @@ class Run:
     seed: int = 0
     device: str = "cpu"
     settings: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+    before: object = None
     average: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -139,12 +144,12 @@ class Run:
                 f"{self.path}: a run with another {'=, '.join(changed)}= stopped here; give what it had, another "
                 "name=, or remove the file"
             )
-        self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
+        self.step, self.seconds, self.before = int(facts["step"]), float(facts["seconds"]), facts.get("data")
         return True
 
     def save(self) -> None:
         """Write the checkpoint."""
-        facts = {"step": self.step, "seconds": self.seconds, "settings": self.settings}
+        facts = {"step": self.step, "seconds": self.seconds, "settings": self.settings, "data": self.data}
         checkpoint.save(self.path, self._learners, self.average, facts)
 
     @property
@@ -185,6 +190,7 @@ class Run:
             if self.step % LOG_EVERY == 0 or self.share >= 1:
                 means = [sum(v) / max(1, len(v)) for v in losses.values()]
                 speed = self.step * budget.batch / self.seconds
+                status(progress, self.step, means[0], speed)
                 log.write([self.step, f"{self.seconds / 60:.2f}", f"{rate:.3g}", f"{speed:.1f}", *means])
                 losses = {name: [] for name in PARTS}
             if now - saved > 60 * budget.checkpoint:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gensr.errors import UsageError
 from gensr.making import corpus
+from gensr.making.telling import Seen, tell, tell_changed
 from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
 from gensr.priors.device import choose_device
@@ -57,7 +58,8 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
     shape = first.model.network.shape if first else Shape(1, chosen.patch, chosen.widths)
     if chosen.side % shape.multiple:
         raise UsageError(f"side={chosen.side}: expected a multiple of {shape.multiple}")
-    sources = [_fields(chosen, chosen.data, i, Variation()) for i in range(len(chosen.domains))]
+    seen, apart = Seen(), Seen()
+    sources = [_fields(chosen, chosen.data, i, Variation(), seen) for i in range(len(chosen.domains))]
     draw = torch.Generator().manual_seed(chosen.seed)
     prior = first.model.prior if first else fit(torch.cat([source.batch(FITTED, draw) for source in sources]))
     network = Network(shape)
@@ -66,11 +68,15 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
     folder = chosen.output / f"{chosen.name}.training"
     folder.mkdir(parents=True, exist_ok=True)
     budget = Budget(chosen.steps, chosen.minutes, chosen.batch, chosen.rate, validate=chosen.validate)
-    run = Run(network, prior, sources, Recipe(), budget, folder, chosen.seed, device, lasting(options))
-    run.resume()
+    run = Run(network, prior, sources, Recipe(), budget, folder, chosen.seed, device, lasting(options), seen.identity)
+    if run.resume():
+        tell_changed(progress, run.before, seen)
+        tell(progress, f"goes on from step {run.step}")
     settings = _settings(chosen)
     card = _card(chosen, f"{sum(len(s) for s in sources)} planes", settings)
-    held = {name: _held(chosen, i) for i, name in enumerate(chosen.domains)} if chosen.held else {}
+    held = {name: _held(chosen, i, apart) for i, name in enumerate(chosen.domains)} if chosen.held else {}
+    where = f"{apart.words} held out, panels in {folder}/panel-*.png" if held else "none held out (held=)"
+    tell(progress, f"found {seen.words}; {where}")
 
     def validate(model: Model, step: int, minutes: float) -> None:
         if held:
@@ -134,10 +140,15 @@ def _names(paths: tuple[Path, ...]) -> str:
 
 
 def _fields(
-    chosen: Options, groups: tuple[tuple[Path, ...], ...], index: int, variation: Variation, fewest: int = FEWEST
+    chosen: Options,
+    groups: tuple[tuple[Path, ...], ...],
+    index: int,
+    variation: Variation,
+    seen: Seen,
+    fewest: int = FEWEST,
 ) -> Fields:
     low, high = chosen.percentiles(chosen.domains[index])
-    images = islice(_read(chosen, groups, index), MOST_IMAGES)
+    images = seen.watch(islice(_read(chosen, groups, index), MOST_IMAGES))
     fields = Fields(images, low, high, chosen.side, variation)
     if len(fields) < fewest:
         raise UsageError(
@@ -147,10 +158,10 @@ def _fields(
     return fields
 
 
-def _held(chosen: Options, index: int) -> Tensor:
+def _held(chosen: Options, index: int, seen: Seen) -> Tensor:
     """The windows that all validations of a run show, as they are."""
     plain = Variation(0, 0, 0, 0, 0, 0)
-    fields = _fields(chosen, chosen.held, index, plain, 1)
+    fields = _fields(chosen, chosen.held, index, plain, seen, 1)
     return fields.batch(HELD, torch.Generator().manual_seed(index))
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gensr.errors import UsageError, WeightsError
 from gensr.making import checkpoint
+from gensr.making.telling import status
 
 from .degrade import Recipe, observe
 from .hint import CENTRE, Hint
@@ -105,6 +106,8 @@ class Run:
         seed: of all choices.
         device: where to train.
         settings: what may not change when a run goes on, by the name of its option; JSON-able.
+        data: what the corpora hold, see `gensr.making.telling.Seen`; JSON-able.
+        before: the ``data`` of the run that goes on, as its checkpoint has them.
         average: moving average of the network's tensors.
     """
 
@@ -115,6 +118,8 @@ class Run:
     seed: int = 0
     device: str = "cpu"
     settings: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+    before: object = None
     average: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -143,12 +148,12 @@ class Run:
                 f"{self.path}: a run with another {'=, '.join(changed)}= stopped here; give what it had, another "
                 "name=, or remove the file"
             )
-        self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
+        self.step, self.seconds, self.before = int(facts["step"]), float(facts["seconds"]), facts.get("data")
         return True
 
     def save(self) -> None:
         """Write the checkpoint."""
-        facts = {"step": self.step, "seconds": self.seconds, "settings": self.settings}
+        facts = {"step": self.step, "seconds": self.seconds, "settings": self.settings, "data": self.data}
         checkpoint.save(self.path, self._learners, self.average, facts)
 
     @property
@@ -195,7 +200,9 @@ class Run:
                 progress(round(1000 * self.share), 1000)
             if self.step % LOG_EVERY == 0 or self.share >= 1:
                 means = {k: sum(v) / max(1, len(v)) for k, v in losses.items()}
-                log.write(self.step, self.seconds / 60, rate, self.step * budget.batch / self.seconds, means)
+                speed = self.step * budget.batch / self.seconds
+                log.write(self.step, self.seconds / 60, rate, speed, means)
+                status(progress, self.step, means["loss"], speed)
                 losses = {k: [] for k in losses}
             if now - saved > 60 * budget.checkpoint:
                 self.save()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gensr.errors import UsageError
 from gensr.making import corpus
+from gensr.making.telling import Seen, tell, tell_changed
 from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
 from gensr.priors.device import choose_device
@@ -58,7 +59,9 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
     if first:
         chosen = _following(chosen, first)
     _check_fallback(chosen.fallback)
-    images = [_read(chosen, i) for i in range(len(chosen.domains))]
+    seen = Seen()
+    images = [_read(chosen, i, seen) for i in range(len(chosen.domains))]
+    tell(progress, f"found {seen.words}; none is held out, gensr calibrate wants others")
     shape = first.model.network.shape if first else _shape(chosen, images[0])
     network = Network(shape)
     if first:
@@ -67,11 +70,15 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
     folder = chosen.output / f"{chosen.name}.training"
     folder.mkdir(parents=True, exist_ok=True)
     budget = Budget(chosen.steps, chosen.minutes, chosen.batch, chosen.rate, sheet=chosen.sheet)
-    run = Run(network, corpora, budget, folder, chosen.seed, device, lasting(options))
+    run = Run(network, corpora, budget, folder, chosen.seed, device, lasting(options), seen.identity)
     shown = sheet.pictures(corpora[0])
     if run.resume():
+        tell_changed(progress, run.before, seen)
+        tell(progress, f"goes on from step {run.step}")
         for each in corpora:
             each.source.restart(run.step)
+    if chosen.sheet:
+        tell(progress, f"a sheet of samples every {chosen.sheet:g} minutes: {folder}/sheet*.png")
     settings = Settings(
         corpora[0].stretch, chosen.fallback, corpora[0].side, corpora[0].source.scaling, corpora[0].recipe.flux
     )
@@ -138,9 +145,9 @@ def _check_fallback(name: str) -> None:
         raise UsageError(f"companion={name} is not installed; installed: {', '.join(sorted(weights.available()))}")
 
 
-def _read(chosen: Options, index: int) -> list[FloatArray]:
+def _read(chosen: Options, index: int, seen: Seen) -> list[FloatArray]:
     read = (corpus.read(path, chosen.domains[index]) for path in chosen.data[index])
-    images = list(islice(chain.from_iterable(read), MOST_IMAGES))
+    images = list(seen.watch(islice(chain.from_iterable(read), MOST_IMAGES)))
     if len(images) < FEWEST:
         raise UsageError(
             f"data={','.join(map(str, chosen.data[index]))}: {len(images)} images are too few; give {FEWEST} or more"

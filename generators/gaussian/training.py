@@ -16,6 +16,7 @@ from torch import Tensor
 from gensr.errors import UsageError
 from gensr.making import corpus
 from gensr.making.options import Reader
+from gensr.making.telling import Seen, tell
 from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
 
@@ -107,7 +108,9 @@ def train(options: Mapping[str, str], progress: Progress) -> Path:
     settings = parse(options)
     started = time.monotonic()
     read = (corpus.read(path, settings.domain) for path in settings.data)
-    images = list(islice(chain.from_iterable(read), MOST_IMAGES))
+    seen = Seen()
+    images = list(seen.watch(islice(chain.from_iterable(read), MOST_IMAGES)))
+    tell(progress, f"found {seen.words}")
     if settings.form == "pca":
         tensors, config, bands, recipe = _train_pca(settings, images, progress)
     else:
@@ -219,6 +222,7 @@ def _train_pca(
         held = torch.from_numpy(np.stack(list(corpus.read(settings.validation, settings.domain)))) / scale
     if len(stack) < 20 or len(held) < 5:
         raise UsageError(f"data={_words(settings)}: {len(images)} pictures are too few; give 50 or more")
+    tell(progress, f"{len(stack)} to train on, {len(held)} held out")
     if progress is not None:
         progress(0, 1)
     side, count = min(settings.side, shape[1]), min(settings.components, len(stack) - 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch.nn.functional import softplus
 
 from gensr.errors import UsageError
 from gensr.making import checkpoint
+from gensr.making.telling import status
 
 from .augment import augment, probability
 from .discriminator import Discriminator
@@ -91,6 +92,7 @@ class Run:
         folder: for checkpoint, log and sheets.
         seed: of all choices; those of a step do not depend on the steps before it.
         device: where to train.
+        data: what the pictures are, see `gensr.making.telling.Seen`; JSON-able.
     """
 
     def __init__(
@@ -102,7 +104,9 @@ class Run:
         folder: Path,
         seed: int = 0,
         device: str = "cpu",
+        data: Mapping[str, str] | None = None,
     ) -> None:
+        self.data, self.before = dict(data or {}), None
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.discriminator = discriminator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.pictures, self.budget, self.folder, self.seed, self.device = pictures, budget, folder, seed, device
@@ -126,12 +130,12 @@ class Run:
             return False
         facts = checkpoint.load(self.path, self.learners, self.average)
         self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
-        self.probability = float(facts["probability"])
+        self.probability, self.before = float(facts["probability"]), facts.get("data")
         return True
 
     def save(self) -> None:
         """Write the checkpoint."""
-        facts = {"step": self.step, "seconds": self.seconds, "probability": self.probability}
+        facts = {"step": self.step, "seconds": self.seconds, "probability": self.probability, "data": self.data}
         checkpoint.save(self.path, self.learners, self.average, facts)
 
     @property
@@ -163,9 +167,9 @@ class Run:
             if self.step % 100 == 0:
                 means = {k: sum(v) / len(v) for k, v in sums.items()}
                 sums = {}
-                log.write(
-                    self.step, self.seconds / 60, self.step * budget.batch / self.seconds, self.probability, means
-                )
+                speed = self.step * budget.batch / self.seconds
+                log.write(self.step, self.seconds / 60, speed, self.probability, means)
+                status(progress, self.step, means["maker"], speed)
                 if progress is not None:
                     progress(round(1000 * self.share), 1000)
             if now - saved > 60 * budget.checkpoint:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gensr.errors import UsageError
 from gensr.making.options import Reader
+from gensr.making.telling import Seen, tell, tell_changed
 from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
 from gensr.priors.device import AUTO, choose_device
@@ -112,13 +113,20 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
     """
     settings = parse(options)
     trained, held = corpora(settings)
+    seen = Seen()
+    for _ in seen.watch(picture.numpy() for picture in trained.stack):
+        pass
+    folder = settings.folder
+    tell(progress, f"found {seen.words} (reduced), {len(held)} held out; sheets of samples: {folder}/sheet*.png")
     shape = Shape(bands=trained.stack.shape[1], widths=WIDTHS[: (settings.side // COARSEST).bit_length() - 1])
     settings.folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         network, opponent = Network(shape), Discriminator(shape.bands, widths(len(shape.widths)))
-    run = Run(network, opponent, trained, settings.budget, settings.folder, settings.seed, settings.device)
-    run.resume()
+    run = Run(network, opponent, trained, settings.budget, folder, settings.seed, settings.device, seen.identity)
+    if run.resume():
+        tell_changed(progress, run.before, seen)
+        tell(progress, f"goes on from step {run.step}")
     run(progress)
     settings.output.mkdir(parents=True, exist_ok=True)
     path = settings.output / f"{settings.name}{weights.SUFFIX}"

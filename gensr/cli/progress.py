@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
+from gensr.cli.console import one_line
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -16,6 +18,7 @@ LONGEST = 40
 """Characters of a label that are shown."""
 EVERY_PERCENT, EVERY_SECONDS, CALM_SECONDS = 10, 30.0, 1.0
 _COUNTS = "{{desc}} {{percentage:3.0f}} %|{{bar}}| {{n:.{0}f}}/{{total:.{0}f}} {{unit}}"
+_SHARE = "{desc} {percentage:3.0f} %|{bar}| {remaining} left{postfix}"
 _SPEED = ", {rate_noinv_fmt}, {remaining} left"
 
 
@@ -25,7 +28,8 @@ class Progress:
     Args:
         label: name of the input, before the bar.
         stream: where it is shown; a bar if it is a terminal, else a line every 10 % or 30 s, at most one a second.
-        unit: "px" if output pixels are counted (thousands and more are shown as kpx, Mpx, Gpx), "steps" or "files".
+        unit: "px" if output pixels are counted (thousands and more are shown as kpx, Mpx, Gpx), "steps", "files", or
+            "share" where the counts say nothing and `status` does.
         clock: seconds, for tests.
     """
 
@@ -36,6 +40,7 @@ class Progress:
         self._label = label if len(label) <= LONGEST else f"{label[: LONGEST - 3]}..."
         self._stream, self._clock = stream, clock
         self._bar: tqdm[NoReturn] | None = None
+        self._status = ""
         self._start: tuple[float, int] | None = None
         self._shown, self._step = 0.0, 0
 
@@ -48,6 +53,19 @@ class Progress:
             self._draw(done, total)
         else:
             self._line(done, total)
+
+    def tell(self, text: str) -> None:
+        """Show a line above the progress."""
+        if self._bar is not None:
+            self._bar.clear()
+        self._stream.write(f"{self._label}: {one_line(text)}\n")
+        self._stream.flush()
+
+    def status(self, text: str) -> None:
+        """Show how it goes beside the progress from now on."""
+        self._status = one_line(text)
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._status)
 
     def __enter__(self) -> Progress:
         return self
@@ -68,7 +86,7 @@ class Progress:
                 total=total / self._scale,
                 initial=done / self._scale,
                 unit=self._unit,
-                bar_format=_COUNTS.format(self._digits) + _SPEED,
+                bar_format=_SHARE if self._unit == "share" else _COUNTS.format(self._digits) + _SPEED,
                 file=self._stream,
                 leave=False,
                 dynamic_ncols=True,
@@ -86,11 +104,15 @@ class Progress:
             return
         self._shown, self._step = now, _step(done, total)
         rate = (done - self._start[1]) / max(now - self._start[0], 1e-9)  # per second
-        left = clock_time((total - done) / rate) if rate > 0 else "?"
+        clock = clock_time((total - done) / rate) if rate > 0 else "?"
+        head = f"{self._label} {100 * done // max(total, 1)} %"
+        if self._unit == "share":
+            self._stream.write(f"{', '.join(filter(None, (head, self._status)))}, {clock} left\n")
+            self._stream.flush()
+            return
         counts = [f"{count / self._scale:.{self._digits}f}" for count in (done, total)]
         self._stream.write(
-            f"{self._label} {100 * done // max(total, 1)} % {'/'.join(counts)} {self._unit}, "
-            f"{rate / self._scale:.3g} {self._unit}/s, {left} left\n"
+            f"{head} {'/'.join(counts)} {self._unit}, {rate / self._scale:.3g} {self._unit}/s, {clock} left\n"
         )
         self._stream.flush()
 

@@ -73,7 +73,7 @@ def run(argv: Sequence[str], console: Console) -> int:
         if key not in family.train_options:
             advice = nearest(key, family.train_options) or ";"
             raise UsageError(f"unknown key {key!r}{advice} keys: generator, {', '.join(family.train_options)}")
-    with Progress(name, console.err, unit="steps") as progress:
+    with Progress(name, console.err, unit="share") as progress:
         path = family.train(options, progress)
     console.say(f"wrote {path}; try gensr upsample INPUT generator={path}")
     return DONE

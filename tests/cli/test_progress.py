@@ -91,3 +91,32 @@ def test_sizes_are_shown_in_a_unit_that_suits_them(clock, total, unit, said):
         clock.now = 1.0
         progress(total // 4, total)
     assert stream.getvalue() == f"a.tif {said}, 0:03 left\n"
+
+
+def test_a_share_is_shown_with_what_is_said_of_it(clock):
+    stream = io.StringIO()
+    with Progress("flow", stream, unit="share", clock=clock) as progress:
+        progress.tell("found 12 images\x1b[2J")
+        progress(0, 1000)
+        clock.now = 10.0
+        progress(250, 1000)
+        progress.status("step 40, loss 0.5, 16 images/s")
+        clock.now = 20.0
+        progress(500, 1000)
+    assert stream.getvalue().splitlines() == [
+        "flow: found 12 images\\x1b[2J",
+        "flow 25 %, 0:30 left",
+        "flow 50 %, step 40, loss 0.5, 16 images/s, 0:20 left",
+    ]
+
+
+def test_a_terminal_is_told_how_it_goes():
+    stream = Terminal()
+    with Progress("flow", stream, unit="share") as progress:
+        progress(0, 1000)
+        progress.status("step 40, loss 0.5")
+        progress(500, 1000)
+        progress.tell("a fact")
+    assert "step 40, loss 0.5" in stream.getvalue()
+    assert "flow: a fact\n" in stream.getvalue()
+    assert "/1000" not in stream.getvalue()

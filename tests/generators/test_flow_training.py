@@ -1,6 +1,7 @@
 """Training of the flow family: options, corpora, going on after a kill, starting from another flow, logs and sheets."""
 
 import csv
+import re
 import zipfile
 from dataclasses import replace
 
@@ -78,6 +79,20 @@ def options(folder):
 @pytest.fixture
 def corpus(discs, scales):
     return Corpus(Fixed(discs(8, 32)), Recipe(((2, 1.0),)), Stretch(), scales, 32)
+
+
+class Told(Stopped):
+    """Stops like `Stopped` and remembers what it is told."""
+
+    def __init__(self, steps):
+        super().__init__(steps)
+        self.facts, self.how = [], []
+
+    def tell(self, text):
+        self.facts.append(text)
+
+    def status(self, text):
+        self.how.append(text)
 
 
 def run_of(corpus, folder, steps=10, **settings):
@@ -329,6 +344,30 @@ class TestTrain:
         path = train(options | {"steps": "5"}, lambda done, total: seen.append(done))
         assert seen == [800, 1000]
         assert " 5 steps" in weights.read(path).card.recipe
+
+    def test_it_tells_what_it_found_how_it_goes_and_that_the_data_have_changed(self, options, folder, discs):
+        told = Told(3)
+        with pytest.raises(KeyboardInterrupt):
+            train(options, told)
+        sheets = f"a sheet of samples every 10 minutes: {folder}/flow-microscopy-own.training/sheet*.png"
+        found = "found 12 images of 40 x 40 pixels; none is held out, gensr calibrate wants others"
+        assert told.facts == [found, sheets]
+        told = Told(100)
+        with pytest.raises(KeyboardInterrupt):
+            train(options | {"steps": "5", "sheet": "0"}, Told(1))
+        np.savez(folder / "discs.npz", np.concatenate(discs(14)))
+        train(options | {"steps": "5", "sheet": "0"}, told)
+        assert told.facts[1:] == [
+            "the data have changed since this run was stopped: 12 images of 40 x 40 pixels before, "
+            "14 images of 40 x 40 pixels now",
+            "goes on from step 4",
+        ]
+        ((step, loss, speed),) = (
+            re.fullmatch(r"step (\d+), loss ([\d.]+), (\S+) images/s", s).groups() for s in told.how
+        )
+        assert step == "5"
+        assert 0 < float(loss) < 100
+        assert float(speed) > 0
 
     def test_a_start_from_another_flow_keeps_scaling_and_pays(self, options, discs, monkeypatch):
         monkeypatch.setattr(loop, "WARM_UP", 1)
