@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from gensr.scenes.statistics import SIDE, WINDOWS
-from gensr.values.grid import Window
-from gensr.values.noise import GaussianNoise, Noise, PoissonGaussianNoise
+from gensr.scenes.statistics import sample_images
+from gensr.values.noise import Noise, PoissonGaussianNoise, StatedNoise
 
 from .headers import number
 from .opened import OpenedFits
-from .roles import deviation
 from .units import Values, words
 
 MAD = 1.4826
@@ -55,14 +51,14 @@ def measure(scene: OpenedFits) -> Sky:
     is underestimated there (Fruchter & Hook 2002).
     """
     values, steps, errors = [], [], []
-    for plane, window in _windows(scene):
-        image = scene.read(plane, window)
+    for image in sample_images(scene):
         v, ok = image.values[0], image.usable[0]
         values.append(v[ok])
         pairs = ok[:, 1:] & ok[:, :-1]
         steps.append((v[:, 1:].astype(np.float64) - v[:, :-1])[pairs])
-        errors.append(_errors(scene, plane, window, ok))
-    v, d, e = np.concatenate(values), np.concatenate(steps), np.concatenate(errors)
+        if image.variance is not None:
+            errors.append(np.sqrt(image.variance[0][ok].astype(np.float64)))
+    v, d, e = (np.concatenate([np.zeros(0), *found]) for found in (values, steps, errors))
     level = float(np.median(v)) if v.size else 0.0
     sigma = float(MAD * np.median(np.abs(d - np.median(d))) / np.sqrt(2)) if d.size else 0.0
     reach = float(np.percentile(np.abs(v - level), 99.5)) if v.size else 0.0
@@ -81,7 +77,7 @@ def find_noise(scene: OpenedFits, sky: Sky) -> tuple[Noise | None, str]:
     """
     if sky.error > 0:
         name = scene.companions.noise.label if scene.companions.noise else "?"
-        return GaussianNoise(sky.error), f"median of {name}, {scene.companions.noise_role.value}, over usable pixels"
+        return StatedNoise(sky.error), f"{name}, {scene.companions.noise_role.value}, pixel by pixel"
     photon = _units_per_electron(scene)
     if photon is None:
         return None, "no error map, and no gain that fits the unit; estimated from the data"
@@ -90,16 +86,6 @@ def find_noise(scene: OpenedFits, sky: Sky) -> tuple[Noise | None, str]:
     # The sky part of the measured variance is already Poisson: what is left is read noise and removed sky.
     floor = max(sky.sigma**2 - max(sky.level, 0.0) * photon, scene.quantum**2 / 12, 1e-6 * sky.sigma**2)
     return PoissonGaussianNoise(photon, float(np.sqrt(floor))), "gain of the header and the noise of the sky"
-
-
-def _errors(scene: OpenedFits, plane: int, window: Window, usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Standard deviations of usable pixels from the noise map, whatever it stores; useless entries dropped."""
-    layer = scene.companions.noise
-    if layer is None:
-        return np.zeros(0)
-    stored, finite = scene.container.pixels(layer).physical(scene.source(plane, window))
-    found = deviation(scene.companions.noise_role, stored)
-    return found[finite & usable & np.isfinite(found)]
 
 
 def _units_per_electron(scene: OpenedFits) -> float | None:
@@ -142,16 +128,3 @@ def _units_per_electron(scene: OpenedFits) -> float | None:
 
 def _is_number(header: Any, key: str) -> bool:  # noqa: ANN401
     return isinstance(header.get(key), int | float) and not isinstance(header.get(key), bool)
-
-
-def _windows(scene: OpenedFits) -> Iterator[tuple[int, Window]]:
-    """Windows spread evenly over planes, rows and columns, always the same ones."""
-    rows, cols = scene.grid.shape
-    h, w = min(SIDE, rows), min(SIDE, cols)
-    down, across = -(-rows // h), -(-cols // w)
-    total = scene.planes * down * across
-    count = min(WINDOWS, total)
-    for index in sorted({int((0.5 + i * 0.6180339887498949) % 1.0 * total) for i in range(count)}):
-        plane, place = divmod(index, down * across)
-        row, col = divmod(place, across)
-        yield plane, Window(min(row * h, rows - h), min(col * w, cols - w), h, w)

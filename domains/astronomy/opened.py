@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from gensr.errors import DomainError, FormatError, GensrError
 from gensr.scenes.product import Codes
 from gensr.scenes.scene import Part, Scene
+from gensr.scenes.statistics import SIDE, WINDOWS, places
 from gensr.values.area import Bounds
 from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
@@ -30,6 +32,7 @@ from .lookup import needed
 from .pixel_cards import refine_header
 from .pixels import Index
 from .psf import Psf, find_psf
+from .roles import deviation
 from .units import Values, decide
 from .wcs_cards import refuse_unknown
 
@@ -117,7 +120,8 @@ class OpenedFits(Scene):
     def crop(self, window: Window) -> Scene:
         """See `Scene.crop`."""
         part = copy(self)
-        part.__dict__.pop("sky", None)  # levels of the whole image
+        for measured in ("sky", "states_noise"):  # of the whole image
+            part.__dict__.pop(measured, None)
         part.origin, part.grid = (window.row, window.col), self.grid.crop(window)
         shape = list(self.layer.shape)
         shape[self._row_axis], shape[self._column_axis] = window.rows, window.cols
@@ -167,7 +171,41 @@ class OpenedFits(Scene):
             valid &= ~bad
             usable &= ~silent
         values = np.where(valid, values, values.dtype.type(0))
-        return Image(values[None], grid, valid[None], (usable & valid)[None], self.bands, self.unit)
+        variance = self._variance(plane, window)
+        if variance is not None:
+            usable &= np.isfinite(variance)
+            variance = np.where(np.isfinite(variance), variance, np.float32(0))[None]
+        return Image(values[None], grid, valid[None], (usable & valid)[None], self.bands, self.unit, variance)
+
+    def _variance(self, plane: int, window: Window) -> npt.NDArray[np.float32] | None:
+        """Variance that the file states for every pixel, NaN where it states none; None without a credible map."""
+        if self.companions.noise is None or not self.states_noise:
+            return None
+        return np.square(self.stated_deviation(plane, window)).astype(np.float32)
+
+    def stated_deviation(self, plane: int, window: Window) -> npt.NDArray[np.float64]:
+        """Standard deviations of the file's noise map, NaN where it says nothing.
+
+        Raises:
+            FormatError: the file has no such map, or it cannot be read.
+        """
+        layer = self.companions.noise
+        if layer is None:
+            raise FormatError(f"{self.path.name}: has no map of its noise")
+        stored, finite = self.container.pixels(layer).physical(self.source(plane, window))
+        return np.where(finite, deviation(self.companions.noise_role, stored), np.nan)
+
+    @cached_property
+    def states_noise(self) -> bool:
+        """Whether a noise map says something of most valid pixels; maps of zeros are common, and are none."""
+        if self.companions.noise is None:
+            return False
+        said = asked = 0
+        for plane, window in places(self.planes, self.grid.shape, WINDOWS, SIDE):
+            valid = self.pixels.physical(self.source(plane, window))[1]
+            asked += int(valid.sum())
+            said += int((np.isfinite(self.stated_deviation(plane, window)) & valid).sum())
+        return said > asked / 2
 
     def stored(self, plane: int, window: Window) -> tuple[Codes, npt.NDArray[np.bool_]]:
         """See `Scene.stored`."""

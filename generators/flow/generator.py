@@ -220,9 +220,8 @@ class Flow(Generator):
         single = _single(data)
         told = self._hint(single)
         found = self.model(told.base, self.model.blind(told), told)
-        mean = self._explaining(found.mean, found.variance, single)
-        slope = self.stretch.slope(self.stretch.forward(mean))
-        return Moments(mean.to(data.y), (found.variance * slope * slope).to(data.y))
+        mean, variance = self.stretch.moments(found.mean, found.variance)
+        return Moments(self._corrected(mean, variance, single).to(data.y), variance.to(data.y))
 
     def draw(self, data: Observation, noise: Callable[[int], Tensor], options: Options = NO_OPTIONS) -> Tensor:
         """See `Generator.draw`: ``network_steps`` evaluations of the network."""
@@ -259,11 +258,13 @@ class Flow(Generator):
 
         Noisy data are never forced: the network was told how noisy they are.
         """
-        x = self.stretch.inverse(u)
+        slope = self.stretch.slope(u)
+        return self._corrected(self.stretch.inverse(u), variance * slope * slope, data)
+
+    def _corrected(self, x: Tensor, weight: Tensor, data: Observation) -> Tensor:
+        """The same for an image and its variance, both in generator units."""
         if not data.exact:
             return x
-        slope = self.stretch.slope(u)
-        weight = variance * slope * slope
         operator = data.operator
         rest = torch.where(data.usable, data.y - operator.forward(x), 0.0)
         share = (rest / operator.forward(weight).clamp(min=1e-20)).repeat_interleave(operator.factor[0], -2)

@@ -15,6 +15,10 @@ FLATTEST, STEEPEST = 1e-3, 25.0
 """Bounds of `Stretch.rate`; up to here the inverse is finite in single precision."""
 
 
+WIDEST = 1.0
+"""Largest variance of the asinh that widens a mean: beyond it a normal distribution says more of its tail than of data."""
+
+
 @dataclass(frozen=True)
 class Stretch:
     """``u = asinh(x / softening) / asinh(top / softening)``; the identity without a softening.
@@ -60,6 +64,23 @@ class Stretch:
         if self.softening is None:
             return 1.0
         return self.softening * self.rate * (u.clamp(-FARTHEST, FARTHEST) * self.rate).cosh()
+
+    def moments(self, u: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance in generator units of what is normal in network units.
+
+        ``E sinh(a) = sinh(m) e^(v/2)`` and ``Var sinh(a) = (e^v - 1) (e^v cosh(2 m) + 1) / 2`` for ``a`` of mean ``m`` and
+        variance ``v``; the inverse of the mean alone is a median, and sums of medians are no sums.
+
+        Args:
+            u: mean in network units.
+            variance: in network units, shape of ``u``.
+        """
+        if self.softening is None:
+            return u, variance
+        m, v = u.clamp(-FARTHEST, FARTHEST) * self.rate, (variance * self.rate**2).clamp(max=WIDEST)
+        mean = self.softening * m.sinh() * (v / 2).exp()
+        spread = self.softening**2 * v.expm1() * (v.exp() * (2 * m).cosh() + 1) / 2
+        return mean, spread
 
     def to_config(self) -> dict[str, Any]:
         """As JSON-able dictionary."""

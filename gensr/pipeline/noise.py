@@ -70,10 +70,10 @@ class Level:
         return self.known.source
 
     def share(self, band: int) -> float:
-        """Noise deviation of a band in generator units, 0 for exact data, 1 where no single number says it."""
+        """Noise deviation of a band in generator units, 0 for exact data, 1 where nothing says it."""
         if self.exact:
             return 0.0
-        sigma = self.model.level(band)
+        sigma = self.model.typical(band)
         if sigma is None or not isinstance(self.normaliser, AffineNormaliser):
             return 1.0
         return sigma / self.normaliser.gain[band]

@@ -34,6 +34,10 @@ class Noise(ABC):
         """The standard deviation of a band if it is one number, None where it varies."""
         return None
 
+    def typical(self, band: int) -> float | None:
+        """The standard deviation of most data of a band, None where nothing says it."""
+        return self.level(band)
+
 
 @dataclass(frozen=True)
 class GaussianNoise(Noise):
@@ -115,6 +119,10 @@ class StatedNoise(Noise):
         if stated is None:
             raise ValueError("the noise is said to be stated for every pixel, but the image states none")
         return stated.to(expected)
+
+    def typical(self, band: int) -> float | None:
+        """See `Noise.typical`."""
+        return self.sigma
 
     def describe(self) -> dict[str, Any]:
         """See `Noise.describe`."""

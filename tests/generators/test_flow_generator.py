@@ -287,6 +287,17 @@ class TestSynthesize:
 
 
 class TestWeights:
+    def test_a_mean_in_flux_is_that_of_what_is_normal_in_the_stretch(self):
+        """Against a million draws, faint and bright."""
+        stretch, draw = Stretch(0.02, 200.0), torch.Generator().manual_seed(0)
+        for u, deviation in ((0.0, 0.05), (0.05, 0.03), (0.6, 0.02)):
+            drawn = stretch.inverse(u + deviation * torch.randn(10**6, generator=draw, dtype=torch.float64))
+            mean, variance = stretch.moments(*(torch.tensor([v], dtype=torch.float64) for v in (u, deviation**2)))
+            assert float(mean) == pytest.approx(float(drawn.mean()), rel=0.01, abs=2e-5)
+            assert float(variance) == pytest.approx(float(drawn.var()), rel=0.02)
+        same = torch.rand(2, 3)
+        assert all(a is b for a, b in zip(Stretch().moments(same, same), (same, same), strict=True))
+
     @pytest.mark.parametrize("stretch", [Stretch(), SKY])
     def test_the_way_through_a_file(self, flow_of, tmp_path, stretch):
         flow = flow_of(2, stretch=stretch)

@@ -12,7 +12,8 @@ from astropy.io import fits
 
 from gensr.domains.astronomy.psf import FWHM
 from gensr.errors import DomainError, PluginError
-from gensr.values.noise import GaussianNoise, PoissonGaussianNoise
+from gensr.values.grid import Window
+from gensr.values.noise import PoissonGaussianNoise, StatedNoise
 
 RNG = np.random.default_rng(11)
 SKY = RNG.normal(50.0, 4.0, (200, 200)).astype(np.float32)
@@ -91,9 +92,34 @@ def test_noise_from_an_error_map(name, stored, domain, opened, fits_file):
     data = np.full(SKY.shape, stored, np.float32)
     data[:20] = 0  # reference pixels without a value
     data[20:30] = np.nan
-    noise = opened(fits_file(SKY, more=[fits.ImageHDU(data, name=name)])).noise()
-    assert isinstance(noise, GaussianNoise)
-    assert noise.sigma == pytest.approx(5.0)
+    scene = opened(fits_file(SKY, more=[fits.ImageHDU(data, name=name)]))
+    assert scene.noise() == StatedNoise(pytest.approx(5.0))
+    image = scene.read(0, Window(18, 0, 14, 5))
+    np.testing.assert_allclose(image.variance[0, 12:], 25.0, rtol=1e-5)
+    assert not image.usable[0, :12].any()  # nobody says how far they may be off
+    assert image.valid.all()
+    assert image.usable[0, 12:].all()
+
+
+def test_an_error_map_counts_pixel_by_pixel(opened, fits_file):
+    """Left 0.8, right 8: the report weighs every residual with its own error."""
+    error = np.where(np.arange(SKY.shape[1]) < 100, 0.8, 8.0) * np.ones(SKY.shape)
+    scene = opened(fits_file(SKY, more=[fits.ImageHDU(error.astype(np.float32), name="ERR")]))
+    image = scene.read(0, Window(3, 98, 2, 4))
+    np.testing.assert_allclose(np.sqrt(image.variance[0]), [[0.8, 0.8, 8, 8]] * 2, rtol=1e-6)
+    crop = scene.crop(Window(3, 98, 2, 4)).read(0, Window(0, 1, 1, 2))
+    np.testing.assert_allclose(np.sqrt(crop.variance[0]), [[0.8, 8]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, -1.0])
+def test_a_map_that_says_nothing_is_no_noise_map(value, opened, fits_file):
+    data = np.full(SKY.shape, value, np.float32)
+    data[:5] = 3.0
+    scene = opened(fits_file(SKY, more=[fits.ImageHDU(data, name="ERR")]))
+    assert scene.noise() is None
+    image = scene.read(0, Window(0, 0, 10, 10))
+    assert image.variance is None
+    assert image.usable.all()
 
 
 @pytest.mark.parametrize(
