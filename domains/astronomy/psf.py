@@ -1,7 +1,8 @@
 """Point-spread functions: from a file, from the science file, or a Gaussian of known width; on the refined grid.
 
 With pixel integration as the operator the reconstruction keeps the optical blur: ``y = block(K * scene)`` and
-``x = K * scene``. So the PSF of the output is the optical one, integrated over a refined pixel.
+``x = K * scene``. So the PSF of the output is the optical one, integrated over a refined pixel. A PSF that the user
+names is undone: it belongs to the operator, and what is left in the output is a refined pixel.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import map_coordinates, spline_filter
 from scipy.special import erf
 
 from gensr.errors import DomainError
+from gensr.operators import GaussianPSF, MeasuredPSF, Operator, PixelResponse
+from gensr.operators.psf import LARGEST_SIDE
 from gensr.values.grid import Factor
 
 from .container import Container, Layer
@@ -27,6 +30,8 @@ from .roles import is_image
 FWHM = 2 * math.sqrt(2 * math.log(2))
 """Full width at half maximum of a Gaussian per standard deviation."""
 SIDE_LIMIT = 4096
+OWN = "own"
+"""The word for the PSF that the file of the image holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +43,28 @@ class Psf:
         fwhm: as seen in the source, pixel integration included, in source pixels (rows, columns); None for an image.
         image: sampled PSF, None for a Gaussian.
         oversampling: samples of ``image`` per source pixel.
+        undone: whether the reconstruction undoes it, as the user asked; a PSF that only lies in the file is carried.
     """
 
     origin: str
     fwhm: tuple[float, float] | None
     image: npt.NDArray[np.float64] | None
     oversampling: int
+    undone: bool = True
+
+    def operator(self, factor: Factor, total: bool) -> Operator:
+        """What the instrument does: optics and pixel.
+
+        An image of a PSF includes the pixel it is sampled with, as one measured on stars or made for a detector does;
+        a source pixel is ``oversampling`` such pixels side by side.
+        """
+        if self.image is not None:
+            return PixelResponse(factor, _response(self.image, self.oversampling, factor), total)
+        assert self.fwhm is not None
+        down, across = (math.sqrt((f / FWHM) ** 2 - 1 / 12) for f in self.fwhm)
+        if math.isclose(down, across, rel_tol=1e-3):
+            return GaussianPSF(factor, math.sqrt(down * across), total)
+        return MeasuredPSF(factor, self.on_grid(factor), total)
 
     def on_grid(self, factor: Factor) -> npt.NDArray[np.float32]:
         """PSF on the refined grid: odd sides, centred, sum 1."""
@@ -72,17 +93,29 @@ def find_psf(container: Container, layer: Layer | None, frame: Frame, options: M
         raise DomainError(f"psf_oversampling={over!r} is no positive integer: samples of the PSF per source pixel")
     if options["psf"] is not None and options["psf_fwhm"] is not None:
         raise DomainError("psf and psf_fwhm are both given; keep one")
-    if options["psf"] is not None:
+    own = str(options["psf"]).strip().lower() == OWN
+    usable = layer is not None and max(layer.shape) <= SIDE_LIMIT
+    if own and not usable:
+        raise DomainError(f"psf={OWN}: the file holds no PSF image of at most {SIDE_LIMIT} pixels a side; name a file")
+    if options["psf"] is not None and not own:
         return _from_file(Path(str(options["psf"])), over)
     if options["psf_fwhm"] is not None:
+        if over != 1:
+            raise DomainError(f"psf_oversampling={over} is about a PSF image, but psf_fwhm says a width; leave one out")
         return _from_width(frame, options["psf_fwhm"])
-    if layer is None or max(layer.shape) > SIDE_LIMIT:
+    if layer is None or not usable:
+        if over != 1:
+            raise DomainError(f"psf_oversampling={over}: there is no PSF to sample; give psf= as well")
         return None
     values, valid = container.pixels(layer).physical(np.s_[:, :])
-    return Psf(f"{layer.name} of the source", None, _clean(np.where(valid, values, 0), layer.label), over)
+    return Psf(f"{layer.name} of the source", None, _clean(np.where(valid, values, 0), layer.label), over, own)
 
 
 def _from_file(path: Path, over: int) -> Psf:
+    if not path.is_file():
+        raise DomainError(f"psf={path}: no such file; give a FITS or NPY file with the PSF, or psf={OWN}")
+    if path.suffix.lower() == ".npy":
+        return Psf(_said(path, over), None, _clean(_from_array(path), path.name), over)
     container = Container(path)
     try:
         layer = next((x for x in container.layers if is_image(x) and len(x.shape) == 2), None)
@@ -91,9 +124,25 @@ def _from_file(path: Path, over: int) -> Psf:
         values, valid = container.pixels(layer).physical(np.s_[:, :])
     finally:
         container.close()
-    return Psf(
-        f"file {path.name}, {over} samples per source pixel", None, _clean(np.where(valid, values, 0), path.name), over
-    )
+    return Psf(_said(path, over), None, _clean(np.where(valid, values, 0), path.name), over)
+
+
+def _said(path: Path, over: int) -> str:
+    return f"file {path.name}, {over} samples per source pixel"
+
+
+def _from_array(path: Path) -> npt.NDArray[Any]:
+    try:
+        # Mapped, not read: numpy then compares the claimed shape with the size of the file first.
+        mapped: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        good = isinstance(mapped, np.ndarray) and mapped.ndim == 2 and mapped.dtype.kind in "fiu"
+    except (OSError, ValueError, EOFError, OverflowError, MemoryError) as error:
+        raise DomainError(
+            f"{path.name} cannot be read as a PSF ({error}); give a .npy file with a 2-D array"
+        ) from error
+    if not good or max(mapped.shape) > SIDE_LIMIT:
+        raise DomainError(f"{path.name}: holds no 2-D PSF of at most {SIDE_LIMIT} pixels a side")
+    return np.where(np.isfinite(mapped), mapped, 0)
 
 
 def _clean(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
@@ -129,6 +178,25 @@ def _gaussian(fwhm: float, s: int) -> npt.NDArray[np.float64]:
     half = max(1, math.ceil(5 * sigma))
     edges = np.arange(-half - 0.5, half + 1.0)
     return np.asarray(np.diff(erf(edges / (sigma * math.sqrt(2)))) / 2, np.float64)
+
+
+def _response(image: npt.NDArray[np.float64], over: int, factor: Factor) -> npt.NDArray[np.float64]:
+    """What a source pixel sees, on the refined grid: sides of the parity of the factor, sum 1."""
+    rows, cols = image.shape
+    centre = [float((np.arange(n) * image.sum(1 - axis)).sum()) for axis, n in enumerate((rows, cols))]
+    places = []
+    for n, c, s in zip((rows, cols), centre, factor, strict=True):
+        count = min(int(2 * min(c, n - 1 - c) * s / over) + s, LARGEST_SIDE)
+        count -= (count - s) % 2
+        places.append(c + (np.arange(count) - (count - 1) / 2) * over / s)
+    smooth = spline_filter(image, order=5, mode="constant")
+    kernel = np.zeros((len(places[0]), len(places[1])))
+    shares = np.arange(over) - (over - 1) / 2
+    for down in shares:
+        for across in shares:
+            at = np.meshgrid(places[0] + down, places[1] + across, indexing="ij")
+            kernel += map_coordinates(smooth, at, order=5, mode="constant", prefilter=False)
+    return np.asarray(kernel / kernel.sum(), np.float64)
 
 
 def _resampled(image: npt.NDArray[np.float64], over: int, factor: Factor) -> npt.NDArray[np.float32]:

@@ -36,8 +36,9 @@ class FitsScene(OpenedFits):
         return scene_facts(self, self.sky)
 
     def operator(self, factor: Factor) -> Operator:
-        """Pixel integration: the sum over new pixels for amounts, the mean for brightness."""
-        return Area(factor, total=self.values is Values.FLUX)
+        """Pixel integration, and the PSF that was asked to be undone: sums for amounts, means for brightness."""
+        total = self.values is Values.FLUX
+        return self.psf.operator(factor, total) if self.psf and self.psf.undone else Area(factor, total)
 
     def noise(self) -> Noise | None:
         """See `Scene.noise`: the file's error map, or gain and unit where they agree with the image."""

@@ -209,6 +209,8 @@ class _Writer:
         if self.scene.psf is not None:
             header = fits.Header([("EXTNAME", "PSFIMAGE")])
             header["COMMENT"] = f"Instrument PSF on refined pixels, sum 1; from {self.scene.psf.origin}"
+            if self.scene.psf.undone:
+                header["COMMENT"] = "It was undone: what the image still holds is a refined pixel, not this PSF."
             stream.array(header, self.scene.psf.on_grid(self.product.factor), -32)
 
     def _flags(self, stream: FitsStream) -> None:

@@ -8,7 +8,7 @@ from gensr.operators.bicubic import Bicubic
 from gensr.operators.blind import BlindGaussianPSF
 from gensr.operators.kspace import KSpaceCrop
 from gensr.operators.lanczos import Lanczos
-from gensr.operators.psf import GaussianPSF, MeasuredPSF
+from gensr.operators.psf import GaussianPSF, MeasuredPSF, PixelResponse
 from gensr.operators.registry import operator_names, parse_operator
 from gensr.operators.separable import Area, SeparableOperator
 
@@ -22,6 +22,7 @@ __all__ = [
     "Lanczos",
     "MeasuredPSF",
     "Operator",
+    "PixelResponse",
     "SeparableOperator",
     "operator_names",
     "parse_operator",

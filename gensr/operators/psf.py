@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.ndimage import shift
 from torch import Tensor
 
 from gensr.errors import UsageError
@@ -87,15 +88,15 @@ class GaussianPSF(SeparableOperator):
 
 
 class MeasuredPSF(Operator):
-    """Any point spread function on the high-resolution grid, then pixel integration.
+    """Any point spread function of the optics on the high-resolution grid, then pixel integration.
 
     Convolution by FFT of the reflected image, so the cost hardly depends on the size of the kernel; the adjoint folds
     the reflection back and is exact. A point source at a pixel becomes the kernel centred on that pixel.
 
     Args:
         factor: refinement, an integer or (rows, cols).
-        psf: (odd, odd), finite, positive sum; centre in the middle, sampled at the *high-resolution* pixel.
-            Normalised to sum 1.
+        psf: finite, positive sum; centre in the middle (of even sides: where the centroid says), sampled at the
+            *high-resolution* pixel. Normalised to sum 1.
         total: sum over the block instead of the mean (flux per pixel).
 
     Raises:
@@ -125,9 +126,7 @@ class MeasuredPSF(Operator):
             if not isinstance(mapped, np.ndarray):
                 raise ValueError("an archive of arrays")
         except (OSError, ValueError, EOFError, OverflowError, MemoryError) as error:
-            raise UsageError(
-                f"{path} cannot be read as a PSF ({error}); give a .npy file with a 2-D array of odd sides"
-            ) from error
+            raise UsageError(f"{path} cannot be read as a PSF ({error}); give a .npy file with a 2-D array") from error
         try:
             return cls(factor, mapped, total)
         except UsageError as error:
@@ -140,26 +139,30 @@ class MeasuredPSF(Operator):
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Operator.forward`."""
-        rows, cols = self.check_input(x)
+        self.check_input(x)
+        return self._area.forward(self._blurred(x)).to(x.dtype)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """See `Operator.adjoint`."""
+        return self._spread(self._area.adjoint(y.to(_fft_dtype(y.dtype)))).to(y.dtype)
+
+    def _blurred(self, x: Tensor) -> Tensor:
+        """The reflected image, convolved."""
         work = x.to(_fft_dtype(x.dtype))
         my, mx = self._margins
         padded = pad(work, self._margins)
         size = (_fast(padded.shape[-2]), _fast(padded.shape[-1]))
         spectrum = torch.fft.rfft2(padded, s=size) * self._transfer(size, work)
-        blurred = torch.fft.irfft2(spectrum, s=size)
-        inner = blurred[..., my : my + rows * self.factor[0], mx : mx + cols * self.factor[1]]
-        return self._area.forward(inner).to(x.dtype)
+        return torch.fft.irfft2(spectrum, s=size)[..., my : my + x.shape[-2], mx : mx + x.shape[-1]]
 
-    def adjoint(self, y: Tensor) -> Tensor:
-        """See `Operator.adjoint`."""
-        fine = self._area.adjoint(y.to(_fft_dtype(y.dtype)))
+    def _spread(self, fine: Tensor) -> Tensor:
+        """The adjoint of `_blurred`."""
         my, mx = self._margins
         rows, cols = fine.shape[-2] + 2 * my, fine.shape[-1] + 2 * mx
         size = (_fast(rows), _fast(cols))
         framed = torch.nn.functional.pad(fine, (mx, size[1] - mx - fine.shape[-1], my, size[0] - my - fine.shape[-2]))
         spectrum = torch.fft.rfft2(framed) * self._transfer(size, fine).conj()
-        spread = torch.fft.irfft2(spectrum, s=size)[..., :rows, :cols]
-        return fold(spread, self._margins).to(y.dtype)
+        return fold(torch.fft.irfft2(spectrum, s=size)[..., :rows, :cols], self._margins)
 
     def _transfer(self, size: tuple[int, int], like: Tensor) -> Tensor:
         return _transfer(self.psf.shape, self._bytes, size, like.dtype, like.device)
@@ -175,21 +178,85 @@ class MeasuredPSF(Operator):
         }
 
 
+class PixelResponse(MeasuredPSF):
+    """What a pixel sees, optics and its own area together: as PSFs are measured on stars, or made for a detector.
+
+    Every datum is the image convolved with the response, read at the middle of its block (the pixel response function
+    of Kepler and Spitzer; Anderson and King 2000, doi:10.1086/316632, call it the effective PSF).
+
+    Args:
+        factor: refinement, an integer or (rows, cols).
+        psf: (rows, cols) of the parity of the factor, so that its middle falls on the middle of a block, sampled at
+            the *high-resolution* pixel; finite, positive sum. Normalised to sum 1.
+        total: sum over the block instead of the mean (flux per pixel).
+
+    Raises:
+        UsageError: for an array that is no such kernel.
+    """
+
+    def __init__(self, factor: int | Factor, psf: npt.ArrayLike, total: bool = False) -> None:
+        wanted = as_factor(factor)
+        shape = np.shape(psf)
+        if len(shape) == 2 and any((n - s) % 2 for n, s in zip(shape, wanted, strict=True)):
+            raise UsageError(
+                f"response of {shape[0]} x {shape[1]} pixels has no middle on a block of {wanted[0]} x {wanted[1]}; "
+                "give sides that are even where the factor is"
+            )
+        super().__init__(wanted, np.pad(psf, [(0, 1 - n % 2) for n in shape]) if len(shape) == 2 else psf, total)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `Operator.forward`."""
+        self.check_input(x)
+        (fy, fx), (top, left) = self.factor, self._middle
+        return (self.gain * self._blurred(x)[..., top::fy, left::fx]).to(x.dtype)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """See `Operator.adjoint`."""
+        (fy, fx), (top, left) = self.factor, self._middle
+        work = self.gain * y.to(_fft_dtype(y.dtype))
+        fine = work.new_zeros(*y.shape[:-2], y.shape[-2] * fy, y.shape[-1] * fx)
+        fine[..., top::fy, left::fx] = work
+        return self._spread(fine).to(y.dtype)
+
+    @property
+    def _middle(self) -> tuple[int, int]:
+        """Pixel of a block at or just before its middle: a padded kernel lies half a pixel further."""
+        return (self.factor[0] - 1) // 2, (self.factor[1] - 1) // 2
+
+    def describe(self) -> dict[str, Any]:
+        """See `Operator.describe`."""
+        return {**super().describe(), "name": "pixel response"}
+
+
 def _checked_psf(psf: npt.ArrayLike) -> FloatArray:
     array = np.asanyarray(psf)
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise UsageError(f"PSF of shape {array.shape} and type {array.dtype} is not a 2-D array of real numbers")
-    if not all(n % 2 for n in array.shape):
-        raise UsageError(
-            f"PSF of {array.shape[0]} x {array.shape[1]} pixels has an even side, so its centre lies between pixels; "
-            "crop or resample it to odd sides"
-        )
     if max(array.shape) > LARGEST_SIDE:
         raise UsageError(f"PSF of {array.shape[0]} x {array.shape[1]} pixels is larger than {LARGEST_SIDE}; crop it")
     kernel = np.array(array, np.float64)
     if not np.isfinite(kernel).all() or not kernel.sum() > 0:
         raise UsageError("PSF has values that are not finite or a sum that is not positive; repair it")
+    for axis in (0, 1):
+        kernel = _odd(kernel, axis)
     return np.ascontiguousarray(kernel / kernel.sum())
+
+
+def _odd(kernel: FloatArray, axis: int) -> FloatArray:
+    """The kernel with an odd side: a row of zeros more, and its middle at the middle of a pixel if it lay between.
+
+    Where the middle of an even side lies, its centroid says: at pixel ``n / 2``, as transforms have it, or between two.
+    """
+    n = kernel.shape[axis]
+    if n % 2:
+        return kernel
+    centroid = float((kernel.sum(1 - axis) * np.arange(n)).sum() / kernel.sum())
+    widths = [(0, 0), (0, 0)]
+    widths[axis] = (0, 1)
+    wider = np.pad(kernel, widths)
+    if centroid > (n - 1) / 2 + 0.25:
+        return wider
+    return np.asarray(shift(wider, [0.5 if i == axis else 0.0 for i in (0, 1)], order=5, mode="constant"))
 
 
 @lru_cache(maxsize=16)

@@ -19,14 +19,20 @@ from gensr.operators import (
     Lanczos,
     MeasuredPSF,
     Operator,
+    PixelResponse,
 )
-from gensr.values.grid import Factor
+from gensr.values.grid import Factor, as_factor
 
 Size = tuple[int, int]
 FACTORS: tuple[int | Factor, ...] = (1, 2, 3, 4, 8, (2, 1), (4, 2))
 SIZES: tuple[Size, ...] = ((1, 1), (1, 7), (5, 4), (6, 6), (9, 2))
 LOPSIDED = np.random.default_rng(5).random((5, 9)) ** 3
 LOPSIDED[0, 0] = 4.0
+
+
+def response(factor: int | Factor, total: bool = False) -> Operator:
+    sides = [7 + (s % 2 == 0) for s in as_factor(factor)]
+    return PixelResponse(factor, np.random.default_rng(6).random(sides) ** 3, total)
 
 
 MAKERS: dict[str, Callable[[int | Factor, Size], Operator]] = {
@@ -39,6 +45,8 @@ MAKERS: dict[str, Callable[[int | Factor, Size], Operator]] = {
     "blind": lambda f, _: BlindGaussianPSF(f, 0.45),
     "psf": lambda f, _: MeasuredPSF(f, LOPSIDED),
     "psf-total": lambda f, _: MeasuredPSF(f, LOPSIDED, total=True),
+    "response": lambda f, _: response(f),
+    "response-total": lambda f, _: response(f, total=True),
     "kspace": lambda f, _: KSpaceCrop(f),
     "kspace-hamming": lambda f, _: KSpaceCrop(f, "hamming"),
     "kspace-fermi-total": lambda f, _: KSpaceCrop(f, "fermi", total=True),

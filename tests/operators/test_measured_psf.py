@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 
 from gensr.errors import UsageError
-from gensr.operators import Area, GaussianPSF, MeasuredPSF
+from gensr.operators import Area, GaussianPSF, MeasuredPSF, PixelResponse
 
 RNG = np.random.default_rng(11)
 SKEW = RNG.random((7, 3)) ** 2
@@ -54,8 +54,54 @@ def test_the_kernel_is_copied_and_read_only():
         operator.psf[0, 0] = 1.0
 
 
+def gaussian(side, middle, width=1.5):
+    line = np.exp(-0.5 * ((np.arange(side) - middle) / width) ** 2)
+    return np.outer(line, line)
+
+
+@pytest.mark.parametrize(("side", "middle"), [(17, 8), (18, 9), (18, 8.5)])
+def test_an_even_side_has_its_middle_where_its_light_is(side, middle):
+    """At pixel n / 2, as transforms put it, or between two pixels: the same kernel."""
+    point = torch.zeros(31, 31, dtype=torch.float64)
+    point[15, 15] = 1.0
+    image = MeasuredPSF(1, gaussian(side, middle)).forward(point).numpy()
+    expected = gaussian(31, 15)
+    np.testing.assert_allclose(image, expected / expected.sum(), atol=4e-4)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, (4, 1)])
+def test_a_response_is_read_at_the_middle_of_every_block(factor):
+    """Against the sum written out: y_i = sum_p K(p) x(middle of block i - p), borders reflected."""
+    fy, fx = (factor, factor) if isinstance(factor, int) else factor
+    kernel = RNG.random((5 + (fy % 2 == 0), 7 + (fx % 2 == 0))) ** 2
+    x = RNG.random((3 * fy, 5 * fx))
+    wide = np.pad(x, 12, mode="symmetric")
+    expected = np.zeros((3, 5))
+    for i in range(3):
+        for j in range(5):
+            row, col = 12 + fy * i + (fy - 1) / 2, 12 + fx * j + (fx - 1) / 2
+            for a in range(kernel.shape[0]):
+                for b in range(kernel.shape[1]):
+                    p, q = a - (kernel.shape[0] - 1) / 2, b - (kernel.shape[1] - 1) / 2
+                    expected[i, j] += kernel[a, b] * wide[int(row - p), int(col - q)]
+    for total, gain in ((False, 1), (True, fy * fx)):
+        result = PixelResponse(factor, kernel, total).forward(torch.from_numpy(x)).numpy()
+        np.testing.assert_allclose(result, gain * expected / kernel.sum(), rtol=1e-10)
+
+
+def test_a_box_is_the_pixel_itself():
+    x = torch.from_numpy(RNG.random((12, 8)))
+    assert torch.allclose(PixelResponse((3, 2), np.ones((3, 2))).forward(x), Area((3, 2)).forward(x), atol=1e-14)
+
+
+def test_a_response_without_a_middle_is_refused():
+    with pytest.raises(UsageError, match=r"response of 4 x 5 pixels has no middle on a block of 2 x 2"):
+        PixelResponse(2, np.ones((4, 5)))
+    with pytest.raises(UsageError, match="not a 2-D array"):
+        PixelResponse(2, np.ones(4))
+
+
 BAD = {
-    "even side": (np.ones((4, 5)), "even side"),
     "one axis": (np.ones(5), "not a 2-D array"),
     "complex": (np.ones((3, 3), complex), "real numbers"),
     "bool": (np.ones((3, 3), bool), "real numbers"),
@@ -63,7 +109,7 @@ BAD = {
     "no sum": (np.zeros((3, 3)), "sum that is not positive"),
     "negative sum": (-np.ones((3, 3)), "sum that is not positive"),
     "huge": (np.ones((1, 1003)), "larger than"),
-    "empty": (np.ones((0, 3)), "even side"),
+    "empty": (np.ones((0, 3)), "sum that is not positive"),
 }
 
 
