@@ -16,7 +16,7 @@ FLATTEST, STEEPEST = 1e-3, 25.0
 
 
 WIDEST = 1.0
-"""Largest variance of the asinh that widens a mean: beyond it a normal distribution says more of its tail than of data."""
+"""Largest variance of the asinh that widens a mean: beyond it a normal distribution speaks of its tail, not of data."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Stretch:
     def moments(self, u: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance in generator units of what is normal in network units.
 
-        ``E sinh(a) = sinh(m) e^(v/2)`` and ``Var sinh(a) = (e^v - 1) (e^v cosh(2 m) + 1) / 2`` for ``a`` of mean ``m`` and
-        variance ``v``; the inverse of the mean alone is a median, and sums of medians are no sums.
+        ``E sinh(a) = sinh(m) e^(v/2)`` and ``Var sinh(a) = (e^v - 1) (e^v cosh(2 m) + 1) / 2`` for ``a`` of mean ``m``
+        and variance ``v``; the inverse of the mean alone is a median, and sums of medians are no sums.
 
         Args:
             u: mean in network units.
