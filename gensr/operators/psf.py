@@ -153,7 +153,8 @@ class MeasuredPSF(Operator):
         padded = pad(work, self._margins)
         size = (_fast(padded.shape[-2]), _fast(padded.shape[-1]))
         spectrum = torch.fft.rfft2(padded, s=size) * self._transfer(size, work)
-        return torch.fft.irfft2(spectrum, s=size)[..., my : my + x.shape[-2], mx : mx + x.shape[-1]]
+        blurred: Tensor = torch.fft.irfft2(spectrum, s=size)
+        return blurred[..., my : my + x.shape[-2], mx : mx + x.shape[-1]]
 
     def _spread(self, fine: Tensor) -> Tensor:
         """The adjoint of `_blurred`."""
