@@ -11,7 +11,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.ndimage import shift
 from torch import Tensor
 
 from gensr.errors import UsageError
@@ -257,6 +256,8 @@ def _odd(kernel: FloatArray, axis: int) -> FloatArray:
     wider = np.pad(kernel, widths)
     if centroid > (n - 1) / 2 + 0.25:
         return wider
+    from scipy.ndimage import shift
+
     return np.asarray(shift(wider, [0.5 if i == axis else 0.0 for i in (0, 1)], order=5, mode="constant"))
 
 
