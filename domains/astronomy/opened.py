@@ -174,14 +174,14 @@ class OpenedFits(Scene):
         variance = self._variance(plane, window)
         if variance is not None:
             usable &= np.isfinite(variance)
-            variance = np.where(np.isfinite(variance), variance, np.float32(0))[None]
+            variance = np.where(np.isfinite(variance), variance, 0.0)[None]
         return Image(values[None], grid, valid[None], (usable & valid)[None], self.bands, self.unit, variance)
 
-    def _variance(self, plane: int, window: Window) -> npt.NDArray[np.float32] | None:
+    def _variance(self, plane: int, window: Window) -> npt.NDArray[np.float64] | None:
         """Variance that the file states for every pixel, NaN where it states none; None without a credible map."""
         if self.companions.noise is None or not self.states_noise:
             return None
-        return np.square(self.stated_deviation(plane, window)).astype(np.float32)
+        return np.square(self.stated_deviation(plane, window))
 
     def stated_deviation(self, plane: int, window: Window) -> npt.NDArray[np.float64]:
         """Standard deviations of the file's noise map, NaN where it says nothing.
