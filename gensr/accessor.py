@@ -50,6 +50,7 @@ class GensrAccessor:
         tile: int | None = None,
         batch: int | None = None,
         bands: Words | None = None,
+        remote: bool = False,
         labels: str = "refuse",
         options: Mapping[str, Any] | None = None,
         runtime: Runtime | str = "local",
@@ -72,6 +73,7 @@ class GensrAccessor:
             tile: see there.
             batch: see there.
             bands: see there.
+            remote: see there.
             labels: see there.
             options: see there.
             runtime: see there.
@@ -96,6 +98,7 @@ class GensrAccessor:
             tile=tile,
             batch=batch,
             bands=bands,
+            remote=remote,
             labels=labels,
             options=options,
             runtime=runtime,

@@ -50,6 +50,7 @@ class UpsampleConfig:
     tile: int | None = None
     batch: int | None = None
     bands: str | None = None
+    remote: bool = False
     labels: str = "refuse"
 
 
@@ -72,6 +73,7 @@ class InfoConfig:
     tile: int | None = None
     batch: int | None = None
     bands: str | None = None
+    remote: bool = False
     labels: str = "refuse"
     format: str = "text"
 

@@ -54,13 +54,15 @@ def run(argv: Sequence[str], console: Console) -> int:
     from gensr.cli.config import InfoConfig, compose
     from gensr.cli.presets import chosen_preset
     from gensr.scenes.inputs import expand
+    from gensr.scenes.scene import Folder
 
     config = compose("info", InfoConfig, arguments.pairs, arguments.valued.get("--config-dir"))
     if not arguments.inputs:
         raise UsageError("no input given; write gensr info INPUT... [key=value...]")
     check_once(config)
     search = chosen_preset(config.search, said(arguments.pairs))
-    found = expand(arguments.inputs, named_domain(config.domain))
+    kept = Folder() if config.remote else None
+    found = expand(arguments.inputs, named_domain(config.domain), remote=None if kept is None else kept.path)
     for note in found.notes:
         console.note(note)
     codes = [console.fail(error, text) for text, error in found.failed]

@@ -227,6 +227,13 @@ _UPSAMPLE = (
         default="all",
     ),
     Key(
+        "remote",
+        "true or false",
+        "fetch inputs that are addresses into output=",
+        choices=_truth,
+        default=_default("remote"),
+    ),
+    Key(
         "labels",
         "",
         "what becomes of label images and masks",

@@ -101,8 +101,9 @@ def _all(arguments: Arguments, jobs: list[tuple[sweep.Job, UpsampleConfig]], con
         searches.append(chosen_preset(config.search, said(arguments.pairs)))
     batch, first = Batch(console, arguments), jobs[0][1]
     runtime = runtime_of(first.runtime)
+    here = Path(first.output or ".").expanduser()
     with console.warnings():
-        found = expand(arguments.inputs, named_domain(first.domain))
+        found = expand(arguments.inputs, named_domain(first.domain), remote=here if first.remote else None)
     for note in found.notes:
         console.note(note)
     for text, error in found.failed:

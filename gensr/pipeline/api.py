@@ -70,6 +70,7 @@ def upsample(
     tile: int | None = None,
     batch: int | None = None,
     bands: Words | None = None,
+    remote: bool = False,
     labels: str = "refuse",
     options: Mapping[str, Any] | None = None,
     runtime: Runtime | str = "local",
@@ -102,6 +103,7 @@ def upsample(
         tile: side of a tile in input pixels; chosen for the generator if not given.
         batch: tiles computed together, chosen from the memory at hand if not given; does not change results.
         bands: which bands, as numbers from 1, ranges or names ("1-3,8", "red,nir"); all if not given.
+        remote: fetch inputs that are addresses (http, https, s3, gs, az); refused by name otherwise.
         labels: what becomes of label images and masks: "refuse" them, or take them for an "image".
         options: options of the domain.
         runtime: where tiles run: "local", "dask", or a `Runtime` with address or workers.
@@ -140,6 +142,7 @@ def upsample(
         tile=tile,
         batch=batch,
         bands=bands,
+        remote=remote,
         labels=labels,
         options=options or {},
         runtime=Runtime(runtime) if isinstance(runtime, str) else runtime,

@@ -108,6 +108,7 @@ class Request:
         tile: side of a tile in input pixels; chosen for the generator if not given.
         batch: tiles computed together; chosen from the memory at hand if not given. Results do not depend on it.
         bands: which bands, as numbers from 1, ranges or names ("1-3,8", "red,nir"); all if not given.
+        remote: fetch inputs that are addresses (http, https, s3, gs, az); refused by name otherwise.
         labels: what becomes of label images and masks: "refuse" them, or take them for an "image".
         options: options of the domain.
         runtime: where tiles run.
@@ -134,6 +135,7 @@ class Request:
     tile: int | None = None
     batch: int | None = None
     bands: band_words.Words | None = None
+    remote: bool = False
     labels: str = "refuse"
     options: Mapping[str, Any] = field(default_factory=dict)
     runtime: Runtime = field(default_factory=Runtime)

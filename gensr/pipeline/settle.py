@@ -31,7 +31,8 @@ from gensr.scenes.inputs import guess_told, open_scene
 from gensr.scenes.names import Names
 from gensr.scenes.objects import STEM, kind_of, knower, open_object
 from gensr.scenes.product import ThroughPlane
-from gensr.scenes.scene import Scene
+from gensr.scenes.remote import address_of, fetched
+from gensr.scenes.scene import Folder, Scene
 from gensr.search.posterior import method_of
 from gensr.search.presets import Preset, preset
 from gensr.values.area import WHOLE, Area
@@ -48,6 +49,7 @@ def open_source(
     bands: Words | None = None,
     area: Area = WHOLE,
     dims: str | Sequence[str] | None = None,
+    remote: bool = False,
 ) -> tuple[Scene, str, str]:
     """The scene of a file, folder, array or object in memory, the name of its domain and the stem of its outputs.
 
@@ -58,18 +60,24 @@ def open_source(
         bands: which bands; None for all.
         area: the part of it that is asked for.
         dims: what each axis of an array is, see `gensr.scenes.forms.Form`.
+        remote: fetch an address into a temporary folder, which lives as long as the scene.
 
     Raises:
         FormatError: unreadable, or no domain recognises it.
         UsageError: an array that is no image, or words that say nothing about this kind of input.
     """
+    if remote and not isinstance(source, str | Path):
+        raise UsageError("remote=true is for addresses; an object in memory is here already")
     if isinstance(source, str | Path):
-        path = Path(source)
+        address, folder = address_of(source) if remote else "", None
+        if address:
+            folder = Folder()
+        path = fetched(address, folder.path) if folder is not None else Path(source)
         if dims is not None:
             raise UsageError(f"dims={dims} is for arrays; {path.name} says itself what its axes are")
         chosen, doubt = (installed.domain(domain), "") if domain else guess_told(path)
         scene = open_scene(chosen, path, options, bands, area)
-        scene.doubt = doubt
+        scene.doubt, scene.kept = doubt, folder
         return scene, chosen.name, chosen.stem(path)
     known = knower(source, domain)
     if known is not None:
@@ -96,7 +104,7 @@ def settle(request: Request) -> Plan:
         DomainError: the domain refuses.
         OutputError: the outputs cannot be written in the format of the input.
     """
-    said = (request.options, request.bands, request.area, request.dims)
+    said = (request.options, request.bands, request.area, request.dims, request.remote)
     scene, domain, stem = open_source(request.source, request.domain, *said)
     try:
         return settle_scene(scene, domain, stem, replace(request, source=str(scene.path)))

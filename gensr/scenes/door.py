@@ -33,12 +33,12 @@ def admit(path: Path) -> None:
     if "\0" in text:
         raise FormatError(f"{text!r}: is no file name; give a file, folder or glob")
     if VIRTUAL.match(text) or VIRTUAL.match(os.path.abspath(text)):
-        raise FormatError(f"{text}: GDAL virtual paths (/vsi...) are not opened; unpack or download the file first")
+        raise FormatError(f"{text}: GDAL virtual paths (/vsi...) are not opened; unpack the file first, or fetch it")
     try:
         found = os.stat(path)
     except FileNotFoundError:
         if URL.search(text):
-            raise FormatError(f"{text}: URLs are not opened; download the file and give its path") from None
+            raise FormatError(f"{text}: URLs are not opened; remote=true fetches one, or give a copy's path") from None
         raise FormatError(f"{path}: no such file or folder; check the path") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -21,6 +21,7 @@ from gensr.scenes.area import part_of
 from gensr.scenes.domain import Domain
 from gensr.scenes.door import admit, at_home
 from gensr.scenes.names import MARKED, RUN, SUMMARIES
+from gensr.scenes.remote import address_of, fetched
 from gensr.scenes.scene import Reference, Scene
 from gensr.values.area import WHOLE, Area
 from gensr.values.bands import Words
@@ -168,7 +169,12 @@ def guess_told(path: Path, domains: Iterable[Domain] | None = None) -> tuple[Dom
     return _by_name(path, asked, broken), ""
 
 
-def expand(texts: Sequence[str], domain: Domain | None = None, domains: Sequence[Domain] | None = None) -> Expansion:
+def expand(
+    texts: Sequence[str],
+    domain: Domain | None = None,
+    domains: Sequence[Domain] | None = None,
+    remote: Path | None = None,
+) -> Expansion:
     """Files, folders and globs (``*``, ``?``, ``[...]``, ``**`` for sub-folders) to inputs with their domains.
 
     Folders are not searched below themselves, except where a domain makes one input of a folder. In folders and globs,
@@ -179,13 +185,16 @@ def expand(texts: Sequence[str], domain: Domain | None = None, domains: Sequence
         texts: what the user typed.
         domain: the domain that the user named; None lets every input be guessed.
         domains: the domains to ask; all that are installed if None.
+        remote: folder that addresses are fetched into; None refuses them.
     """
     asked = [domain] if domain is not None else installed.usable()[0] if domains is None else list(domains)
     found = Expansion()
     for text in texts:
         try:
             with ordinary(text):
-                chosen, notes = _one(text, domain, asked)
+                address = address_of(text) if remote is not None else ""
+                here = str(fetched(address, remote)) if address and remote is not None else text
+                chosen, notes = _one(here, domain, asked)
         except Exception as error:  # a plug-in may raise anything; the other inputs must not suffer
             found.failed.append((text, error))
             continue
