@@ -23,6 +23,7 @@ from gensr.values.precision import Real
 from .codec import Codec
 from .dicom_crop import crop_header, crop_place
 from .dicom_files import guarded, transfer_syntax
+from .dicom_frames import can_add
 from .dicom_geometry import read_place
 from .dicom_identity import has_overlays
 from .dicom_pixels import PET_HEADROOM, clean, decode, map_frame
@@ -67,7 +68,7 @@ class OpenedDicom(MedicalScene):
         step = None if series.step is None else float(np.linalg.norm(series.step))
         place = self.first.place
         self.stack = Stack(series.slices, series.volumes, step, place.thickness, place.spacing)
-        self.stackable = not series.multiframe  # frames cannot be added to a multi-frame object
+        self.stackable = not series.multiframe or (series.step is not None and can_add(header))
         self.display = _window(self.first, self.codecs[0])
         low, high = (self.codecs[0].slope * n + self.codecs[0].intercept for n in stored.limits)
         detector = self.modality in ("CR", "DX") and stored.stored <= _FULL_RANGE_BITS

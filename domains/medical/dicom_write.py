@@ -18,6 +18,7 @@ from gensr.scenes.product import Codes, Product, ThroughPlane
 from gensr.values.precision import Real
 
 from .dicom_files import guarded, quiet
+from .dicom_frames import add_frames
 from .dicom_geometry import Place, frame_groups, number, refine_groups, refine_header
 from .dicom_identity import Identity, label, new_identity
 from .dicom_stack import refine_counts, refine_location
@@ -61,7 +62,7 @@ def jobs(scene: OpenedDicom, product: Product, names: Names) -> list[Job]:
     check_factor(product.factor, scene.options, slices)
     _check_size(scene, product, slices)
     alone = scene.series.multiframe or not scene.path.is_dir()
-    suffix = ".dcm" if alone and slices == 1 else ""
+    suffix = ".dcm" if alone and (slices == 1 or scene.series.multiframe) else ""
     source_series = str(scene.first.instance.header.get("SeriesInstanceUID", ""))
     return [
         Job(
@@ -82,13 +83,16 @@ def _check_size(scene: OpenedDicom, product: Product, slices: int) -> None:
         raise DomainError(
             f"{rows} x {cols} pixels do not fit DICOM ({LARGEST_SIDE} a side); use a smaller factor or crop"
         )
-    frames = scene.planes if scene.series.multiframe else 1
+    frames = scene.planes * slices if scene.series.multiframe else 1
     if rows * cols * max(2, scene.dtype.itemsize) * frames > LARGEST_PIXELS:
         raise DomainError(
             f"{frames} frames of {rows} x {cols} pixels exceed 4 GiB in one DICOM object; use a smaller factor"
         )
-    if slices > 1 and (scene.series.multiframe or scene.series.step is None):
-        raise DomainError("through-plane refinement needs a DICOM series of single-frame slices with an even step")
+    if slices > 1 and (scene.series.step is None or not scene.stackable):
+        raise DomainError(
+            "through-plane refinement needs an even step of slices: a DICOM series, or an enhanced multi-frame object "
+            "with a position per frame"
+        )
 
 
 @dataclass(frozen=True)
@@ -168,11 +172,12 @@ def _between(scene: OpenedDicom, header: Dataset, place: Place, factor: int, coa
 def _write_multiframe(job: Job, target: Path) -> None:
     """One multi-frame object; pixels go through a temporary file, so that memory stays that of a frame."""
     scene = job.scene
-    top = max(std_top(job.plane(plane)) for plane in range(scene.planes)) if job.is_std else 0.0
+    planes = range(scene.planes * job.slices)
+    top = max(std_top(job.plane(plane)) for plane in planes) if job.is_std else 0.0
     header = multiframe_header(job, top)
     with tempfile.TemporaryFile(dir=target.parent) as stream:
         size = 0
-        for plane in range(scene.planes):
+        for plane in range(scene.planes * job.slices):
             pixels = job.plane(plane)
             size += stream.write(_little(std_codes(pixels, top) if job.is_std else pixels))
         stream.write(b"\0" * (size % 2))
@@ -189,7 +194,9 @@ def multiframe_header(job: Job, top: float) -> Dataset:
     def prepare() -> Dataset:
         header = scene.copied(source)
         label(header, job.identity)
-        places = [frame.place for frame in scene.series.frames]
+        places, step = [frame.place for frame in scene.series.frames], scene.series.step
+        if job.slices > 1 and step is not None:
+            places = add_frames(header, places, scene.series.slices, step, job.slices)
         if frame_groups(source) is not None:
             refine_groups(header, places, job.product.factor)
         else:

@@ -65,8 +65,8 @@ class MedicalScene(Scene):
             return self.suggested_slices()
         if self.stack.step is None or self.stack.slices < 2 or not self.stackable:
             raise DomainError(
-                f"{self.path.name}: through_plane={wanted} needs several slices with an even step, as a NIfTI volume "
-                "or a DICOM series of single-frame files; use through_plane=off"
+                f"{self.path.name}: through_plane={wanted} needs several slices with an even step, as a NIfTI volume, "
+                "a DICOM series, or an enhanced object with a position per frame; use through_plane=off"
             )
         return int(wanted)
 

@@ -91,18 +91,75 @@ def test_frames_in_any_order_are_planes(make, medical, tmp_path):
     assert any("even stack" in w for w in scene.metadata()["warnings"])
 
 
-def test_refusals(make, medical, tmp_path):
+def indexed(path, reverse):
+    """Dimension indices of slices (forwards or backwards) and of a second dimension that does not count them."""
+    ds = pydicom.dcmread(path)
+    ds.DimensionIndexSequence = [pydicom.Dataset(), pydicom.Dataset()]
+    ds.DimensionIndexSequence[0].DimensionIndexPointer = 0x00209056  # Stack ID
+    ds.DimensionIndexSequence[1].DimensionIndexPointer = 0x00209057  # In-Stack Position Number
+    count = len(ds.PerFrameFunctionalGroupsSequence)
+    for frame, group in enumerate(ds.PerFrameFunctionalGroupsSequence):
+        content = pydicom.Dataset()
+        number = count - frame if reverse else frame + 1
+        content.StackID, content.InStackPositionNumber, content.DimensionIndexValues = "1", number, [1, number]
+        group.FrameContentSequence = [content]
+    ds.RepresentativeFrameNumber = 3
+    ds.save_as(path)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("per_frame", [False, True])
+def test_frames_are_added_between_slices(make, medical, tmp_path, per_frame, reverse):
+    """Slice z at p + z n 4 mm becomes slices at p + z n 4 + n (-1.5, -0.5, 0.5, 1.5), 1 mm thick."""
     from gensr.scenes.names import Names
     from gensr.scenes.product import ThroughPlane
 
     path = tmp_path / "a.dcm"
-    make.enhanced(path)
+    codes, slopes, intercepts, positions, (x, y, n) = make.enhanced(path, per_frame=per_frame)
+    indexed(path, reverse)
     scene = medical.open(path, {})
+    assert scene.suggested_slices() == 4
+    (tmp_path / "out").mkdir()
+    product = NearestProduct(scene, 2, std=2.0, samples=0, through_plane=ThroughPlane(scene.stack.slices, 4))
+    mean, std = scene.write(product, tmp_path / "out", Names("a", 2))
+    out, deviation = pydicom.dcmread(mean), pydicom.dcmread(std)
+    assert (int(out.NumberOfFrames), out.Rows, out.Columns) == (16, 12, 10)
+    assert len(out.PerFrameFunctionalGroupsSequence) == 16
+    assert out.RepresentativeFrameNumber == 9
+    numbers = []
+    for frame, own in enumerate(out.PerFrameFunctionalGroupsSequence):
+        z, part = divmod(frame, 4)
+        assert np.array_equal(out.pixel_array[frame], codes[z].repeat(2, 0).repeat(2, 1))
+        place = np.array(own.PlanePositionSequence[0].ImagePositionPatient, float)
+        meant = positions[z] + (part - 1.5) * 1.0 * n - 0.25 * 0.5 * x - 0.25 * 0.8 * y
+        assert np.abs(place - meant).max() < 1e-6
+        rescale = own.PixelValueTransformationSequence[0]
+        assert (rescale.RescaleSlope, rescale.RescaleIntercept) == (slopes[z], intercepts[z])
+        measures = group(out, frame, "PixelMeasuresSequence")
+        thickness = float(measures.SliceThickness), float(measures.SpacingBetweenSlices)
+        assert thickness == pytest.approx((1.0, 1.0), abs=1e-8)
+        assert [float(v) for v in measures.PixelSpacing] == [0.4, 0.25]
+        content = own.FrameContentSequence[0]
+        assert content.InStackPositionNumber == content.DimensionIndexValues[1]
+        assert content.DimensionIndexValues[0] == 1
+        numbers.append(int(content.InStackPositionNumber))
+    assert numbers == list(range(16, 0, -1) if reverse else range(1, 17))
+    assert int(deviation.NumberOfFrames) == 16
+    assert len({str(d.SOPInstanceUID) for d in (out, deviation)}) == 2
+
+
+def test_refusals(make, medical, tmp_path):
+    path = tmp_path / "a.dcm"
+    make.enhanced(path)
+    turned = pydicom.dcmread(path)
+    groups = turned.PerFrameFunctionalGroupsSequence
+    groups[1], groups[3] = groups[3], groups[1]
+    turned.save_as(tmp_path / "turned.dcm")
+    scene = medical.open(tmp_path / "turned.dcm", {"through_plane": 2})
     assert scene.suggested_slices() == 1
-    with pytest.raises(DomainError, match="single-frame slices"):
-        scene.write(
-            NearestProduct(scene, 2, through_plane=ThroughPlane(scene.stack.slices, 2)), tmp_path, Names("a", 2)
-        )
+    with pytest.raises(DomainError, match="position per frame"):
+        scene.through_plane((2, 2))
+    (tmp_path / "turned.dcm").unlink()
     ds = pydicom.dcmread(path)
     del ds.PerFrameFunctionalGroupsSequence[3]
     ds.save_as(tmp_path / "b.dcm")
