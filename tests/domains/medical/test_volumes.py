@@ -13,6 +13,7 @@ import pytest
 
 import gensr
 from gensr.errors import DomainError, UsageError
+from gensr.scenes.product import ThroughPlane
 
 
 def phantom(side=32):
@@ -223,5 +224,8 @@ def test_refusals(make, medical, volume, tmp_path):
     with pytest.raises(DomainError, match="several slices with an even step"):
         medical.open(flat, {"through_plane": 2}).through_plane((2, 2))
     make.enhanced(tmp_path / "frames.dcm")
+    assert medical.open(tmp_path / "frames.dcm", {"through_plane": 2}).through_plane((2, 2)) == ThroughPlane(4, 2)
+    classic = make.put_pixels(make.dataset("DX"), np.arange(45, dtype=np.uint8).reshape(3, 5, 3))
+    make.save(classic, tmp_path / "classic.dcm")
     with pytest.raises(DomainError, match="several slices with an even step"):
-        medical.open(tmp_path / "frames.dcm", {"through_plane": 2}).through_plane((2, 2))
+        medical.open(tmp_path / "classic.dcm", {"through_plane": 2}).through_plane((2, 2))
