@@ -30,6 +30,8 @@ from .magic import is_fits, magic
 from .pixels import BITPIX, Pixels, Scaling
 
 BLOCK = 2880
+MOST_AXES = 16
+"""Axes of an image; real cubes have up to six."""
 HEADER_LIMIT = 4 << 20
 """Bytes of a primary header: 52,000 cards."""
 INFLATE_FREE = 256 << 20
@@ -246,6 +248,8 @@ def _layer(hdu: Any, index: int, notes: list[str]) -> Layer:  # noqa: ANN401
     bitpix = size = 0
     if kind != "table":
         count = int(number(header, f"{prefix}NAXIS", 0))
+        if not 0 <= count <= MOST_AXES:
+            raise FormatError(f"HDU {index} claims {count} axes; at most {MOST_AXES} are read")
         shape = tuple(int(number(header, f"{prefix}NAXIS{i}", 0)) for i in range(count, 0, -1))
         bitpix = int(number(header, f"{prefix}BITPIX", 0))
         if header.get("GROUPS") is True and shape and shape[-1] == 0:

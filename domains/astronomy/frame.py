@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -61,12 +62,54 @@ def find_frame(container: Container, header: Any, shape: tuple[int, ...]) -> Fra
     if wcs is None:
         return Frame(rows, columns, False, None, None, {"ctype": []}, notes)
     summary: dict[str, Any] = {"ctype": [str(c) for c in wcs.wcs.ctype], "distortion": _distortions(wcs, header)}
-    axes = sorted((wcs.wcs.lng + 1, wcs.wcs.lat + 1))
-    if axes[0] < 1 or axes[1] > len(shape):
+    axes = sky_axes(wcs, len(shape))
+    if axes is None:
         return Frame(rows, columns, False, None, None, summary, notes)
     columns, rows = axes
-    size, centre = _sky(wcs, shape[-rows], shape[-columns], notes)
-    return Frame(rows, columns, True, size, centre, summary, notes, wcs.celestial)
+    if axes != tuple(sorted((wcs.wcs.lng + 1, wcs.wcs.lat + 1))):
+        notes.append(f"pixel axes {columns} and {rows} are the sky: the coordinate matrix permutes the axes")
+    sky = _celestial(wcs, columns - 1, rows - 1)
+    size, centre = _sky(sky, shape[-rows], shape[-columns], notes)
+    return Frame(rows, columns, True, size, centre, summary, notes, sky)
+
+
+def sky_axes(wcs: Any, count: int) -> tuple[int, int] | None:  # noqa: ANN401
+    """1-based pixel axes along which the sky coordinates change, ascending; None if they are not the sky.
+
+    Coordinate axes are numbered by the header, pixel axes by the array, and the matrix between them may permute them:
+    the pair whose steps span the largest area of sky is meant.
+
+    Args:
+        wcs: an ``astropy.wcs.WCS``.
+        count: axes of the array.
+    """
+    lng, lat = wcs.wcs.lng, wcs.wcs.lat
+    if lng < 0 or lat < 0:
+        return None
+    matrix = np.asarray(wcs.pixel_scale_matrix, np.float64)
+    own = (min(lng, lat), max(lng, lat))
+    pairs = [own, *itertools.combinations(range(matrix.shape[1]), 2)]
+    areas = [abs(np.linalg.det(matrix[np.ix_((lng, lat), pair)])) for pair in pairs]
+    first, second = pairs[int(np.argmax(areas))]
+    return (first + 1, second + 1) if second < count else None
+
+
+def _celestial(wcs: Any, column: int, row: int) -> Any:  # noqa: ANN401
+    """The two-dimensional system of 0-based pixel axes (column, row)."""
+    own = sorted((wcs.wcs.lng, wcs.wcs.lat))
+    if own == [column, row]:
+        return wcs.celestial
+    flat = WCS(naxis=2)
+    flat.wcs.crpix = wcs.wcs.crpix[[column, row]]
+    flat.wcs.cd = wcs.pixel_scale_matrix[np.ix_(own, (column, row))]
+    flat.wcs.crval = wcs.wcs.crval[own]
+    flat.wcs.ctype = [wcs.wcs.ctype[i] for i in own]
+    flat.wcs.cunit = [wcs.wcs.cunit[i] for i in own]
+    flat.wcs.set_pv([(own.index(i - 1) + 1, m, value) for i, m, value in wcs.wcs.get_pv() if i - 1 in own])
+    flat.wcs.lonpole, flat.wcs.latpole = wcs.wcs.lonpole, wcs.wcs.latpole
+    flat.wcs.radesys, flat.wcs.equinox = wcs.wcs.radesys, wcs.wcs.equinox
+    flat.wcs.set()
+    return flat
 
 
 def _wcs(container: Container, header: Any, notes: list[str]) -> Any:  # noqa: ANN401
@@ -81,14 +124,13 @@ def _wcs(container: Container, header: Any, notes: list[str]) -> Any:  # noqa: A
 
 
 def _sky(
-    wcs: Any,  # noqa: ANN401
+    sky: Any,  # noqa: ANN401
     height: int,
     width: int,
     notes: list[str],
 ) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
     try:
         with recorded(notes), np.errstate(all="ignore"):
-            sky = wcs.celestial
             step = proj_plane_pixel_scales(sky) * 3600.0
         centre = _place(sky, (width - 1) / 2, (height - 1) / 2)
     except (ValueError, TypeError) as error:

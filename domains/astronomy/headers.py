@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 from astropy.io import fits
 
 from gensr.errors import FormatError
+from gensr.values.precision import LARGEST
 
 _HARMLESS = re.compile(r"'datfix'|is deprecated")
 """Dates that every reader completes, and old spellings that every reader knows."""
@@ -59,8 +59,10 @@ def number(header: Any, key: str, default: float) -> float:  # noqa: ANN401
         result = float(value)
     except (TypeError, ValueError):
         raise FormatError(f"card {key} = {str(value)[:40]!a} is no number; repair the header") from None
-    if not math.isfinite(result):
-        raise FormatError(f"card {key} = {value!r} is not finite; repair the header")
+    if isinstance(value, bool):
+        raise FormatError(f"card {key} = {value!r} is a logical value, no number; repair the header")
+    if not abs(result) <= LARGEST:
+        raise FormatError(f"card {key} = {value!r} is no plausible number; repair the header")
     return result
 
 

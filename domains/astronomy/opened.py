@@ -32,6 +32,7 @@ from .lookup import needed
 from .pixel_cards import refine_header
 from .pixels import Index
 from .psf import Psf, find_psf
+from .refusals import refuse_mosaic, refuse_spectra
 from .roles import deviation
 from .units import Values, decide
 from .wcs_cards import refuse_unknown
@@ -71,6 +72,8 @@ class OpenedFits(Scene):
             self.container.pixels(layer)
         for layer in self.companions.tables:
             self.container.check_whole(layer)
+        refuse_mosaic(self.header, self.layer.shape)
+        refuse_spectra(layers, self.layer, self.header)
         refuse_unknown(self.header, file)
         needed(self.header, self.companions.lookup, file)
         self.pixels = self.container.pixels(self.layer)
@@ -89,12 +92,27 @@ class OpenedFits(Scene):
         self.unit = _text(self.header.get("BUNIT"))
         self.values, self.values_origin = decide(self.unit, str(options["values"]))
         if self.values_origin.startswith("assumed"):
-            self.notes.append(f"values {self.values_origin}; surface brightness, the mean is kept")
+            self.notes.append(self.assumption)
         # Cards that cannot be refined must stop the run here, not after an hour of search.
         refine_header(self.header, {self.frame.columns: 2, self.frame.rows: 2}, self.values is Values.FLUX)
         self.flags = self._flags(options["dq_bits"])
         self._full = self._saturation()
         self.psf: Psf | None = find_psf(self.container, self.companions.psf, self.frame, options)
+
+    @property
+    def assumption(self) -> str:
+        """What the values are taken for where the unit does not tell, "" where it does."""
+        if not self.values_origin.startswith("assumed"):
+            return ""
+        seen = f"BUNIT {self.unit!r} does not tell" if self.unit else "no BUNIT"
+        return (
+            f"{seen}: values were taken for surface brightness, which new pixels keep; domain.values=flux keeps sums "
+            "(counts, ADU), domain.values=brightness says that this is right"
+        )
+
+    def cautions(self) -> list[str]:
+        """See `Scene.cautions`."""
+        return [*super().cautions(), *([self.assumption] if self.assumption else [])]
 
     def _flags(self, option: int | None) -> FlagRule | None:
         layer = self.companions.flags

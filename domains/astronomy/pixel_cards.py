@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
 
+from .card_rules import numeric, refine_rules, strangers
 from .headers import number
 from .wcs_cards import Edit, refine_wcs
 
 IMAGE_SECTIONS = ("DATASEC", "TRIMSEC", "BIASSEC")
-PIXEL_SIZES = ("PIXSCALE", "SECPIX", "PIXSIZE", "IDCSCALE", "D001SCAL")
 AXIS_SIZES = ("PIXSCALE", "PIXSCAL", "SECPIX", "PIXSIZE")
-LETTER_SIZES = ("{}PIXSZ", "{}PIXSIZE", "{}PIXSCAL")
-PIXEL_AREAS = ("PIXAR_SR", "PIXAR_A2")
-PER_PIXEL = ("SATURATE", "SATURATA", "SATURATB", "SKYLEVEL", "BACKGROUND", "BACKGRND", "MDRIZSKY")
+LETTER_SIZES = ("{}PIXSZ", "{}PIXSIZE", "{}PIXSCAL", "PIXSCAL{}", "CCD{}PIXE")
 INSTRUMENT = ("GAIN", "CCDGAIN", "RDNOISE", "READNOIS", "EXPTIME")
-STALE = ("DATAMIN", "DATAMAX", "CHECKSUM", "DATASUM", "NPIX1", "NPIX2", "PIXVALUE")
 _SECTION = re.compile(r"^\s*\[\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]\s*$")
 
 
@@ -35,15 +31,13 @@ def refine_header(header: object, scale: dict[int, int], flux: bool) -> Edit:
     _physical(edit)
     _sections(edit)
     _sizes(edit)
-    area = math.prod(scale.values())
-    for key in PIXEL_AREAS + (PER_PIXEL if flux else ()):
-        if _numeric(edit, key):
-            edit.multiply(key, 1 / area)
-    for key in STALE:
-        edit.header.remove(key, ignore_missing=True)
+    refine_rules(edit, flux, header)
     kept = [key for key in INSTRUMENT if key in edit.header]
     if kept and flux:
         edit.notes.append(f"{', '.join(kept)} describe the pixels of the source, not the refined ones")
+    doubt = strangers(header, edit.header)
+    if doubt:
+        edit.notes.append(doubt)
     return edit
 
 
@@ -79,11 +73,6 @@ def _span(first: int, last: int, s: int) -> tuple[int, int]:
     return (low, high) if first <= last else (high, low)
 
 
-def _numeric(edit: Edit, key: str) -> bool:
-    value = edit.header.get(key)
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _sections(edit: Edit) -> None:
     for key in IMAGE_SECTIONS:
         if isinstance(edit.header.get(key), str):
@@ -114,19 +103,10 @@ def _physical(edit: Edit) -> None:
 
 
 def _sizes(edit: Edit) -> None:
-    factors = set(edit.scale.values())
-    for key in PIXEL_SIZES:
-        if _numeric(edit, key):
-            if len(factors) == 1:
-                edit.multiply(key, 1 / next(iter(factors)))
-            else:
-                edit.notes.append(f"{key} has one value for two refinements and was kept")
-        elif key in edit.header:
-            edit.notes.append(f"{key} = {edit.header[key]!r} is no number and was kept")
     for axis, letter in ((1, "X"), (2, "Y")):
         for key in [f"{name}{axis}" for name in AXIS_SIZES] + [name.format(letter) for name in LETTER_SIZES]:
-            if _numeric(edit, key):
+            if numeric(edit.header, key):
                 edit.multiply(key, 1 / edit.factor(axis))
     for key, axis in (("IMAGEW", 1), ("IMAGEH", 2)):
-        if _numeric(edit, key):
+        if numeric(edit.header, key):
             edit.header[key] = int(number(edit.header, key, 0) * edit.factor(axis))
