@@ -67,7 +67,7 @@ def upsampled(path: Path, output: Path, *words: str) -> tuple[int, str, list[Pat
 
 
 def checked(domain: str, path: Path, files: list[Path], flux: bool) -> Findings:
-    files = [p for p in files if not p.name.endswith(("_report.json", "_preview.png"))]
+    files = [p for p in files if not p.name.endswith(("_report.json", "_preview.png", "_run.yaml"))]
     if domain == "satellite" and path.is_dir():
         return safe.check(path, files, FACTOR)
     if domain == "satellite":

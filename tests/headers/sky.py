@@ -17,7 +17,11 @@ WCS_ERROR = 1e-9
 LOST = {"XTENSION", "SIMPLE", "BITPIX", "EXTEND", "PCOUNT", "GCOUNT", "BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM"}
 """Cards that describe the bytes of the input or are written anew."""
 RENEWED = {"EXTNAME", "EXTVER", "DATE", "ORIGIN", "BUNIT", "HISTORY", "COMMENT", "", "DATAMIN", "DATAMAX", "FILENAME"}
-INVERSE_SQUARE = {"SATURATE", "SKYLEVEL", "BACKGROUND", "MDRIZSKY", "PIXAR_SR", "PIXAR_A2"}
+PER_PIXEL = {"SATURATE", "SKYLEVEL", "BACKGROUND", "MDRIZSKY", "AVSKY", "SKYBRITE"}
+PER_PIXEL |= {"GOODMIN", "GOODMAX", "GOODMEAN", "MEANDARK"}
+INVERSE_SQUARE = PER_PIXEL | {"PIXAR_SR", "PIXAR_A2"}
+NOISE = {"AVSIG", "SKYSIGMA"}
+"""Noise of a source pixel, which a refined one does not have."""
 GRID = ("CRPIX", "CDELT", "CD1_", "CD2_", "CD3_", "CD4_", "PC", "A_", "B_", "AP_", "BP_", "LTM", "LTV", "NAXIS", "PIX")
 LOOKUP = (
     "CPDIS",
@@ -38,7 +42,7 @@ HALVED = {"XPIXSZ", "YPIXSZ", "PIXSCALE", "PIXSIZE"}
 COUNTED = {"NEXTEND", "INHERIT"}
 """Cards about the HDUs of the file, which are others now."""
 SECTIONS = {"DATASEC", "TRIMSEC", "BIASSEC", "CCDSUM", "IMAGEH", "IMAGEW"}
-OTHERS = LOST | RENEWED | INVERSE_SQUARE | HALVED | COUNTED | SECTIONS
+OTHERS = LOST | RENEWED | INVERSE_SQUARE | HALVED | COUNTED | SECTIONS | NOISE
 
 
 def same_sky(
@@ -181,6 +185,8 @@ def _cards(found: Findings, a: Any, b: Any, index: int, s: int, flux: bool) -> N
     kept = len(set(old) - OTHERS)
     full = a[index].header
     halved = [float(b[0].header.get(k, 0)) * s == float(full[k]) for k in HALVED & set(full)]
+    area = s * s if flux else 1
+    shared = [_equal(full[k], b[0].header[k] * area) for k in PER_PIXEL & set(full) if not isinstance(full[k], str)]
     extensions = b[0].header.get("NEXTEND", len(b) - 1)
     history = "".join(line.ljust(72) for line in b[0].header["HISTORY"])
     sums = all(h.verify_checksum() == 1 and h.verify_datasum() == 1 for h in b)
@@ -189,6 +195,8 @@ def _cards(found: Findings, a: Any, b: Any, index: int, s: int, flux: bool) -> N
         f"{kept} cards kept; checksums right; marked" + (f"; CHANGED {few(changed)}" if changed else ""),
         not changed,
         all(halved),
+        all(shared),
+        not NOISE & set(b[0].header),
         extensions == len(b) - 1,
         sums,
         "Contains generated detail" in history,
