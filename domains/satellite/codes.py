@@ -6,7 +6,7 @@ settled here, before anything reaches a file.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,11 @@ class Coding:
     def quantum(self) -> float:
         """Smallest physical step over the bands, 0 for floating point codes."""
         return 0.0 if self.dtype.kind == "f" else min(abs(s) for s in self.scales)
+
+    def select(self, first: int, end: int) -> Coding:
+        """The coding of bands ``first`` to ``end - 1``."""
+        cut = slice(first, end)
+        return replace(self, scales=self.scales[cut], offsets=self.offsets[cut], nodata=self.nodata[cut])
 
     @property
     def precision(self) -> np.dtype[Any]:

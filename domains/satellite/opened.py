@@ -118,20 +118,33 @@ class OpenedRaster(Scene):
 
     def read(self, plane: int, window: Window) -> Image:
         """See `Scene.read`."""
-        codes, valid = self.codes(plane, window)
+        return self.read_bands(plane, window, 0, len(self.bands))
+
+    def read_bands(self, plane: int, window: Window, first: int, end: int) -> Image:
+        """See `Scene.read_bands`."""
+        codes, valid = self.codes(plane, window, first, end)
+        coding = self.coding.select(first, end)
         return Image(
-            values=self.coding.decode(codes),
+            values=coding.decode(codes),
             grid=self.grid.crop(window),
             valid=valid,
-            usable=valid & self.coding.unsaturated(codes),
-            bands=self.bands,
+            usable=valid & coding.unsaturated(codes),
+            bands=self.bands[first:end],
             unit=self.unit,
         )
 
-    def codes(self, plane: int, window: Window) -> tuple[Codes, npt.NDArray[np.bool_]]:
+    def codes(
+        self, plane: int, window: Window, first: int = 0, end: int | None = None
+    ) -> tuple[Codes, npt.NDArray[np.bool_]]:
         """Stored codes of the data bands (band, y, x) and where they are valid: mask AND not nodata AND finite.
 
         GDAL reports the mask alone where a file has a mask and nodata, and counts NaN as valid beside a numeric nodata.
+
+        Args:
+            plane: 0.
+            window: inside the image.
+            first: first data band, from 0.
+            end: behind the last one; None for all.
 
         Raises:
             GridError: the window leaves the image or there is no such plane.
@@ -141,9 +154,10 @@ class OpenedRaster(Scene):
         place = _slices(window.shift(self.origin))
         with self._lock, gdal.reading(self.path):
             # boundless=True would return wrong pixels of rotated rasters, so windows never leave the image.
-            codes = self._dataset.read(list(self.layout.data), window=place)
-            mask = self._mask(place)
-        return codes, self.coding.declared_valid(codes) & mask
+            numbers = list(self.layout.data[first:end])
+            codes = self._dataset.read(numbers, window=place)
+            mask = self._mask(place, numbers)
+        return codes, self.coding.select(first, first + len(numbers)).declared_valid(codes) & mask
 
     def stored(self, plane: int, window: Window) -> tuple[Codes, npt.NDArray[np.bool_]]:
         """See `Scene.stored`."""
@@ -157,14 +171,14 @@ class OpenedRaster(Scene):
             for part, proof in zip(super().parts(), proofs, strict=True)
         )
 
-    def _mask(self, place: tuple[tuple[int, int], tuple[int, int]]) -> npt.NDArray[np.bool_]:
+    def _mask(self, place: tuple[tuple[int, int], tuple[int, int]], numbers: list[int]) -> npt.NDArray[np.bool_]:
         """Mask or alpha of a window, (1 or band, y, x)."""
         if self.layout.alpha is not None:
             return np.asarray(self._dataset.read([self.layout.alpha], window=place) != 0)
         if self.layout.mask == "dataset":
             return np.asarray(self._dataset.read_masks([self.layout.data[0]], window=place) != 0)
         if self.layout.mask == "band":
-            return np.asarray(self._dataset.read_masks(list(self.layout.data), window=place) != 0)
+            return np.asarray(self._dataset.read_masks(numbers, window=place) != 0)
         return np.ones((1, 1, 1), np.bool_)
 
     def alpha(self, window: Window) -> Codes:
@@ -195,6 +209,12 @@ class OpenedRaster(Scene):
     def encode(self, plane: int, values: Real, valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `Scene.encode`."""
         return self.coding.encode(values, valid)
+
+    def encode_bands(
+        self, plane: int, values: Real, valid: npt.NDArray[np.bool_], first: int, end: int
+    ) -> tuple[Codes, int]:
+        """See `Scene.encode_bands`."""
+        return self.coding.select(first, end).encode(values, valid)
 
     def metadata(self) -> dict[str, Any]:
         """See `Scene.metadata`."""

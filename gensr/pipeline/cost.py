@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import torch
 
 from gensr.pipeline.task import Task
-from gensr.pipeline.tiles import Tile
+from gensr.pipeline.tiles import Tile, values
 from gensr.values.sizes import size_text
 
 SHARE = 0.25
 """Part of the free memory that a batch may fill."""
 MOST = {"cuda": 32}
 """Largest batch by kind of device. On a processor a tile fills it, and rounding would differ from batch to batch."""
+GROUP = 1 << 29
+"""Bytes that a tile may take before its bands are computed in groups."""
 UNKNOWN_MEMORY = 2000.0
 """Bytes per output pixel and band that are assumed of a generator that does not say."""
 CHANNELS, SIDE, REPEATS = 64, 96, 3
@@ -73,6 +75,19 @@ def choose_batch(task: Task, tile: Tile, bands: int, asked: int | None) -> int:
     return max(1, min(MOST.get(kind, 1), fitting))
 
 
+def band_group(task: Task, tile: Tile, bands: int) -> int:
+    """Bands of a tile to compute together: all that `GROUP` holds, on every machine, so that results are the same.
+
+    Args:
+        task: what is computed.
+        tile: the largest.
+        bands: of the scene.
+    """
+    if task.select(0, 1) is None:
+        return bands
+    return max(1, min(bands, GROUP // max(1, tile_memory(task, tile, 1))))
+
+
 def free_memory(device: str) -> int:
     """Bytes that are free on a device."""
     if torch.device(device).type == "cuda":
@@ -103,15 +118,16 @@ def expected(task: Task, tiles: tuple[Tile, ...], bands: int, batch: int, passes
         passes: computations of the output that follow through planes, 0 for none.
         slices: refinement through planes.
     """
-    fine = task.factor[0] * task.factor[1] * bands
     largest = max(tiles, key=lambda t: t.read.rows * t.read.cols)
-    memory = min(batch, len(tiles)) * tile_memory(task, largest, bands)
-    core = sum(t.core.rows * t.core.cols for t in tiles) * fine
+    first, end = largest.span(bands)
+    memory = min(batch, len(tiles)) * tile_memory(task, largest, end - first)
+    fine = task.factor[0] * task.factor[1]
+    core = values(list(tiles), bands) * fine
     disk = core * RESULT_BYTES * (2 + task.samples) * (1 + (3 * slices if passes else 0))
     cost = task.generator.cost(task.unit, task.preset.generator_options)
     if cost is None or task.method.moments != "closed" or (task.samples and task.method.samples != "own"):
         return Expected(memory, disk, None)
-    read = sum(t.read.rows * t.read.cols for t in tiles) * fine
+    read = values([replace(t, core=t.read) for t in tiles], bands) * fine
     work = read * (cost.operations + task.samples * cost.draw) + passes * slices * core * cost.operations
     return Expected(memory, disk, OVERHEAD + work / speed(task.device))
 

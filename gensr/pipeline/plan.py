@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from gensr.pipeline import output, preview, record, through_plane
 from gensr.pipeline.decisions import Decisions
 from gensr.pipeline.events import Event, Noticed, Position, Settled, Through, TileDone, Warned, Written
@@ -21,10 +24,12 @@ from gensr.pipeline.report import build, identity, planned, timeless
 from gensr.pipeline.result import Result, StoredProduct, load_arrays
 from gensr.pipeline.room import check_memory, check_room
 from gensr.pipeline.store import MEAN, STD, TILE, Layout, Store, result_names, sample_name
-from gensr.pipeline.tiles import Tile, batches, pixels
+from gensr.pipeline.tiles import Tile, batches, values
 from gensr.runners.base import Runner
 from gensr.runners.choose import runner
+from gensr.scenes.product import Codes
 from gensr.scenes.rehearsal import Blank
+from gensr.values.precision import Real
 
 
 @dataclass(frozen=True)
@@ -138,25 +143,25 @@ class Plan(Decisions):
 
     def _total(self) -> int:
         """Output pixels of all bands, through planes counted as often as they are computed."""
-        first = pixels(list(self.tiles)) * self.task.factor[0] * self.task.factor[1] * len(self.scene.bands)
+        first = values(list(self.tiles), len(self.scene.bands)) * self.task.factor[0] * self.task.factor[1]
         again = 0 if self.through_plane is None else through_plane.passes(self.task.samples) * self.slices
         return first * (1 + again)
 
     def _compute(self, store: Store, where: Runner) -> Iterator[Event]:
         """Both passes, as far as the store does not have them."""
-        fine = self.task.factor[0] * self.task.factor[1] * len(self.scene.bands)
+        fine, bands = self.task.factor[0] * self.task.factor[1], len(self.scene.bands)
         groups = list(batches(list(self.tiles), self.batch))
         # Whole groups are done again, so that a run that goes on computes what the first one would have.
         open_groups = [group for group in groups if any(_part(tile) not in store.done for tile in group)]
         todo = [tile for group in open_groups for tile in group]
-        total, done = self._total(), (pixels(list(self.tiles)) - pixels(todo)) * fine
+        total, done = self._total(), (values(list(self.tiles), bands) - values(todo, bands)) * fine
         yield Settled(self, Position(done, total))
         work = TileWork(self.scene, self.task)
         with contextlib.closing(where.map(work, open_groups)) as found:
             for group, results in found:
                 for tile, result in zip(group, results, strict=True):
                     store.finish(_part(tile), self._keep(store, tile, result))
-                    done += tile.core.rows * tile.core.cols * fine
+                    done += values([tile], bands) * fine
                     yield TileDone(tile.index, Position(done, total))
         if self.through_plane is not None:
             for count in through_plane.second_pass(self.scene, self.task, self.through_plane, store, where):
@@ -165,19 +170,24 @@ class Plan(Decisions):
 
     def _keep(self, store: Store, tile: Tile, result: TileResult) -> dict[str, Any]:
         """Put a tile into the store; its statistics come back."""
-        area = tile.core.refine(self.task.factor)
+        area, first = tile.core.refine(self.task.factor), tile.span(len(self.scene.bands))[0]
         clipped = 0
         if self.through_plane is not None:
             through_plane.keep_first(store, tile.plane, area, result)
         else:
-            for name, values in ((MEAN, result.mean), *((sample_name(k), s) for k, s in enumerate(result.samples))):
-                codes, moved = self.scene.encode(tile.plane, values, result.valid)
-                store.rasters[name].write(tile.plane, area, codes)
+            for name, found in ((MEAN, result.mean), *((sample_name(k), s) for k, s in enumerate(result.samples))):
+                codes, moved = self._encode(tile, found, result.valid)
+                store.rasters[name].write(tile.plane, area, codes, first)
                 clipped += moved if name == MEAN else 0
-            store.rasters[STD].write(tile.plane, area, result.std)
+            store.rasters[STD].write(tile.plane, area, result.std, first)
         preview.keep(store, self.scene, self.task.factor, self.task.operator.gain, tile, result)
         statistics = {"clipped": clipped, "valid": int(result.valid.sum()), **result.residual}
         return statistics if result.search is None else {**statistics, "search": result.search}
+
+    def _encode(self, tile: Tile, found: Real, valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
+        if tile.bands is None:
+            return self.scene.encode(tile.plane, found, valid)
+        return self.scene.encode_bands(tile.plane, found, valid, *tile.bands)
 
     def _finish(self, store: Store, report: dict[str, Any], folder: WorkFolder, content: str) -> Result:
         """Write what was computed and hand it back; the store's folder is not needed any more."""

@@ -20,6 +20,8 @@ from gensr.values.precision import SINGLE, Real
 
 SIDE = 384
 """Side of one picture, pixels."""
+VALUES = 1 << 22
+"""Values of all bands of one picture at most; many bands show a smaller part."""
 GAP = 8
 TITLE = 18
 PREFIX = "preview_"
@@ -61,7 +63,8 @@ def panel(scene: Scene, title: str, factor: Factor, image: Image, fine: Mapping[
 def window_of(scene: Scene, factor: tuple[int, int]) -> tuple[int, Window]:
     """Plane and window that the preview shows: the middle of the middle plane."""
     rows, cols = scene.grid.shape
-    h, w = min(rows, max(1, SIDE // factor[0])), min(cols, max(1, SIDE // factor[1]))
+    side = min(SIDE, int((VALUES / len(scene.bands)) ** 0.5))
+    h, w = min(rows, max(1, side // factor[0])), min(cols, max(1, side // factor[1]))
     return scene.planes // 2, Window((rows - h) // 2, (cols - w) // 2, h, w)
 
 
@@ -85,12 +88,13 @@ def keep(store: Store, scene: Scene, factor: Factor, gain: float, tile: Tile, re
     shown = {MEAN: result.mean * scale, STD: result.std * scale}
     if result.samples:
         shown[SAMPLE] = result.samples[0] * scale
+    first = tile.span(len(scene.bands))[0]
     for name, values in shown.items():
-        _paint(store, name, fine, area, values)
-    _paint(store, RESIDUAL, window, tile.core, result.whitened)
+        _paint(store, name, fine, area, values, first)
+    _paint(store, RESIDUAL, window, tile.core, result.whitened, first)
 
 
-def _paint(store: Store, name: str, shown: Window, area: Window, values: Real) -> None:
+def _paint(store: Store, name: str, shown: Window, area: Window, values: Real, first: int) -> None:
     """Write the part of an area that lies in the window that is shown."""
     top, left = max(area.row, shown.row), max(area.col, shown.col)
     bottom = min(area.row + area.rows, shown.row + shown.rows)
@@ -98,7 +102,7 @@ def _paint(store: Store, name: str, shown: Window, area: Window, values: Real) -
     if bottom > top and right > left:
         part = values[:, top - area.row : bottom - area.row, left - area.col : right - area.col]
         place = Window(top - shown.row, left - shown.col, bottom - top, right - left)
-        store.rasters[f"{PREFIX}{name}"].write(0, place, part)
+        store.rasters[f"{PREFIX}{name}"].write(0, place, part, first)
 
 
 def picture(store: Store, scene: Scene, title: str, factor: Factor) -> bytes:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gensr.errors import GensrError, out_of_memory
+from gensr.errors import GensrError, SearchError, out_of_memory
 from gensr.pipeline.task import Task
 from gensr.pipeline.tiles import Tile
 from gensr.priors.observation import Observation
@@ -36,6 +36,9 @@ class Source(Protocol):
 
     def read(self, plane: int, window: Window) -> Image:
         """See `gensr.scenes.scene.Scene.read`."""
+
+    def read_bands(self, plane: int, window: Window, first: int, end: int) -> Image:
+        """See `gensr.scenes.scene.Scene.read_bands`."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,16 @@ class TileWork:
 
     def __call__(self, tiles: tuple[Tile, ...]) -> list[TileResult]:
         """Results in the order of the tiles, which share a shape."""
-        return in_memory(self.scene.path.name, self._read, self.task, tiles)
+        span = tiles[0].bands
+        task = self.task if span is None else self.task.select(*span)
+        if task is None:
+            raise SearchError(f"{self.scene.path.name}: its bands belong together and cannot be computed in groups")
 
-    def _read(self, plane: int, window: Window) -> Image:
-        with _READING:
-            return self.scene.read(plane, window)
+        def read(plane: int, window: Window) -> Image:
+            with _READING:
+                return self.scene.read(plane, window) if span is None else self.scene.read_bands(plane, window, *span)
+
+        return in_memory(self.scene.path.name, read, task, tiles)
 
 
 def in_memory(name: str, read: Callable[[int, Window], Image], task: Task, tiles: Sequence[Tile]) -> list[TileResult]:

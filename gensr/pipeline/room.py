@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from gensr.errors import OutputError, SearchError
 from gensr.pipeline.cost import free_memory
 from gensr.pipeline.decisions import Decisions
 from gensr.pipeline.store import Layout, raster_bytes, result_names
+from gensr.pipeline.tiles import values
 from gensr.values.sizes import size_text
 
 SAMPLE_BYTES = 8
@@ -57,8 +59,8 @@ def check_memory(settled: Decisions) -> None:
         SearchError: it cannot.
     """
     task = settled.task
-    largest = max(tile.read.rows * tile.read.cols for tile in settled.tiles)
-    fine = largest * task.factor[0] * task.factor[1] * len(settled.scene.bands)
+    largest = max(values([replace(tile, core=tile.read)], len(settled.scene.bands)) for tile in settled.tiles)
+    fine = largest * task.factor[0] * task.factor[1]
     need, free = SAMPLE_BYTES * fine * task.samples, free_memory("cpu")
     if need > free:
         raise SearchError(

@@ -13,14 +13,14 @@ import numpy as np
 from gensr.errors import SearchError, UsageError
 from gensr.operators import Operator, parse_operator
 from gensr.operators.scaled import unit_gain
-from gensr.pipeline.cost import choose_batch
+from gensr.pipeline.cost import band_group, choose_batch
 from gensr.pipeline.labels import settle_labels
 from gensr.pipeline.noise import Level, settle_level
 from gensr.pipeline.plan import Plan
 from gensr.pipeline.prior import Wanted, check_options, choose_prior
 from gensr.pipeline.request import Request
 from gensr.pipeline.task import Prior, Task
-from gensr.pipeline.tiles import scene_tiles
+from gensr.pipeline.tiles import by_bands, scene_tiles
 from gensr.priors.card import conformal_factor
 from gensr.priors.device import AUTO, choose_device
 from gensr.scenes import installed
@@ -132,9 +132,11 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
     through = settle_through_plane(scene, operator, prior)
     level = settle_level(scene, prior, unit_gain(operator), operator.gain, request.noise)
     task = settle_task(scene, request, chosen, operator, prior, level)
-    tiles = tuple(scene_tiles(scene.planes, scene.grid.shape, task, request.tile))
-    bands = len(scene.bands)
-    batch = choose_batch(task, max(tiles, key=lambda t: t.read.rows * t.read.cols), bands, request.batch)
+    whole, bands = scene_tiles(scene.planes, scene.grid.shape, task, request.tile), len(scene.bands)
+    largest = max(whole, key=lambda t: t.read.rows * t.read.cols)
+    group = bands if through is not None else band_group(task, largest, bands)
+    tiles = tuple(by_bands(whole, bands, group))
+    batch = choose_batch(task, largest, min(group, bands), request.batch)
     plan = Plan(request, domain, scene, Names(stem, request.times), task, why, level, through, tiles, batch)
     if request.output is not None:
         plan.rehearse()

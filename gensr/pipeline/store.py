@@ -67,8 +67,8 @@ class Raster:
 
     def __init__(self, folder: int, name: str, shape: Shape, dtype: np.dtype[Any]) -> None:
         self.shape, self.dtype = shape, dtype
-        self.written: list[tuple[int, Window, int]] = []
-        """Plane, window and checksum of what was written since `Store.finish` was last called."""
+        self.written: list[tuple[int, Window, int, int, int]] = []
+        """Plane, window, first band, their count and checksum of what was written since `Store.finish` was called."""
         self.touched = False
         """Whether something was written since `sync`."""
         self._folder, self._file = folder, f"{name}.raw"
@@ -89,45 +89,46 @@ class Raster:
         _, bands, rows, cols = self.shape
         return (((plane * bands + band) * rows + row) * cols + col) * self.dtype.itemsize
 
-    def write(self, plane: int, window: Window, values: npt.NDArray[Any]) -> None:
-        """Write (band, rows, cols) at a window.
+    def write(self, plane: int, window: Window, values: npt.NDArray[Any], first: int = 0) -> None:
+        """Write (band, rows, cols) at a window, the first of them into band ``first``.
 
         Raises:
             OSError: the disk is full or broken.
         """
         data = np.ascontiguousarray(values, self.dtype)
         with self._opened(os.O_WRONLY) as file:
-            for band in range(self.shape[1]):
+            for band, part in enumerate(data, first):
                 for i in range(window.rows):
-                    _put(file, data[band, i].data.cast("B"), self._offset(plane, band, window.row + i, window.col))
-        self.written.append((plane, window, zlib.crc32(data.data)))
+                    _put(file, part[i].data.cast("B"), self._offset(plane, band, window.row + i, window.col))
+        self.written.append((plane, window, first, len(data), zlib.crc32(data.data)))
         self.touched = True
 
-    def read(self, plane: int, window: Window) -> npt.NDArray[Any]:
-        """Read (band, rows, cols) of a window.
+    def read(self, plane: int, window: Window, first: int = 0, count: int | None = None) -> npt.NDArray[Any]:
+        """Read (band, rows, cols) of a window, from band ``first`` on, all or ``count`` of them.
 
         Raises:
             OutputError: the file ends before the window does.
         """
-        out = np.empty((self.shape[1], window.rows, window.cols), self.dtype)
+        out = np.empty((self.shape[1] - first if count is None else count, window.rows, window.cols), self.dtype)
         # Whole lines lie one behind the other.
         lines, length = (window.rows, 1) if window.cols == self.shape[3] else (1, window.rows)
         with self._opened(os.O_RDONLY) as file:
-            for band in range(self.shape[1]):
+            for band in range(len(out)):
                 for i in range(length):
                     size = lines * window.cols * self.dtype.itemsize
-                    raw = os.pread(file, size, self._offset(plane, band, window.row + i, window.col))
+                    raw = os.pread(file, size, self._offset(plane, first + band, window.row + i, window.col))
                     if len(raw) != size:
                         raise OutputError(f"{self._file}: was cut short while the run went on; run it again")
                     out[band, i : i + lines] = np.frombuffer(raw, self.dtype).reshape(lines, window.cols)
         return out
 
-    def holds(self, plane: int, window: Window, checksum: int) -> bool:
-        """Whether a window lies inside and still holds what was written."""
+    def holds(self, plane: int, window: Window, first: int, count: int, checksum: int) -> bool:
+        """Whether bands of a window lie inside and still hold what was written."""
         row, col, rows, cols = window
         inside = 0 <= plane < self.shape[0] and 0 <= row < row + rows <= self.shape[2]
         inside = inside and 0 <= col < col + cols <= self.shape[3]
-        return inside and zlib.crc32(self.read(plane, window).data) == checksum
+        inside = inside and 0 <= first < first + count <= self.shape[1]
+        return inside and zlib.crc32(self.read(plane, window, first, count).data) == checksum
 
     def sync(self) -> None:
         """Force to the disk what was written."""
@@ -192,8 +193,9 @@ class Store:
         try:
             entry = json.loads(line)
             part, wrote = str(entry["part"]), entry.pop(WROTE)
-            for name, plane, window, checksum in wrote:
-                if not self.rasters[name].holds(int(plane), Window(*map(int, window)), checksum):
+            for name, plane, window, first, count, checksum in wrote:
+                place = Window(*map(int, window))
+                if not self.rasters[name].holds(int(plane), place, int(first), int(count), checksum):
                     return False
         except (ValueError, TypeError, KeyError, AttributeError):  # whole, but no line of a run of this version
             return False
@@ -219,7 +221,7 @@ class Store:
         """
         wrote = []
         for name, raster in self.rasters.items():
-            wrote += [(name, plane, tuple(window), checksum) for plane, window, checksum in raster.written]
+            wrote += [(name, plane, tuple(window), *rest) for plane, window, *rest in raster.written]
             raster.written.clear()
         entry = {"part": part, **statistics}
         _put(self._journal, _line(json.dumps({**entry, WROTE: wrote})))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import torch
@@ -95,6 +95,13 @@ class Task:
     def factor(self) -> Factor:
         """Refinement (rows, cols)."""
         return self.operator.factor
+
+    def select(self, first: int, end: int) -> Task | None:
+        """The task of bands ``first`` to ``end - 1`` by themselves; None where bands belong together."""
+        normaliser, noise = self.normaliser.select(first, end), self.noise_model.select(first, end)
+        if self.generator.card.bands != 1 or normaliser is None or noise is None:
+            return None
+        return replace(self, normaliser=normaliser, noise_model=noise, conformal=self.conformal[first:end])
 
     @property
     def generator(self) -> Generator:

@@ -9,7 +9,7 @@ tile order, batch size or restarts.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,10 @@ LEAST_SIDE = 64
 """Low-resolution pixels along the smallest tile that is chosen."""
 
 
+Span = tuple[int, int]
+"""First band, and the one behind the last."""
+
+
 @dataclass(frozen=True)
 class Tile:
     """One tile of one plane, in low-resolution pixels.
@@ -36,6 +40,7 @@ class Tile:
         core: what this tile writes.
         read: core and context, clipped at the borders of the scene.
         at_end: whether ``read`` touches the last row, the last column.
+        bands: first band and the one behind the last; None for all of the scene.
     """
 
     index: int
@@ -43,6 +48,7 @@ class Tile:
     core: Window
     read: Window
     at_end: tuple[bool, bool]
+    bands: Span | None = None
 
     @property
     def inner(self) -> Window:
@@ -50,9 +56,13 @@ class Tile:
         return Window(self.core.row - self.read.row, self.core.col - self.read.col, self.core.rows, self.core.cols)
 
     @property
-    def shape_key(self) -> tuple[int, int, bool, bool, Window]:
+    def shape_key(self) -> tuple[int, int, bool, bool, Window, Span | None]:
         """Tiles with equal keys can share a batch."""
-        return self.read.rows, self.read.cols, *self.at_end, self.inner
+        return self.read.rows, self.read.cols, *self.at_end, self.inner, self.bands
+
+    def span(self, bands: int) -> Span:
+        """First band of this tile and the one behind its last, of a scene of ``bands`` bands."""
+        return self.bands or (0, bands)
 
 
 def scene_tiles(planes: int, shape: tuple[int, int], task: Task, side: int | None) -> list[Tile]:
@@ -130,6 +140,21 @@ def around(index: int, plane: int, core: Window, shape: tuple[int, int], context
     return Tile(index, plane, core, read, (bottom == shape[0], right == shape[1]))
 
 
+def by_bands(tiles: list[Tile], bands: int, size: int) -> list[Tile]:
+    """Every tile once per group of bands, as even groups as there can be.
+
+    Args:
+        tiles: of all bands.
+        bands: of the scene.
+        size: bands of a group at most.
+    """
+    if size >= bands:
+        return tiles
+    count = -(-bands // size)
+    spans = [(i * bands // count, (i + 1) * bands // count) for i in range(count)]
+    return [replace(tile, index=tile.index * count + i, bands=span) for tile in tiles for i, span in enumerate(spans)]
+
+
 def batches(tiles: list[Tile], size: int) -> Iterator[tuple[Tile, ...]]:
     """Group neighbouring tiles of equal shape, at most ``size`` together, in the order of the plan."""
     group: list[Tile] = []
@@ -146,6 +171,12 @@ def strip(tiles: list[Tile], plane: int) -> list[Tile]:
     """Tiles of one plane, cut alone, as those of plane ``plane`` of many like it."""
     first = plane * len(tiles)
     return [Tile(first + t.index, plane, t.core, t.read, t.at_end) for t in tiles]
+
+
+def values(tiles: list[Tile], bands: int) -> int:
+    """Low-resolution values of all cores, every band counted, of a scene of ``bands`` bands."""
+    spans = [tile.span(bands) for tile in tiles]
+    return sum(t.core.rows * t.core.cols * (end - first) for t, (first, end) in zip(tiles, spans, strict=True))
 
 
 def pixels(tiles: list[Tile]) -> int:

@@ -236,6 +236,12 @@ class ArrayScene(Scene):
         clipped = int(np.count_nonzero(((rounded < limits.min) | (rounded > limits.max)) & valid))
         return np.where(valid, np.clip(rounded, limits.min, limits.max), 0).astype(self.dtype), clipped
 
+    def encode_bands(
+        self, plane: int, values: Real, valid: npt.NDArray[np.bool_], first: int, end: int
+    ) -> tuple[Codes, int]:
+        """See `Scene.encode_bands`: all bands are coded alike."""
+        return self.encode(plane, values, valid)
+
     def metadata(self) -> dict[str, Any]:
         """See `Scene.metadata`."""
         lengths = dict(zip(ROLES, self._data.shape, strict=True))

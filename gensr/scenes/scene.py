@@ -130,6 +130,20 @@ class Scene(ABC):
             The codes (band, y, x), and how many valid values were clipped or moved off the nodata code.
         """
 
+    def read_bands(self, plane: int, window: Window, first: int, end: int) -> Image:
+        """Bands ``first`` to ``end - 1`` of a window; a scene of many bands reads no others."""
+        return self.read(plane, window).select(first, end)
+
+    def encode_bands(
+        self, plane: int, values: Real, valid: npt.NDArray[np.bool_], first: int, end: int
+    ) -> tuple[Codes, int]:
+        """What `encode` makes of bands ``first`` to ``end - 1`` alone; a scene of many bands looks at no others."""
+        whole = np.zeros((len(self.bands), *values.shape[1:]), values.dtype)
+        known = np.zeros(whole.shape, np.bool_)
+        whole[first:end], known[first:end] = values, valid
+        codes, moved = self.encode(plane, whole, known)
+        return codes[first:end], moved
+
     def stored(self, plane: int, window: Window) -> tuple[Codes, npt.NDArray[np.bool_]]:
         """Codes (band, y, x) as they are stored, and where they are valid; physical values unless a scene knows better.
 

@@ -59,6 +59,13 @@ class Image:
                 )
             object.__setattr__(self, name, _frozen(array))
 
+    def select(self, first: int, end: int) -> Image:
+        """Bands ``first`` to ``end - 1``."""
+        cut = slice(first, end)
+        variance = None if self.variance is None else self.variance[cut]
+        masks = (self.valid[cut], self.usable[cut])
+        return Image(self.values[cut], self.grid, *masks, self.bands[cut], self.unit, variance)
+
     def to_xarray(self) -> xr.DataArray:
         """Return a copy as DataArray (band, y, x); invalid pixels are NaN, coordinates are pixel centres in the frame.
 

@@ -30,6 +30,10 @@ class Noise(ABC):
     def describe(self) -> dict[str, Any]:
         """Name and parameters for the report."""
 
+    def select(self, first: int, end: int) -> Noise | None:
+        """The noise of bands ``first`` to ``end - 1``; None, the default, where bands do not stand alone."""
+        return None
+
     def level(self, band: int) -> float | None:
         """The standard deviation of a band if it is one number, None where it varies."""
         return None
@@ -60,6 +64,10 @@ class GaussianNoise(Noise):
         if len(squares) == 1:
             return torch.full_like(expected, squares[0])
         return torch.tensor(squares, dtype=expected.dtype, device=expected.device).view(-1, 1, 1).expand_as(expected)
+
+    def select(self, first: int, end: int) -> GaussianNoise:
+        """See `Noise.select`."""
+        return GaussianNoise(self.sigma[first:end]) if isinstance(self.sigma, tuple) else self
 
     def level(self, band: int) -> float | None:
         """See `Noise.level`."""
@@ -99,6 +107,10 @@ class PoissonGaussianNoise(Noise):
         black = {"black": self.black} if self.black else {}
         return {"model": "poisson-gaussian", "gain": self.gain, "sigma": self.sigma, **black}
 
+    def select(self, first: int, end: int) -> PoissonGaussianNoise:
+        """See `Noise.select`: one law for all bands."""
+        return self
+
 
 @dataclass(frozen=True)
 class StatedNoise(Noise):
@@ -127,3 +139,7 @@ class StatedNoise(Noise):
     def describe(self) -> dict[str, Any]:
         """See `Noise.describe`."""
         return {"model": "stated for every pixel", "median sigma": self.sigma}
+
+    def select(self, first: int, end: int) -> StatedNoise:
+        """See `Noise.select`: the image states it."""
+        return self

@@ -29,6 +29,10 @@ class Normaliser(ABC):
     def describe(self) -> dict[str, Any]:
         """Parameters for the report."""
 
+    def select(self, first: int, end: int) -> Normaliser | None:
+        """The map of bands ``first`` to ``end - 1``; None, the default, where bands cannot be mapped by themselves."""
+        return None
+
 
 @dataclass(frozen=True)
 class AffineNormaliser(Normaliser):
@@ -60,6 +64,10 @@ class AffineNormaliser(Normaliser):
     def derivative(self, generator: Tensor) -> Tensor:
         """See `Normaliser.derivative`."""
         return self._column(self.gain, generator).expand_as(generator)
+
+    def select(self, first: int, end: int) -> AffineNormaliser:
+        """See `Normaliser.select`."""
+        return AffineNormaliser(self.gain[first:end], self.offset[first:end])
 
     def scaled(self, factor: float | tuple[float, ...]) -> AffineNormaliser:
         """The map with its gain multiplied (per band), keeping the middle of the range (0.5) where it is."""
