@@ -126,8 +126,11 @@ def settled_for(
         samples=samples,
         seed=how.seed,
         device=how.device,
+        labels="image",  # truths are images, however few values a small window of one has
     )
-    return settle_scene(scene, item.plugin, name, request), time.perf_counter() - started
+    plan = settle_scene(scene, item.plugin, name, request)
+    assert isinstance(plan, Plan)
+    return plan, time.perf_counter() - started
 
 
 def tile_of(settled: Decisions, window: Window | None) -> Tile:

@@ -25,6 +25,7 @@ import torch
 from rasterio.transform import Affine
 
 from gensr.errors import UsageError
+from gensr.pipeline.plan import Plan
 from gensr.pipeline.reconstruct import TileResult, TileWork
 from gensr.pipeline.request import Request, Runtime
 from gensr.pipeline.settle import settle
@@ -169,6 +170,7 @@ def overhead(name: str, path: Path, samples: int, where: Runner) -> Row:
     """What a tile costs beside its work, on a cluster of one worker."""
     asked = Request(path, factor=2, search="fast", samples=samples, runtime=Runtime("dask", workers=1))
     with settle(asked) as plan:
+        assert isinstance(plan, Plan)
         work = TileWork(plan.scene, plan.task)
         groups = list(batches(list(plan.tiles), plan.batch))
         seconds = [found[0] for _, found in where.map(Timed(work), groups[:TIMED])]

@@ -21,7 +21,7 @@ from astropy.io import fits
 from gensr.errors import OutputError
 from gensr.scenes.names import Names
 from gensr.scenes.product import Product
-from gensr.scenes.provenance import MARK, as_json, sentence
+from gensr.scenes.provenance import as_json, mark_of, repeated, sentence
 from gensr.values.grid import Window
 
 from .container import Layer
@@ -113,6 +113,9 @@ class _Writer:
     def mean(self, path: Path) -> None:
         """Primary, MASK, UNCERT and everything that describes them."""
         stream = FitsStream(path, self.empty)
+        if repeated(self.product.report):
+            self._labels(stream)
+            return
         primary = stream.image(self._marked(self.header, "posterior mean"), self.shape, self.bitpix)
         mask = stream.image(self._side("MASK", _MASK_TEXT), self.shape, 8)
         error = stream.image(self._uncertainty(), self.shape, self.bitpix)
@@ -129,6 +132,19 @@ class _Writer:
             self._keep(stream, layer)
         for layer in self.scene.companions.tables:
             stream.copy_table(layer.header, self.scene.container.plain, layer.offset, layer.size)
+        stream.table(self._provenance())
+        stream.seal()
+
+    def _labels(self, stream: FitsStream) -> None:
+        """Codes as they are stored, with scaling and BLANK, and nothing that describes measurements."""
+        header = self.header.copy()
+        for key in ("BSCALE", "BZERO", "BLANK"):
+            if key in self.scene.header:
+                header[key] = (self.scene.header[key], self.scene.header.comments[key])
+        primary = stream.image(self._marked(header, "labels, pixels repeated,"), self.shape, self.scene.layer.bitpix)
+        for plane, window in self._windows():
+            primary.put(self.scene.index(plane, window), self.product.mean(plane, window)[0])
+        self._lookup(stream)
         stream.table(self._provenance())
         stream.seal()
 
@@ -173,14 +189,15 @@ class _Writer:
 
     def _marked(self, header: Any, what: str) -> Any:  # noqa: ANN401
         marked = header.copy()
-        marked["GENERATD"] = (True, "contains generated detail, see HISTORY")
+        own = repeated(self.product.report)
+        if not own:
+            marked["GENERATD"] = (True, "contains generated detail, see HISTORY")
         fy, fx = self.product.factor
         lines = [
-            MARK,
+            mark_of(self.product.report),
             sentence(self.product.report),
             f"{what} of {self.scene.path.name} ({self.scene.layer.label}), pixels divided {fy} (rows) x {fx} (columns)",
-            f"values: {self.scene.values.value}, {self.scene.values_origin}",
-            "pixels are correlated: take errors of apertures from the samples, not from UNCERT in quadrature",
+            *([] if own else [f"values: {self.scene.values.value}, {self.scene.values_origin}", _CORRELATED]),
             *self.notes,
             *(f"{layer.label} was not copied: {reason}" for layer, reason in self.scene.companions.left),
             *(_pixel_columns(layer) for layer in self.scene.companions.tables if _pixel_columns(layer)),
@@ -271,6 +288,7 @@ class _Writer:
         return fits.BinTableHDU.from_columns([column], name="PROVENANCE")
 
 
+_CORRELATED = "pixels are correlated: take errors of apertures from the samples, not from UNCERT in quadrature"
 _MASK_TEXT = "0 good; 1 no value (NaN); 2 value without support from data (saturated)"
 _ERROR_TEXT = "Posterior standard deviation. Pixels are correlated: no quadrature over apertures"
 

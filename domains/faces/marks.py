@@ -18,6 +18,7 @@ from gensr.values.grid import Factor
 from .photo import CAMERA, DIRECTORIES, INTEROPERABILITY, ORIENTATION, POSITION, Photo, import_pillow
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+ENHANCED = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicallyEnhanced"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 XMP = "http://ns.adobe.com/xap/1.0/"
@@ -37,11 +38,17 @@ def note(product: Product, layer: str) -> str:
     return f"{layer}; {sentence({'factor': list(product.factor), **product.report})}"
 
 
-def xmp_packet(photo: Photo, text: str) -> bytes:
-    """The XMP of the input with the mark added, or a new packet if it has none that can be read."""
+def xmp_packet(photo: Photo, text: str, source: str = SOURCE_TYPE) -> bytes:
+    """The XMP of the input with the mark added, or a new packet if it has none that can be read.
+
+    Args:
+        photo: the input.
+        text: the mark.
+        source: IPTC digital source type.
+    """
     mark = (
         f"<rdf:Description xmlns:rdf='{RDF}' rdf:about='' xmlns:Iptc4xmpExt='{IPTC}' xmlns:xmp='{XMP}' xmlns:dc='{DC}' "
-        f"Iptc4xmpExt:DigitalSourceType={quoteattr(SOURCE_TYPE)} xmp:CreatorTool={quoteattr(software())}>"
+        f"Iptc4xmpExt:DigitalSourceType={quoteattr(source)} xmp:CreatorTool={quoteattr(software())}>"
         f"<dc:description><rdf:Alt><rdf:li xml:lang='x-default'>{escape(text)}</rdf:li></rdf:Alt></dc:description>"
         "</rdf:Description>"
     )

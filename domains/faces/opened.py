@@ -70,8 +70,9 @@ class OpenedPhoto(Scene):
 
     @property
     def output_format(self) -> str:
-        """Format of the output: that of the input, or PNG for a JPEG with ``lossless=true``."""
-        return "PNG" if self.photo.format == "JPEG" and self.options["lossless"] else self.photo.format
+        """Format of the output: that of the input, or PNG for a JPEG of labels or with ``lossless=true``."""
+        exact = bool(self.options["lossless"] or self.repeated)
+        return "PNG" if self.photo.format == "JPEG" and exact else self.photo.format
 
     def metadata(self) -> dict[str, Any]:
         """See `Scene.metadata`."""

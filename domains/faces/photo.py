@@ -55,6 +55,8 @@ class Photo:
         directories: nested EXIF directories (camera, position, interoperability) by their pointer tag.
         text: text chunks of a PNG.
         frames: number of pictures in the file.
+        indices: (y, x) of a picture with a palette, None for others.
+        palette: red, green, blue of every index.
     """
 
     path: Path
@@ -68,6 +70,8 @@ class Photo:
     directories: dict[int, dict[int, Any]]
     text: dict[str, str]
     frames: int
+    indices: Codes | None = None
+    palette: bytes = b""
 
 
 def import_pillow() -> Any:  # noqa: ANN401
@@ -195,6 +199,9 @@ def _decode(path: Path, image: Any, pillow: Any) -> Photo:  # noqa: ANN401
     directories = {code: dict(tags.get_ifd(code)) for code in DIRECTORIES if code in tags or code == INTEROPERABILITY}
     image.load()
     text = dict(getattr(image, "text", {})) if image.format == "PNG" else {}
+    indexed = image.mode == "P" and not image.has_transparency_data
+    indices = np.asarray(image).copy() if indexed else None
+    palette = bytes(image.getpalette("RGB")) if indexed else b""
     plain = _plain(image)
     orientation = int(exif.get(ORIENTATION, 1) or 1)
     # Pillow turns TIFF upright while it loads and drops the tag; other formats are left to us.
@@ -209,7 +216,8 @@ def _decode(path: Path, image: Any, pillow: Any) -> Photo:  # noqa: ANN401
     kind = "JPEG" if image.format == "MPO" else str(image.format)
     frames = int(getattr(image, "n_frames", 1))
     orientation = orientation if orientation in _TRANSPOSED else 1
-    return Photo(path, kind, codes, alpha, orientation, mode, info, exif, directories, text, frames)
+    indices = indices if orientation == 1 else None
+    return Photo(path, kind, codes, alpha, orientation, mode, info, exif, directories, text, frames, indices, palette)
 
 
 def _plain(image: Any) -> Any:  # noqa: ANN401

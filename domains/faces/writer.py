@@ -12,7 +12,7 @@ import numpy as np
 from gensr.errors import OutputError
 from gensr.scenes.names import Names
 from gensr.scenes.product import Product
-from gensr.scenes.provenance import software
+from gensr.scenes.provenance import repeated, software
 from gensr.values.grid import Window
 from gensr.values.precision import Real
 
@@ -68,7 +68,10 @@ def write_product(scene: OpenedPhoto, product: Product, folder: Path, names: Nam
     written = []
     try:
         mean = np.concatenate([product.mean(0, w) for w in windows], 1)
-        written.append(_write(scene, product, mean, folder / names.mean(suffix), "posterior mean"))
+        title = "labels" if repeated(product.report) else "posterior mean"
+        written.append(_write(scene, product, mean, folder / names.mean(suffix), title))
+        if repeated(product.report):
+            return written
         std = np.concatenate([product.std(0, w) for w in windows], 1)
         written.append(_write_std(scene, product, std, folder / names.std(".tif")))
         for k in range(product.samples):
@@ -90,7 +93,8 @@ def rehearse(scene: OpenedPhoto, product: Product, folder: Path, names: Names, s
     bands = len(scene.bands) + (scene.photo.alpha is not None)
     codes = np.zeros((SIDE, SIDE, bands), scene.dtype)
     try:
-        _save(scene, product, np.ascontiguousarray(codes if bands > 1 else codes[..., 0]), path, "posterior mean")
+        blank = import_pillow().fromarray(np.ascontiguousarray(codes if bands > 1 else codes[..., 0]))
+        _save(scene, product, blank, path, "posterior mean")
         with import_pillow().open(path) as image:
             image.load()
             if image.size != (SIDE, SIDE):
@@ -100,18 +104,23 @@ def rehearse(scene: OpenedPhoto, product: Product, folder: Path, names: Names, s
 
 
 def _write(scene: OpenedPhoto, product: Product, codes: Codes, path: Path, title: str) -> Path:
-    return _save(scene, product, _interleaved(scene, product, codes), path, title)
+    if scene.photo.indices is None or not repeated(product.report) or scene.output_format not in ("PNG", "TIFF"):
+        return _save(scene, product, import_pillow().fromarray(_interleaved(scene, product, codes)), path, title)
+    fy, fx = product.factor
+    picture = import_pillow().fromarray(scene.photo.indices.repeat(fy, 0).repeat(fx, 1))
+    picture.putpalette(scene.photo.palette)  # the colours of classes stay what they are
+    return _save(scene, product, picture, path, title)
 
 
-def _save(scene: OpenedPhoto, product: Product, pixels: Codes, path: Path, title: str) -> Path:
+def _save(scene: OpenedPhoto, product: Product, image: Picture, path: Path, title: str) -> Path:
     photo, text = scene.photo, marks.note(product, title)
-    image = import_pillow().fromarray(pixels)
+    source = marks.ENHANCED if repeated(product.report) else marks.SOURCE_TYPE
     size = scene.grid.refine(product.factor).shape
     dress = Dress(
         photo.info.get("icc_profile"),
         marks.resolution(photo, product.factor),
         marks.exif_block(photo, product.factor, size, text),
-        marks.xmp_packet(photo, text),
+        marks.xmp_packet(photo, text, source),
         text,
     )
     save = {"PNG": _save_png, "JPEG": _save_jpeg, "WEBP": _save_webp, "TIFF": _save_tiff}[scene.output_format]

@@ -22,7 +22,7 @@ from pydicom.uid import (
     XRayAngiographicImageStorage,
 )
 
-from gensr.scenes.provenance import sentence, software
+from gensr.scenes.provenance import repeated, sentence, software
 
 from .dicom_geometry import frame_groups, groups
 from .dicom_private import diffusion, kept, restore, to_standard
@@ -80,6 +80,8 @@ class Identity:
     def prefix(self) -> str:
         """Start of the series description."""
         shown = "" if self.kind == "mean" else f"{self.kind} "
+        if repeated(self.report):
+            return f"[labels repeated x{self.factor}] "
         return f"[AI-SR x{self.factor} - NOT FOR DIAGNOSIS] {shown}"
 
     def instance_uid(self, source: str, part: int) -> UID:
@@ -124,8 +126,9 @@ def label(header: Dataset, identity: Identity, part: int = 0) -> None:
     old = str(header.get("SeriesDescription", "") or "")
     header.SeriesDescription = (identity.prefix + old)[:LONGEST_LO].strip()
     _image_type(header, source_class, identity.kind)
-    header.SyntheticData = "YES"
-    header.ContentQualification = "RESEARCH"
+    if not repeated(identity.report):
+        header.SyntheticData = "YES"
+        header.ContentQualification = "RESEARCH"
     header.InstanceCreationDate = identity.moment.strftime("%Y%m%d")
     header.InstanceCreationTime = identity.moment.strftime("%H%M%S")
     header.DerivationDescription = derivation(identity)
@@ -160,7 +163,8 @@ def has_overlays(header: Dataset) -> bool:
 def derivation(identity: Identity) -> str:
     """Derivation Description: what was done, with what, and the warning."""
     what = "" if identity.kind == "mean" else f"posterior {identity.kind}; "
-    return f"{what}{sentence(identity.report)}; {NOTICE}"[:LONGEST_ST]
+    notice = "" if repeated(identity.report) else f"; {NOTICE}"
+    return f"{what}{sentence(identity.report)}{notice}"[:LONGEST_ST]
 
 
 def _series_number(header: Dataset, kind: str) -> int:

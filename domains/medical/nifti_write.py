@@ -15,7 +15,7 @@ import numpy as np
 from gensr.errors import OutputError
 from gensr.scenes.names import Names
 from gensr.scenes.product import Product
-from gensr.scenes.provenance import sentence, software
+from gensr.scenes.provenance import repeated, sentence, software
 
 from .nifti_header import RawHeader, comment_extension, parse, refined_header
 from .options import NOTICE, check_factor
@@ -64,7 +64,9 @@ def write(scene: OpenedNifti, product: Product, folder: Path, names: Names, empt
         header = refined_header(scene.header, scale)
         if kind == "std":
             _make_std(header, scene.precision)
-        header["descrip"] = _descrip(bytes(header["descrip"].item()), names.factor, kind)
+        old = bytes(header["descrip"].item())
+        own = repeated(product.report)
+        header["descrip"] = _cut(old, f"labels repeated x{names.factor}") if own else _descrip(old, names.factor, kind)
         target = folder / name
         _write_voxels(scene, header, product, None if empty else source, target, scale)
         sidecar = folder / (name[: -len(suffix)] + ".json")
@@ -83,7 +85,11 @@ def _make_std(header: RawHeader, precision: np.dtype[Any]) -> None:
 
 def _descrip(old: bytes, factor: int | str, kind: str) -> bytes:
     """The old description, cut so that the label fits the 80-byte field with its final zero."""
-    label = f"[AI-SR x{factor} - NOT FOR DIAGNOSIS] gensr {kind}".encode("ascii")
+    return _cut(old, f"[AI-SR x{factor} - NOT FOR DIAGNOSIS] gensr {kind}")
+
+
+def _cut(old: bytes, text: str) -> bytes:
+    label = text.encode("ascii")
     kept = old.rstrip(b"\0 ")[: 79 - len(label) - 2]
     return kept + b"; " + label if kept else label
 
@@ -98,7 +104,7 @@ def _write_voxels(
 ) -> None:
     """Header, extensions and voxels; through an uncompressed file, so that memory stays that of a block."""
     order = header.endianness
-    extensions = scene.header.extensions + comment_extension(f"{sentence(product.report)}; {NOTICE}", order)
+    extensions = scene.header.extensions + comment_extension(_said(product), order)
     offset = int(header["sizeof_hdr"]) + 4 + len(extensions)
     header["vox_offset"] = offset
     plain = target.with_name(target.name.removesuffix(".gz"))
@@ -128,18 +134,26 @@ def _compress(plain: Path, target: Path) -> None:
     os.remove(plain)
 
 
+def _said(product: Product) -> str:
+    words = sentence(product.report)
+    return words if repeated(product.report) else f"{words}; {NOTICE}"
+
+
 def _sidecar(scene: OpenedNifti, product: Product, kind: str, header: RawHeader) -> str:
     unit = scene.header.unit or "unit unknown"
     zooms = " x ".join(f"{float(z):.6g}" for z in header["pixdim"][1:4])
-    content = {
-        "Description": f"{_MEANING.get(kind, f'posterior {kind}')} of a super-resolved image",
+    own = repeated(product.report)
+    meaning = f"{_MEANING.get(kind, f'posterior {kind}')} of a super-resolved image"
+    made = "repeated" if own else "generated"
+    content: dict[str, Any] = {
+        "Description": "labels, each voxel repeated" if own else meaning,
         "Sources": [scene.label],
         "SpatialReference": "orig",
-        "Resolution": f"voxels of {zooms} {unit}, generated from {' x '.join(f'{z:.6g}' for z in scene.zooms)}",
+        "Resolution": f"voxels of {zooms} {unit}, {made} from {' x '.join(f'{z:.6g}' for z in scene.zooms)}",
         "GeneratedBy": [
             {"Name": "gensr", "Version": software().split()[-1], "Description": sentence(product.report)},
         ],
-        "SyntheticData": True,
-        "Notice": NOTICE,
     }
+    if not own:
+        content |= {"SyntheticData": True, "Notice": NOTICE}
     return json.dumps(content, indent=2, ensure_ascii=True) + "\n"

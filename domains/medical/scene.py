@@ -9,6 +9,7 @@ from gensr.errors import DomainError
 from gensr.operators import Area, Operator
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product, ThroughPlane
+from gensr.scenes.provenance import repeated
 from gensr.scenes.scene import Scene
 from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.area import Bounds
@@ -134,10 +135,10 @@ class MedicalScene(Scene):
 
 def outputs(product: Product, names: Names, suffix: str) -> list[tuple[str, str, Source]]:
     """Kind ("mean", "std", "sample1", ...), file name and source of every image to write."""
-    found: list[tuple[str, str, Source]] = [
-        ("mean", names.mean(suffix), product.mean),
-        ("std", names.std(suffix), product.std),
-    ]
+    found: list[tuple[str, str, Source]] = [("mean", names.mean(suffix), product.mean)]
+    if repeated(product.report):
+        return found
+    found.append(("std", names.std(suffix), product.std))
     for k in range(product.samples):
         found.append((f"sample{k + 1}", names.sample(k, suffix), _sample(product, k)))
     return found

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gensr.scenes.names import Names
 from gensr.scenes.product import Product
-from gensr.scenes.provenance import MARK, sentence, software
+from gensr.scenes.provenance import mark_of, repeated, sentence, software
 from gensr.values.grid import Window
 
 from .opened import OpenedMicrograph
@@ -66,6 +66,9 @@ def layers(scene: OpenedMicrograph, product: Product, folder: Path, names: Names
     def std(plane: int, window: Window) -> Codes:
         return _only(product.std(plane, window))
 
+    if repeated(product.report):
+        yield Layer(folder / names.mean(suffix), scene.dtype, mean, note, note)
+        return
     yield Layer(folder / names.mean(suffix), scene.dtype, mean, f"posterior mean; {note}", note)
     title = f"posterior standard deviation in intensity units; {note}"
     yield Layer(folder / names.std(suffix), scene.precision, std, title, note, uncertainty=True)
@@ -88,7 +91,7 @@ def notes(product: Product, note: str) -> dict[str, str]:
     report = product.report
     generator = report.get("generator", {})
     return {
-        "mark": MARK,
+        "mark": mark_of(report),
         "software": str(report.get("gensr", software())),
         "generator": str(generator.get("name", "?")),
         "generator_sha256": str(generator.get("sha256", "?")),

@@ -23,6 +23,7 @@ from gensr.values.grid import Window
 
 from . import gdal, tags
 from .georeference import Georeference
+from .opened import Palette
 from .tags import Namespaces
 
 BLOCK = 512
@@ -73,6 +74,7 @@ class Output:
     read: Callable[[Window], Codes]
     mask: Callable[[Window], npt.NDArray[np.bool_]] | None
     white: bool = False
+    palettes: tuple[Palette | None, ...] = ()
 
     @property
     def block(self) -> int:
@@ -202,6 +204,9 @@ def _creation(output: Output, geo: Georeference) -> dict[str, Any]:
 def _describe(target: Any, output: Output, geo: Georeference) -> None:  # noqa: ANN401
     if output.colors is not None and tuple(target.colorinterp) != output.colors:
         target.colorinterp = output.colors
+    for i, palette in enumerate(output.palettes, 1):
+        if palette is not None:
+            target.write_colormap(i, palette)
     for i in target.indexes:
         if output.descriptions[i - 1]:
             target.set_band_description(i, output.descriptions[i - 1])

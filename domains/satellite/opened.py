@@ -24,6 +24,8 @@ from .georeference import Georeference
 from .tags import Namespaces
 
 PALETTE = "a colour table of classes"
+Palette = dict[int, tuple[int, int, int, int]]
+"""Red, green, blue and alpha of codes."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Carried:
         band_tags: tags per file band, per namespace.
         dropped: names of tags that were left out.
         photometric: GDAL's name, "" if unknown.
+        palettes: colour table per file band, None where there is none.
         white: the lowest code is white (MINISWHITE).
     """
 
@@ -72,6 +75,7 @@ class Carried:
     dropped: tuple[str, ...]
     photometric: str
     white: bool = False
+    palettes: tuple[Palette | None, ...] = ()
 
 
 class OpenedRaster(Scene):

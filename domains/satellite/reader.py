@@ -9,7 +9,6 @@ import numpy as np
 
 from gensr.errors import DomainError
 from gensr.values.bands import spans
-from gensr.values.grid import Window
 
 from . import gdal, georeference, tags
 from .checks import check_file, check_structure
@@ -77,8 +76,6 @@ def _understand(path: Path, dataset: Any, options: Options, choice: Choice) -> S
         path, dataset, bands, geo, layout, coding, carried, options.noise_floor, (*geo.notes, *notes)
     )
     scene.proofs = tuple(_proof(dataset, i) for i in layout.data)
-    if coding.dtype.kind in "iu" and coding.dtype.itemsize > 4:
-        _check_large_integers(scene)
     return scene
 
 
@@ -185,6 +182,7 @@ def _values(
         band_tags=band_tags,
         dropped=dropped,
         photometric=photometric,
+        palettes=tuple(dataset.colormap(i) if _proof(dataset, i) == PALETTE else None for i in dataset.indexes),
         white=dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
     )
     return coding, carried, notes
@@ -261,21 +259,3 @@ def _proof(dataset: Any, i: int) -> str:  # noqa: ANN401
     if dataset.tags(i).get("LAYER_TYPE") == "thematic":
         return "its LAYER_TYPE is thematic"
     return ""
-
-
-def _check_large_integers(scene: SatelliteScene) -> None:
-    """Refuse integers that float64 would round.
-
-    Raises:
-        DomainError: see `Coding.check_resolution`.
-    """
-    rows, cols = scene.grid.shape
-    step = max(1, 2**22 // (cols * len(scene.bands)))
-    for row in range(0, rows, step):
-        codes, valid = scene.codes(0, Window(row, 0, min(step, rows - row), cols))
-        kept = codes[valid]
-        if kept.size:
-            try:
-                scene.coding.check_resolution(int(kept.min()), int(kept.max()))
-            except DomainError as error:
-                raise DomainError(f"{scene.path}: {error}") from error

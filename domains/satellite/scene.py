@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gensr.errors import DomainError
 from gensr.operators import Area, Operator
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product
 from gensr.scenes.rehearsal import Blank
 from gensr.scenes.statistics import percentile_normaliser
-from gensr.values.grid import Factor
+from gensr.values.grid import Factor, Window
 from gensr.values.noise import GaussianNoise, Noise
 from gensr.values.normalise import Normaliser
 from gensr.values.precision import Real
@@ -35,8 +36,28 @@ class SatelliteScene(OpenedRaster):
         return "flow-satellite"
 
     def normaliser(self) -> Normaliser:
-        """The 2nd percentile becomes 0 and the 98th 1, per band."""
+        """The 2nd percentile becomes 0 and the 98th 1, per band.
+
+        Raises:
+            DomainError: integers that float64 would round.
+        """
+        self._check_digits()
         return percentile_normaliser(self, preview.LOW, preview.HIGH)
+
+    def _check_digits(self) -> None:
+        if self.dtype.kind == "f" or self.dtype.itemsize <= 4:
+            return
+        rows, cols = self.grid.shape
+        step = max(1, 2**22 // (cols * len(self.bands)))
+        for row in range(0, rows, step):
+            codes, valid = self.codes(0, Window(row, 0, min(step, rows - row), cols))
+            valid[[band for _, band in self.repeated]] = False
+            kept = codes[valid]
+            if kept.size:
+                try:
+                    self.coding.check_resolution(int(kept.min()), int(kept.max()))
+                except DomainError as error:
+                    raise DomainError(f"{self.path}: {error}") from error
 
     def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
         """Cloud Optimized GeoTIFFs of mean, standard deviation (floats in physical units, NaN nodata) and samples."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from gensr.scenes.markup import parsed
 from gensr.scenes.product import Product
-from gensr.scenes.provenance import MARK, as_json, sentence, software
+from gensr.scenes.provenance import as_json, mark_of, repeated, sentence, software
 from gensr.values.grid import Factor
 
 Namespaces = dict[str, dict[str, str]]
@@ -142,7 +142,7 @@ def provenance(product: Product, source: Mapping[str, str], content: str) -> dic
         text = as_json({k: product.report[k] for k in _ESSENTIAL if k in product.report})
     tags = {
         "TIFFTAG_SOFTWARE": software(),
-        "GENSR_GENERATED": MARK,
+        "GENSR_REPEATED" if repeated(product.report) else "GENSR_GENERATED": mark_of(product.report),
         "GENSR_CONTENT": content,
         "GENSR_PROVENANCE": words,
         "GENSR_REPORT": text,

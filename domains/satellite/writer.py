@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product
+from gensr.scenes.provenance import repeated
 from gensr.values.grid import Factor, Window
 
 from . import tags
@@ -49,7 +50,10 @@ def rehearse(scene: OpenedRaster, product: Product, folder: Path, names: Names) 
 
 
 def _outputs(scene: OpenedRaster, product: Product, folder: Path, names: Names) -> list[Output]:
-    outputs = [_image(scene, product, folder / names.mean(SUFFIX), "posterior mean", product.mean)]
+    content = "labels, pixels repeated" if repeated(product.report) else "posterior mean"
+    outputs = [_image(scene, product, folder / names.mean(SUFFIX), content, product.mean)]
+    if repeated(product.report):
+        return [replace(outputs[0], resampling="NEAREST", palettes=scene.carried.palettes)]
     outputs.append(_deviation(scene, product, folder / names.std(SUFFIX)))
     for k in range(product.samples):
 

@@ -16,7 +16,7 @@ from gensr.cli.progress import Progress
 from gensr.cli.runfile import write_batch
 from gensr.cli.summary import Entry, write_summaries
 from gensr.errors import GensrError
-from gensr.scenes.names import MARKED, RUN
+from gensr.scenes.names import RUN, marked
 
 if TYPE_CHECKING:
     from gensr.pipeline.many import Outcome
@@ -215,7 +215,8 @@ def _named(files: Sequence[Path]) -> str:
     if not files:
         return "nothing written"
     first, *others = files
-    stem = first.name.partition(MARKED)[0] + MARKED
+    mark = marked(first.name)
+    stem = first.name.partition(mark)[0] + mark if mark else first.stem
     return " + ".join([str(first), ", ".join(f.name.removeprefix(stem).lstrip("_") for f in others)]).removesuffix(
         " + "
     )

@@ -104,7 +104,8 @@ def upsample(
         batch: tiles computed together, chosen from the memory at hand if not given; does not change results.
         bands: which bands, as numbers from 1, ranges or names ("1-3,8", "red,nir"); all if not given.
         remote: fetch inputs that are addresses (http, https, s3, gs, az); refused by name otherwise.
-        labels: what becomes of label images and masks: "refuse" them, or take them for an "image".
+        labels: what becomes of label images and masks: "refuse" them, repeat their pixels exactly ("nearest"), or take
+            them for an "image".
         options: options of the domain.
         runtime: where tiles run: "local", "dask", or a `Runtime` with address or workers.
         srcwin: part of the input, "xoff,yoff,xsize,ysize" in its pixels.

@@ -15,6 +15,7 @@ from gensr.scenes.area import area_notes
 from gensr.scenes.names import Names
 from gensr.scenes.product import ThroughPlane
 from gensr.scenes.scene import Scene
+from gensr.values.bands import listed
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ class Decisions:
         foreign = self.domain not in (card.domain, "array")
         made_for = [f"the generator was made for {card.domain} images"] if foreign else []
         doubt = [self.level.known.doubt] if self.level.known.doubt else []
-        return [*doubt, *made_for, *area_notes(self.scene, self.request.area), *self.scene.cautions()]
+        repeated = sorted({self.scene.bands[band] for _, band in self.scene.repeated})
+        kept = [f"labels: pixels of {listed(repeated)} are repeated, without deviation"] if repeated else []
+        return [*doubt, *kept, *made_for, *area_notes(self.scene, self.request.area), *self.scene.cautions()]
 
     def describe(self) -> dict[str, Any]:
         """What a run would do, for people: JSON-able."""

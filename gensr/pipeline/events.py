@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
-from gensr.pipeline.decisions import Decisions
 from gensr.pipeline.result import Result
+
+
+class Described(Protocol):
+    """What was settled, for people."""
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,7 @@ class Position:
 class Settled:
     """Everything is decided, nothing is computed; ``position`` holds what an earlier run left."""
 
-    decisions: Decisions
+    decisions: Described
     position: Position
 
 

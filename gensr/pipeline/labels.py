@@ -1,4 +1,4 @@
-"""What becomes of labels: refused, or taken for an image where the user says so."""
+"""What becomes of labels: refused, repeated, or taken for an image, as the user says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def settle_labels(scene: Scene, choice: str) -> Survey:
         choice: see `gensr.values.words.LABELS`.
 
     Returns:
-        What was found; nothing where labels are taken for an image.
+        What was found; nothing where labels are taken for an image. What is to be repeated is kept by the scene: the
+        labels, or everything where nothing looks like labels and the user says "nearest".
 
     Raises:
         DomainError: labels, and what the user can do about them.
@@ -27,9 +28,17 @@ def settle_labels(scene: Scene, choice: str) -> Survey:
         _check_indices(scene)
         return Survey((), ())
     found = survey(scene)
-    if found.labels:
+    if found.labels and choice == "refuse":
         raise DomainError(refusal(scene, found))
+    if choice == "nearest":
+        parts = [part for part, _ in found.labels] or scene.parts()
+        scene.repeated = frozenset((plane, part.band) for part in parts for plane in part.planes)
     return found
+
+
+def all_repeated(scene: Scene) -> bool:
+    """Whether there is nothing but pixels to repeat."""
+    return len(scene.repeated) == scene.planes * len(scene.bands)
 
 
 def _check_indices(scene: Scene) -> None:
@@ -37,7 +46,7 @@ def _check_indices(scene: Scene) -> None:
     if indices:
         raise DomainError(
             f"{scene.path}: labels=image: {_names(indices)}: {indices[0].declared}, whose codes are no intensities; "
-            "expand the colours first (gdal_translate -expand rgb)"
+            "use labels=nearest, or expand the colours first (gdal_translate -expand rgb)"
         )
 
 
@@ -46,13 +55,14 @@ def refusal(scene: Scene, found: Survey) -> str:
     parts = [part for part, _ in found.labels]
     total = len(scene.parts())
     what = "is a label image or mask" if len(parts) == total else f"{_names(parts)} of {total} is labels or a mask"
-    ways = [] if any(part.index for part in parts) else ["labels=image takes it for an image"]
+    ways = ["labels=nearest repeats its pixels exactly"]
+    if not any(part.index for part in parts):
+        ways.append("labels=image takes it for an image")
     if len(parts) < total and len(scene.bands) > 1:
         left = [k + 1 for k in range(len(scene.bands)) if k not in {part.band for part in parts}]
         ways.append(f"bands={spans(left)} leaves it out")
-    return f"{scene.path}: {what} ({found.labels[0][1]}), which super-resolution would falsify" + (
-        f"; {', '.join(ways)}" if ways else ""
-    )
+    why = found.labels[0][1]
+    return f"{scene.path}: {what} ({why}), which super-resolution would falsify; {', '.join(ways)}"
 
 
 def _names(parts: Sequence[Part]) -> str:

@@ -24,6 +24,7 @@ from gensr.pipeline.api import Listener, drain
 from gensr.pipeline.events import Written
 from gensr.pipeline.folder import WorkFolder
 from gensr.pipeline.output import explained, into_place, stage, store_folder, tidy, work_folder
+from gensr.pipeline.plan import Plan
 from gensr.pipeline.recipe import recipe
 from gensr.pipeline.request import Request, Runtime
 from gensr.pipeline.settle import settle
@@ -142,7 +143,7 @@ def _deliver(request: Request) -> Delivery:
         folder = Path(name)
         here = replace(request, output=folder, existing="error", overwrite=False, resume=False, runtime=Runtime())
         with settle(here) as plan:
-            if plan.expected.disk > CARRIED:
+            if isinstance(plan, Plan) and plan.expected.disk > CARRIED:
                 return Delivery(large=True)
             (done,) = (event for event in plan.run() if isinstance(event, Written))
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -162,7 +163,13 @@ def _portable(error: Exception) -> Exception:
 def is_small(request: Request) -> bool:
     """Whether a request may be one piece of work: a file of a few megabytes that no earlier run has begun."""
     path = Path(str(request.source))
-    if request.output is None or request.domain is None or not path.is_file() or path.stat().st_size > SMALL:
+    if (
+        request.labels == "nearest"
+        or request.output is None
+        or request.domain is None
+        or not path.is_file()
+        or path.stat().st_size > SMALL
+    ):
         return False
     return not (request.goes_on and store_folder(Path(request.output), _names(request)).exists())
 

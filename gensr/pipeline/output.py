@@ -20,8 +20,8 @@ from typing import Any
 from gensr.errors import GensrError, OutputError
 from gensr.pipeline import record
 from gensr.pipeline.folder import WorkFolder
-from gensr.pipeline.result import StoredProduct
 from gensr.scenes.names import Names
+from gensr.scenes.product import Product
 from gensr.scenes.provenance import as_json
 from gensr.scenes.scene import Scene
 
@@ -126,7 +126,7 @@ def _refuse_folder(path: Path, target: Path, known: Collection[str]) -> None:
 
 def write(
     scene: Scene,
-    product: StoredProduct,
+    product: Product,
     picture: bytes,
     report: Mapping[str, Any],
     folder: Path,

@@ -60,6 +60,20 @@ def panel(scene: Scene, title: str, factor: Factor, image: Image, fine: Mapping[
     return _compose(title, pictures)
 
 
+def plain(scene: Scene, title: str, factor: Factor) -> bytes:
+    """PNG of a window of the input alone, each pixel repeated.
+
+    Args:
+        scene: see `panel`.
+        title: see `panel`.
+        factor: refinement.
+    """
+    plane, window = window_of(scene, factor)
+    image = scene.read(plane, window)
+    values = np.where(image.valid, image.values, np.float32(np.nan))
+    return _compose(title, [("labels", np.asarray(scene.render(_nearest(values, *factor), values), np.uint8))])
+
+
 def window_of(scene: Scene, factor: tuple[int, int]) -> tuple[int, Window]:
     """Plane and window that the preview shows: the middle of the middle plane."""
     rows, cols = scene.grid.shape

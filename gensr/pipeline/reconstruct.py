@@ -17,6 +17,7 @@ from gensr.errors import GensrError, SearchError, out_of_memory
 from gensr.pipeline.task import Task
 from gensr.pipeline.tiles import Tile
 from gensr.priors.observation import Observation
+from gensr.scenes.statistics import without
 from gensr.search.posterior import Answer, answer, summary
 from gensr.values.grid import Window
 from gensr.values.image import Image
@@ -82,12 +83,18 @@ class TileWork:
         task = self.task if span is None else self.task.select(*span)
         if task is None:
             raise SearchError(f"{self.scene.path.name}: its bands belong together and cannot be computed in groups")
+        repeated = task.repeated
 
         def read(plane: int, window: Window) -> Image:
             with _READING:
-                return self.scene.read(plane, window) if span is None else self.scene.read_bands(plane, window, *span)
+                whole = self.scene.read(plane, window) if span is None else self.scene.read_bands(plane, window, *span)
+            return without(whole, plane, repeated)
 
-        return in_memory(self.scene.path.name, read, task, tiles)
+        found = in_memory(self.scene.path.name, read, task, tiles)
+        for tile, result in zip(tiles, found, strict=True):
+            bands = [band for plane, band in repeated if plane == tile.plane]
+            result.std[bands] = np.nan  # what is repeated has no deviation
+        return found
 
 
 def in_memory(name: str, read: Callable[[int, Window], Image], task: Task, tiles: Sequence[Tile]) -> list[TileResult]:

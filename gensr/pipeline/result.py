@@ -15,6 +15,7 @@ from gensr.errors import UsageError
 from gensr.pipeline.origin import Origin
 from gensr.pipeline.store import MEAN, STD, Store, result_names, sample_name
 from gensr.scenes.product import Codes
+from gensr.scenes.provenance import repeated
 from gensr.values.grid import Factor, PixelGrid, Window
 from gensr.values.precision import Real
 
@@ -76,6 +77,8 @@ class Result:
     origin: Origin | None = field(default=None, repr=False)
 
     def _array(self, name: str) -> npt.NDArray[Any]:
+        if name not in self.arrays and name != MEAN and repeated(self.report):
+            raise UsageError("labels are repeated: there is no deviation and no sample; .mean holds them")
         if name not in self.arrays:
             why = "finished by an earlier run, or too large to be handed back as an array"
             raise UsageError(f"the result was {why}; open the files in .files")
@@ -109,7 +112,7 @@ class Result:
                 coords["y"] = t.e * (np.arange(self.grid.shape[0]) + 0.5) + t.f
             return xr.DataArray(array, dims=dims, coords=coords, attrs={"units": self.unit, "grid": self.grid})
 
-        data = {"mean": wrap(self.mean), "std": wrap(self.std)}
+        data = {"mean": wrap(self.mean)} | ({} if repeated(self.report) else {"std": wrap(self.std)})
         data |= {f"sample{k + 1}": wrap(s) for k, s in enumerate(self.samples)}
         return xr.Dataset(data, attrs={"gensr": self.report["mark"], "report": dict(self.report)})
 
@@ -148,7 +151,7 @@ class Result:
     def _object(self, kind: str) -> object:
         if self.origin is None:
             raise UsageError(f"to_{kind}() needs the input, which this result does not know any more")
-        arrays = {name: self._array(name) for name in (MEAN, STD)}
+        arrays = {name: self._array(name) for name in ((MEAN,) if repeated(self.report) else (MEAN, STD))}
         return self.origin.made(kind, arrays, self.report)
 
     def save(self, path: str | Path) -> Path:
@@ -176,6 +179,10 @@ class Result:
     def __repr__(self) -> str:
         fit = self.report["consistency"]
         rows, cols = self.grid.shape
+        if repeated(self.report):
+            return (
+                f"<gensr.Result {cols} x {rows}, {len(self.bands)} band(s), x{self.report['factor']}, labels repeated>"
+            )
         return (
             f"<gensr.Result {cols} x {rows}, {len(self.bands)} band(s), x{self.report['factor']} by "
             f"{self.report['generator']['name']}, residual rms {fit['rms']:.3g}, generated detail>"

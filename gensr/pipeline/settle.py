@@ -14,7 +14,8 @@ from gensr.errors import SearchError, UsageError
 from gensr.operators import Operator, parse_operator
 from gensr.operators.scaled import unit_gain
 from gensr.pipeline.cost import band_group, choose_batch
-from gensr.pipeline.labels import settle_labels
+from gensr.pipeline.labels import all_repeated, settle_labels
+from gensr.pipeline.nearest import NearestPlan
 from gensr.pipeline.noise import Level, settle_level
 from gensr.pipeline.plan import Plan
 from gensr.pipeline.prior import Wanted, check_options, choose_prior
@@ -93,7 +94,7 @@ def open_source(
     return part_of(ArrayScene(array, lender, bands, dims), area), ARRAY, STEM
 
 
-def settle(request: Request) -> Plan:
+def settle(request: Request) -> Plan | NearestPlan:
     """Open the input and decide everything; close the plan when it is not needed any more.
 
     Raises:
@@ -113,7 +114,7 @@ def settle(request: Request) -> Plan:
         raise
 
 
-def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan:
+def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan | NearestPlan:
     """The plan of an opened scene.
 
     Args:
@@ -122,7 +123,12 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
         stem: of the outputs' names.
         request: what is asked; its source is not looked at.
     """
-    settle_labels(scene, request.labels)
+    found = settle_labels(scene, request.labels)
+    if all_repeated(scene):
+        nearest = NearestPlan.of(request, domain, scene, stem, found)
+        if request.output is not None:
+            nearest.rehearse()
+        return nearest
     chosen = chosen_preset(request)
     operator = settle_operator(scene, request)
     # The word of the user is about the machine that computes tiles; it may have a device that this one lacks.
@@ -193,4 +199,5 @@ def settle_task(scene: Scene, request: Request, chosen: Preset, operator: Operat
         samples=request.samples,
         seed=request.seed,
         quantum=scene.quantum,
+        repeated=scene.repeated,
     )

@@ -72,6 +72,7 @@ class Task:
         samples: posterior samples to draw.
         seed: of all random numbers.
         quantum: physical size of a code step.
+        repeated: see `gensr.scenes.scene.Scene.repeated`; these pixels are kept and have no deviation.
         unit: the operator with unit gain; the tile is computed on ``gain * x``.
     """
 
@@ -86,6 +87,7 @@ class Task:
     samples: int
     seed: int
     quantum: float
+    repeated: frozenset[tuple[int, int]] = frozenset()
     unit: Operator = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,7 +103,9 @@ class Task:
         normaliser, noise = self.normaliser.select(first, end), self.noise_model.select(first, end)
         if self.generator.card.bands != 1 or normaliser is None or noise is None:
             return None
-        return replace(self, normaliser=normaliser, noise_model=noise, conformal=self.conformal[first:end])
+        repeated = frozenset((plane, band - first) for plane, band in self.repeated if first <= band < end)
+        scales = self.conformal[first:end]
+        return replace(self, normaliser=normaliser, noise_model=noise, conformal=scales, repeated=repeated)
 
     @property
     def generator(self) -> Generator:

@@ -22,6 +22,7 @@ from gensr.scenes.installed import domains
 from gensr.scenes.names import Names
 from gensr.scenes.objects import kind_of
 from gensr.scenes.product import Codes, Product
+from gensr.scenes.provenance import repeated
 from gensr.scenes.scene import Part, Reference, Scene
 from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.bands import Words, choose, parse_bands
@@ -274,7 +275,8 @@ class ArrayScene(Scene):
         whole = Window(0, 0, *self.grid.refine(product.factor).shape)
         planes = range(self.planes)
         arrays = {"mean": np.stack([product.mean(p, whole) for p in planes])}
-        arrays["std"] = np.stack([product.std(p, whole) for p in planes])
+        if not repeated(product.report):
+            arrays["std"] = np.stack([product.std(p, whole) for p in planes])
         for k in range(product.samples):
             arrays[f"sample{k + 1}"] = np.stack([product.sample(k, p, whole) for p in planes])
         path = folder / names.mean(".npz")

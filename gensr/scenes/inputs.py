@@ -20,7 +20,7 @@ from gensr.scenes import installed
 from gensr.scenes.area import part_of
 from gensr.scenes.domain import Domain
 from gensr.scenes.door import admit, at_home
-from gensr.scenes.names import MARKED, RUN, SUMMARIES
+from gensr.scenes.names import RUN, SUMMARIES, marked
 from gensr.scenes.remote import address_of, fetched
 from gensr.scenes.scene import Reference, Scene
 from gensr.values.area import WHOLE, Area
@@ -219,12 +219,12 @@ def _one(text: str, domain: Domain | None, asked: Sequence[Domain]) -> tuple[lis
         admit(path)
     if path.is_dir():
         admit(path)
-        if MARKED in path.name:
+        if marked(path.name):
             return [path], [f"{path}: looks like an output of gensr; its detail is generated already"]
         return _folder(path, asked)
     if path.exists() or not _MAGIC.search(text):
-        marked = MARKED in path.name
-        return [path], [f"{path}: looks like an output of gensr; its detail is generated already"] if marked else []
+        own = marked(path.name)
+        return [path], [f"{path}: looks like an output of gensr; its detail is generated already"] if own else []
     return _glob(str(path), domain, asked)
 
 
@@ -280,11 +280,11 @@ def _is_part(path: Path) -> bool:
 
 
 def _is_output(path: Path) -> bool:
-    return MARKED in path.name or path.name in BOOKS
+    return bool(marked(path.name)) or path.name in BOOKS
 
 
 def _without_outputs(place: Path, paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    outputs = [p for p in paths if MARKED in p.name or MARKED in p.parent.name]
+    outputs = [p for p in paths if marked(p.name) or marked(p.parent.name)]
     notes = [f"{place}: left out {len(outputs)} outputs of earlier runs ({_few(outputs)})"] if outputs else []
     return [p for p in paths if p not in set(outputs)], notes
 

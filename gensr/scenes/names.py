@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MARKED = "_generated"
-"""What the name of every output holds."""
+MARKED, REPEATED_MARK = "_generated", "_repeated"
+"""What the name of every output holds: of what was generated, and of labels whose pixels were repeated."""
 SUMMARIES = ("summary.csv", "summary.json")
 """Names of the files that say what came of many inputs."""
 RUN = "run.yaml"
 """Name of the file that asks for many inputs again."""
+
+
+def marked(name: str) -> str:
+    """The mark in the name of an output, "" for any other file."""
+    return next((mark for mark in (MARKED, REPEATED_MARK) if mark in name), "")
 
 
 @dataclass(frozen=True)
@@ -23,15 +28,16 @@ class Names:
 
     stem: str
     factor: int | str
+    mark: str = MARKED
 
     def mean(self, suffix: str) -> str:
         """Name of the posterior mean."""
-        return f"{self.stem}_x{self.factor}{MARKED}{suffix}"
+        return f"{self.stem}_x{self.factor}{self.mark}{suffix}"
 
     def std(self, suffix: str) -> str:
         """Name of the standard deviation."""
-        return f"{self.stem}_x{self.factor}{MARKED}_std{suffix}"
+        return f"{self.stem}_x{self.factor}{self.mark}_std{suffix}"
 
     def sample(self, index: int, suffix: str) -> str:
         """Name of sample ``index`` (0-based here, 1-based in the name)."""
-        return f"{self.stem}_x{self.factor}{MARKED}_sample{index + 1}{suffix}"
+        return f"{self.stem}_x{self.factor}{self.mark}_sample{index + 1}{suffix}"

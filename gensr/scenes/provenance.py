@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 MARK = "Contains generated detail: super-resolved by gensr; not a measurement at this resolution"
+REPEATED = "Labels repeated by gensr: every pixel is one of the input, nothing is generated"
 BESIDE = 1 << 20
 """Bytes up to which a file that only shares the stem of an input is taken for a part of it."""
 
@@ -24,10 +25,23 @@ def software() -> str:
     return f"gensr {version('gensr')}"
 
 
+def repeated(report: Mapping[str, Any]) -> bool:
+    """Whether a report is of labels whose pixels were repeated: nothing is generated, and there is no deviation."""
+    return report.get("mark") == REPEATED
+
+
+def mark_of(report: Mapping[str, Any]) -> str:
+    """The mark that belongs into an output."""
+    return REPEATED if repeated(report) else MARK
+
+
 def sentence(report: Mapping[str, Any]) -> str:
     """One ASCII line for a header: mark, version, generator with hash, operator, factor, seed, residual."""
     generator = report.get("generator", {})
     slices = (report.get("through_plane") or {}).get("factor")
+    if repeated(report):
+        scale = f"factor {report.get('factor', '?')}" + (f" and {slices} across slices" if slices else "")
+        return f"{REPEATED}; {report.get('gensr', software())}; {scale}"
     parts = [
         MARK,
         str(report.get("gensr", software())),

@@ -16,7 +16,7 @@ EXPECTED = (
     "or poisson:gain=G,sigma=S"
 )
 """What may be written, in words that follow "expected"."""
-LABELS = ("refuse", "image")
+LABELS = ("refuse", "nearest", "image")
 """What may become of label images and masks."""
 Kind = Literal["auto", "sigma", "share", "poisson"]
 

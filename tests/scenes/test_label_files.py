@@ -160,5 +160,5 @@ def test_images_are_taken(tmp_path, row):
 
 
 def test_the_word_is_checked():
-    with pytest.raises(UsageError, match="labels=perhaps: expected refuse or image"):
+    with pytest.raises(UsageError, match="labels=perhaps: expected refuse or nearest or image"):
         gensr.Request(CELLS, labels="perhaps")
