@@ -6,12 +6,10 @@ random access and tile-compressed HDUs decode whole tiles, so both are unpacked 
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
 import tempfile
 import weakref
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +25,7 @@ from gensr.scenes.decoding import decoded
 from . import unpack
 from .headers import number, printable, readable, recorded
 from .magic import is_fits, magic
+from .packing import DAMAGE, packing, unpacked
 from .pixels import BITPIX, Pixels, Scaling
 
 BLOCK = 2880
@@ -78,7 +77,7 @@ class Container:
     """A FITS file whose structure was checked.
 
     Args:
-        path: the file, plain or gzipped.
+        path: the file, plain or in gzip, bzip2, xz or zip.
 
     Raises:
         FormatError: if it is no FITS file, damaged, or implausibly large.
@@ -95,9 +94,8 @@ class Container:
             seen = f"starts with {head[:12]!r}" if head else "is empty or unreadable"
             raise FormatError(f"{path.name}: no FITS file ({seen}, expected 'SIMPLE  =                    T')")
         try:
-            with path.open("rb") as stream:
-                zipped = stream.read(2) == b"\x1f\x8b"
-            self.plain = self._inflate() if zipped else path
+            kind = packing(path)
+            self.plain = self._inflate(kind) if kind else path
             self._check_first_header()
             self.layers = self._scan()
         except FormatError:
@@ -143,20 +141,20 @@ class Container:
         self._temporary.append(Path(name))
         return Path(name)
 
-    def _inflate(self) -> Path:
+    def _inflate(self, kind: str) -> Path:
         limit = 200 * self.path.stat().st_size + INFLATE_FREE
         target, done = self._temp(), 0
         try:
-            with gzip.open(self.path, "rb") as source, target.open("wb") as sink:
-                while block := source.read(1 << 20):
+            with target.open("wb") as sink:
+                for block in unpacked(self.path, kind):
                     done += len(block)
                     if done > limit:
                         raise FormatError(
                             f"{self.path.name}: inflates beyond {limit} bytes; refused as a decompression bomb"
                         )
                     sink.write(block)
-        except (OSError, EOFError, zlib.error) as error:
-            raise FormatError(f"{self.path.name}: gzip data are damaged ({error}); get the file again") from None
+        except DAMAGE as error:
+            raise FormatError(f"{self.path.name}: {kind} data are damaged ({error}); get the file again") from None
         return target
 
     def _check_first_header(self) -> None:

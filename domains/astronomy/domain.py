@@ -13,7 +13,7 @@ from gensr.scenes.scene import Scene
 
 from . import objects
 
-_SUFFIX = re.compile(r"(?i)\.(fits|fit|fts)(\.gz|\.fz)?$|\.(fz|gz)$")
+_SUFFIX = re.compile(r"(?i)\.(fits|fit|fts)(\.gz|\.fz|\.bz2|\.xz|\.zip)?$|\.(fz|gz|bz2|xz|zip)$")
 
 
 class Astronomy(Domain):
@@ -31,6 +31,9 @@ class Astronomy(Domain):
         ".fits.fz",
         ".fit.gz",
         ".fts.gz",
+        ".fits.bz2",
+        ".fits.xz",
+        ".fits.zip",
         ".fits",
         ".fit",
         ".fts",
@@ -48,7 +51,7 @@ class Astronomy(Domain):
     }
 
     def sniff(self, path: Path) -> int:
-        """See `Domain.sniff`: the mandatory first card decides, also inside gzip."""
+        """See `Domain.sniff`: the mandatory first card decides, also inside gzip, bzip2, xz and zip."""
         from .magic import is_fits, magic
 
         return 3 if path.is_file() and is_fits(magic(path)) else 0

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from pathlib import Path
+
+from .packing import DAMAGE, packing, unpacked
 
 
 def magic(path: Path) -> bytes:
-    """First 80 bytes of the content (inside gzip, if gzipped), b"" if unreadable."""
+    """First 80 bytes of the content (inside gzip, bzip2, xz or zip), b"" if unreadable."""
     try:
+        kind = packing(path)
+        if kind:
+            return next(unpacked(path, kind, 80), b"")
         with path.open("rb") as stream:
-            head = stream.read(80)
-        if head[:2] == b"\x1f\x8b":
-            with gzip.open(path, "rb") as stream:
-                head = stream.read(80)
-    except (OSError, EOFError, zlib.error):
+            return stream.read(80)
+    except DAMAGE:
         return b""
-    return head
 
 
 def is_fits(head: bytes) -> bool:

@@ -27,8 +27,8 @@ class Faces(Domain):
     """
 
     name: ClassVar[str] = "faces"
-    description: ClassVar[str] = "aligned portraits in PNG, JPEG, WebP and TIFF"
-    suffixes: ClassVar[tuple[str, ...]] = (".jpeg", ".jpg", ".png", ".webp", ".tiff", ".tif")
+    description: ClassVar[str] = "aligned portraits in PNG, JPEG, WebP, TIFF, BMP and GIF"
+    suffixes: ClassVar[tuple[str, ...]] = (".jpeg", ".jpg", ".png", ".webp", ".tiff", ".tif", ".bmp", ".gif")
     prior: ClassVar[str] = "flow-faces"
     defaults: ClassVar[Mapping[str, Any]] = {"aligned": "auto", "lossless": False}
 

@@ -70,9 +70,13 @@ class OpenedPhoto(Scene):
 
     @property
     def output_format(self) -> str:
-        """Format of the output: that of the input, or PNG for a JPEG of labels or with ``lossless=true``."""
+        """Format of the output: that of the input; PNG for BMP and GIF, and a JPEG of labels or with ``lossless=true``.
+
+        BMP has no place for the mark of a generated picture, GIF none for its colours.
+        """
         exact = bool(self.options["lossless"] or self.repeated)
-        return "PNG" if self.photo.format == "JPEG" and exact else self.photo.format
+        known = self.photo.format
+        return "PNG" if known in ("BMP", "GIF") or (known == "JPEG" and exact) else known
 
     def metadata(self) -> dict[str, Any]:
         """See `Scene.metadata`."""

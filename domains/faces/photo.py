@@ -17,8 +17,9 @@ from gensr.scenes.directories import check_directories
 
 from . import unpack
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 MAGIC = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WEBP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
+MAGIC |= {b"BM": "BMP", b"GIF87a": "GIF", b"GIF89a": "GIF"}
 PIXEL_LIMIT = 89_478_485
 """Pillow's own limit for a picture that is no decompression bomb; a quarter of a gigabyte in RGB."""
 ORIENTATION = 274
@@ -132,7 +133,7 @@ def read_photo(path: Path) -> Photo:
     if not path.is_file():
         raise FormatError(f"{path}: no such file; give a PNG, JPEG, WebP or TIFF picture")
     if not format_of(path):
-        raise FormatError(f"{path}: is not a PNG, JPEG, WebP or TIFF picture; convert it to PNG")
+        raise FormatError(f"{path}: is not a PNG, JPEG, WebP, TIFF, BMP or GIF picture; convert it to PNG")
     check_directories(path)
     pillow = import_pillow()
     try:

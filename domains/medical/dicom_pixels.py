@@ -79,6 +79,9 @@ class Stored:
         return Codec(self.dtype, slope, intercept, low, high, self.padding, self.inverted, saturates)
 
 
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData", "Rows", "PixelDataProviderURL")
+
+
 def read_stored(header: Dataset, name: str) -> Stored:
     """Check the image pixel module.
 
@@ -87,6 +90,8 @@ def read_stored(header: Dataset, name: str) -> Stored:
     """
     kind = str(header.get("PhotometricInterpretation", "") or "")
     samples = _integer(header, "SamplesPerPixel", name, 1)
+    if not kind and not any(key in header for key in _PIXELS):
+        raise FormatError(f"{name}: holds no pixel data; give the image itself, not a report, plan or reference to it")
     if kind not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
         raise FormatError(
             f"{name}: photometric interpretation {kind or 'missing'} with {samples} samples: colour and palette "

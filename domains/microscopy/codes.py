@@ -17,6 +17,8 @@ from gensr.values.precision import Real
 Codes = npt.NDArray[Any]
 
 DECLARED = "bits that the file declares"
+SMOOTH = 0.15 * 65535
+"""Largest step of a colour between neighbouring codes of a ramp."""
 SATURATED = 8
 """Fewer pixels than this at the full-scale code are no sign of saturation."""
 FEW_VALUES = 3
@@ -131,6 +133,17 @@ def _saturation(census: Census, channel: int, found: CodeRange) -> int | None:
     return top if full_scale and crowded else None
 
 
+def is_ramp(palette: Codes) -> bool:
+    """Whether a colour table shows intensities: neighbouring codes have like colours, which those of classes have not.
+
+    Args:
+        palette: (3, codes), 16 bits.
+    """
+    steps = np.abs(np.diff(palette.astype(np.float64), axis=1)).max(0)
+    # The last colours of a table may mark what is too dark or too bright.
+    return bool(np.sort(steps)[: max(1, steps.size - 4)].max(initial=0.0) <= SMOOTH)
+
+
 def encode(
     values: Real, valid: npt.NDArray[np.bool_], dtype: np.dtype[Any], codes: CodeRange | None
 ) -> tuple[Codes, int]:
@@ -147,8 +160,10 @@ def encode(
     """
     keep = valid & np.isfinite(values)
     if codes is None:
-        with np.errstate(over="ignore"):
-            return np.where(keep, values, np.nan).astype(dtype), 0
+        top = np.finfo(dtype).max
+        kept = np.clip(values, -top, top)  # half precision ends at 65504
+        moved = int(np.count_nonzero(keep & (kept != values)))
+        return np.where(keep, kept, np.nan).astype(dtype), moved
     wide = np.where(keep, values, 0.0).astype(np.float64)
     rounded = np.rint(wide / codes.step) * codes.step
     clipped = np.clip(rounded, codes.low, codes.high)

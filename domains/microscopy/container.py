@@ -16,6 +16,7 @@ Kind = Literal["ome", "imagej", "plain"]
 SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.btf", ".ome.tf8", ".tiff", ".tif", ".btf", ".tf8")
 GEO_TAGS = {33550: "ModelPixelScale", 33922: "ModelTiepoint", 34264: "ModelTransformation", 34735: "GeoKeyDirectory"}
 NODATA_TAG = 42113
+_OLD_JPEG = 6
 PLANE_LIMIT = 1_000_000
 SEGMENT_LIMIT = 1 << 31  # decoded bytes of one strip or tile
 EXPANSION_LIMIT = 1100  # deflate cannot exceed 1032
@@ -190,7 +191,12 @@ def _check_pages(c: Container) -> None:
         raise FormatError(f"{c.path}: has {len(c.series)} pages; at most {PLANE_LIMIT} are read")
     if key.dtype is None or 0 in c.series.shape:
         raise FormatError(f"{c.path}: holds an empty image or an unknown sample type; get an intact copy")
-    if int(key.photometric) not in _PHOTOMETRICS or (int(key.photometric) == 3 and c.kind != "imagej"):
+    if int(key.compression) == _OLD_JPEG:
+        raise FormatError(
+            f"{c.path}: is compressed as old-style JPEG (TIFF 6.0), which libraries do not decode any more; re-save it "
+            "with another compression (tiffcp -c lzw, or the program that made it)"
+        )
+    if int(key.photometric) not in _PHOTOMETRICS:
         raise FormatError(f"{c.path}: colour model {key.photometric!s} is not supported; convert to grey or RGB")
     if key.shaped[1] != 1:
         raise FormatError(f"{c.path}: stores volumes in pages (ImageDepth); convert it to one page per slice")

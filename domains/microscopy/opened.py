@@ -18,7 +18,7 @@ from gensr.values.image import Image
 from gensr.values.precision import Real, held, precision
 
 from .calibration import Calibration, ome_pixels, read_calibration
-from .codes import Census, CodeRange, code_range, encode
+from .codes import Census, CodeRange, code_range, encode, is_ramp
 from .container import Container, compression_name
 from .cropped import cropped_xml
 from .segments import PlaneReader, Planes
@@ -27,7 +27,7 @@ BANDS = ("intensity",)
 CENSUS_PIXELS = 1 << 26
 """Files with more pixels are sampled when ranges are detected."""
 CENSUS_SIDE = 1024
-_TYPES = ("uint8", "int8", "uint16", "int16", "float32", "float64")
+_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64")
 
 
 class OpenedMicrograph(Scene):
@@ -48,12 +48,15 @@ class OpenedMicrograph(Scene):
     """
 
     white: bool = False
+    palette: npt.NDArray[Any] | None = None
     orientation: int = 1
     packed_bits: int | None = None
 
     def __init__(self, container: Container, options: Mapping[str, Any]) -> None:
         self.container = container
         key = container.key
+        table = key.tags.get(320)
+        self.palette = np.asarray(table.value) if table is not None and int(key.photometric) == 3 else None
         self.white = int(key.photometric) == 0
         turned = key.tags.get(ORIENTATION)
         self.orientation = int(turned.value) if turned is not None and turned.value in range(1, 9) else 1
@@ -79,18 +82,26 @@ class OpenedMicrograph(Scene):
         self.axes, self.loops = loops
         self.planes, self.bands, self.unit = self.reader.planes, BANDS, ""
         self.dtype = self.reader.dtype
+        if self.dtype.kind == "b":
+            raise DomainError(
+                f"{self.path}: has one bit per sample, a mask or a scan in black and white; save it with 8 bits, and "
+                "say labels=nearest for a mask or labels=image for a picture"
+            )
         if self.dtype.name not in _TYPES:
             raise DomainError(
-                f"{self.path}: {self.dtype.name} samples are not supported (32-bit integers are mostly labels); "
-                "convert intensities to uint16 or float32"
+                f"{self.path}: {self.dtype.name} samples are not supported; convert them to uint16, uint32 or float32"
             )
         self.precision = precision(self.dtype)
         transform, frame = self.calibration.transform()
         self.grid = PixelGrid((self.reader.rows, self.reader.cols), transform, frame)
         self.codes: CodeRange | None = None
         self.names = self._channel_names()
-        if self.dtype.kind in "iu":
+        if self.dtype.kind in "iu" and self.dtype.itemsize <= 2:
             self._survey()
+        elif self.dtype.kind in "iu":
+            limits = np.iinfo(self.dtype)
+            source, nothing = f"range of {self.dtype.name}", (None,) * self.channels
+            self.codes = CodeRange(float(limits.min), float(limits.max), 1, source, nothing, limits.bits)
         self.quantum = float(self.codes.step) if self.codes is not None else 0.0
 
     def read(self, plane: int, window: Window) -> Image:
@@ -124,8 +135,17 @@ class OpenedMicrograph(Scene):
     def parts(self) -> tuple[Part, ...]:
         """See `Scene.parts`: every channel."""
         channels = [self.channel(plane) for plane in range(self.planes)]
+        index = self.palette is not None and not is_ramp(self.palette)
+        proof = "a palette of unlike colours" if index else ""
         return tuple(
-            Part(f"channel {name}", 0, [p for p, c in enumerate(channels) if c == i], (self.path.name, name))
+            Part(
+                f"channel {name}",
+                0,
+                [p for p, c in enumerate(channels) if c == i],
+                (self.path.name, name),
+                proof,
+                index,
+            )
             for i, name in enumerate(self.names)
         )
 

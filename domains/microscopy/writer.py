@@ -158,7 +158,7 @@ def common_tags(scene: OpenedMicrograph, layer: Layer, tile: tuple[int, int] | N
         0: "minisblack" if layer.uncertainty else "miniswhite",
         1: "minisblack",
         2: "rgb",
-        3: "minisblack",
+        3: "minisblack" if layer.uncertainty else "palette",
         6: "rgb",
     }[int(key.photometric)]
     colour = scene.reader.samples > 1
@@ -174,6 +174,8 @@ def common_tags(scene: OpenedMicrograph, layer: Layer, tile: tuple[int, int] | N
         "metadata": None,
         "maxworkers": 1,
     }
+    if photometric == "palette":
+        common["colormap"] = scene.palette
     if colour:
         common["planarconfig"] = "separate" if scene.reader.separate else "contig"
         extra = [int(e) for e in key.extrasamples]

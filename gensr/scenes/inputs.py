@@ -23,6 +23,7 @@ from gensr.scenes.door import admit, at_home
 from gensr.scenes.names import RUN, SUMMARIES, marked
 from gensr.scenes.remote import address_of, fetched
 from gensr.scenes.scene import Reference, Scene
+from gensr.scenes.strangers import stranger
 from gensr.values.area import WHOLE, Area
 from gensr.values.bands import Words
 
@@ -311,6 +312,9 @@ def _by_name(path: Path, asked: Sequence[Domain], broken: Sequence[GensrError]) 
     """
     if path.is_file() and not path.stat().st_size:
         raise FormatError(f"{path}: the file is empty; fetch it again")
+    strange = stranger(path) if path.is_file() else ""
+    if strange:
+        raise FormatError(f"{path}: is {strange}")
     named = [d for d in asked if path.is_file() and path.name.lower().endswith(d.suffixes)]
     if len(named) == 1 and not broken:
         return named[0]

@@ -30,7 +30,7 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes, extra: by
 HOSTILE = {
     "empty": (b"", "is not a PNG"),
     "text": (b"hello, I am no picture", "is not a PNG"),
-    "gif": (b"GIF89a" + b"\0" * 40, "is not a PNG"),
+    "gif": (b"GIF89a" + b"\0" * 40, "damaged picture"),
     "png magic": (b"\x89PNG\r\n\x1a\n", "damaged picture"),
     "jpeg magic": (b"\xff\xd8\xff\xe0", "damaged picture"),
     "webp magic": (b"RIFF\x10\0\0\0WEBPVP8 ", "damaged picture"),

@@ -135,7 +135,7 @@ def test_a_few_full_scale_pixels_are_no_saturation(tmp_path: Path) -> None:
     scene.close()
 
 
-@pytest.mark.parametrize("dtype", [np.uint32, np.int32, np.uint64, np.complex64])
+@pytest.mark.parametrize("dtype", [np.uint64, np.complex64])
 def test_types_that_float32_cannot_hold_are_refused(tmp_path: Path, dtype: type) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.ones((20, 20), dtype))
     with pytest.raises(DomainError, match=np.dtype(dtype).name):
