@@ -78,6 +78,7 @@ class Decisions:
             "output": f"{rows} x {cols} pixels, {self.scene.planes * self.slices} plane(s), "
             f"{len(self.scene.bands)} band(s)",
             "domain": self.domain,
+            "labels": self._labels(),
             "generator": {"name": card.name, "family": card.family, "made for": card.domain, "chosen as": self.why},
             "operator": {**self.task.operator.describe(), "gain": self.task.operator.gain},
             "noise": noise,
@@ -92,6 +93,12 @@ class Decisions:
             **self.expected.describe(),
             "warnings": self.warnings,
         }
+
+    def _labels(self) -> str:
+        if self.request.labels == "image":
+            return "not looked for: labels=image"
+        names = sorted({self.scene.bands[band] for _, band in self.scene.repeated})
+        return f"{listed(names)}, repeated" if names else "; ".join(["none found", *self.scene.judged])
 
     def _tiles(self) -> str:
         core, read = self.tiles[0].core, self.tiles[0].read

@@ -28,6 +28,7 @@ def settle_labels(scene: Scene, choice: str) -> Survey:
         _check_indices(scene)
         return Survey((), ())
     found = survey(scene)
+    scene.judged = found.doubts
     if found.labels and choice == "refuse":
         raise DomainError(refusal(scene, found))
     if choice == "nearest":

@@ -96,6 +96,7 @@ class Scene(ABC):
         origin: row and column of the input where the grid begins; (0, 0) unless it is a part, see `crop`.
         kept: the temporary folder that ``path`` lies in, for an object in memory that was laid down as a file.
         doubt: what speaks for another domain, where it was guessed and that was close.
+        judged: what was said when labels were looked for and not found, see `gensr.scenes.labels.Survey`.
         repeated: (plane, band) of labels whose pixels are repeated; no statistics are made of them.
     """
 
@@ -113,6 +114,7 @@ class Scene(ABC):
     counts_photons: ClassVar[bool] = False
     """Whether noise may grow with the signal as that of detectors that count photons does: then that is looked for."""
     doubt: str = ""
+    judged: tuple[str, ...] = ()
     repeated: frozenset[tuple[int, int]] = frozenset()
 
     @abstractmethod

@@ -162,3 +162,18 @@ def test_images_are_taken(tmp_path, row):
 def test_the_word_is_checked():
     with pytest.raises(UsageError, match="labels=perhaps: expected refuse or nearest or image"):
         gensr.Request(CELLS, labels="perhaps")
+
+
+def test_the_plan_says_what_was_found(tmp_path):
+    with settled(PHOTO) as plan:
+        assert plan.describe()["labels"] == "none found"
+    with settled(PHOTO, labels="image") as plan:
+        assert plan.describe()["labels"] == "not looked for: labels=image"
+    with settled(geotiff(PHOTO, name="cells_mask.tif")(tmp_path)) as plan:
+        said = "none found; band 1: its name says 'mask', but its values are those of an image"
+        assert plan.describe()["labels"] == said
+    path = geotiff(PHOTO, DARK, names=["B02", "QA_PIXEL"])(tmp_path)
+    with settled(path, labels="nearest") as plan:
+        assert plan.describe()["labels"] == "QA_PIXEL, repeated"
+    with settled(CELLS, labels="nearest") as nearest:
+        assert nearest.describe()["labels"] == {"band 1": "35 values in connected areas without values between them"}
