@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gensr.errors import DomainError
 from gensr.operators import Area, Operator
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product
@@ -38,6 +39,8 @@ class MicroscopyScene(OpenedMicrograph):
             imagej.output_shape(self, factor, self.dtype.name)
         if output_kind(self) == "zarr":
             described(self)
+        if output_kind(self) == "ome" and self.dtype.name == "float16":
+            raise DomainError(f"{self.path}: OME-TIFF has no word for 16-bit floats; convert it to float32")
         return Area(factor)
 
     def noise(self) -> Noise | None:

@@ -183,6 +183,12 @@ def test_refusals_say_what_it_is(tmp_path, row):
     assert "labels)" not in str(caught.value)
 
 
+def test_half_precision_has_no_place_in_ome(tmp_path):
+    path = micrograph(tmp_path, smooth(32, 3, 4).astype(np.float16))
+    with pytest.raises(DomainError, match="no word for 16-bit floats"):
+        gensr.settle(gensr.Request(path, domain="microscopy", search="fast", options={"container": "ome"}))
+
+
 def test_old_jpeg_is_called_so(tmp_path):
     path = micrograph(tmp_path, GREY, rowsperstrip=32)
     content = bytearray(path.read_bytes())

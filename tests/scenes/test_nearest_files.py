@@ -201,3 +201,19 @@ def test_a_finished_input_is_left_alone(tmp_path):
     again = run(path, tmp_path, resume=True)
     assert again.files[0].stat().st_mtime_ns == stamp
     assert {p.name for p in again.files} == {p.name for p in first.files}
+
+
+def test_bands_that_are_answered_in_groups_keep_their_places(tmp_path, monkeypatch):
+    from gensr.pipeline import settle
+
+    monkeypatch.setattr(settle, "band_group", lambda task, tile, bands: 1)
+    rasterio = pytest.importorskip("rasterio")
+    path = geotiff(PHOTO, DARK, PHOTO[::-1].copy(), names=["B02", "QA_PIXEL", "B03"])(tmp_path)
+    request = gensr.Request(path, factor=2, search="fast", samples=0, labels="nearest", output=tmp_path / "out")
+    with gensr.settle(request) as plan:
+        assert {tile.bands for tile in plan.tiles} == {(0, 1), (1, 2), (2, 3)}
+        files = list(plan.run())[-1].files
+    mean, std = (rasterio.open(path).read() for path in files[:2])
+    assert np.array_equal(mean[1], twice(DARK))
+    assert not np.array_equal(mean[2], twice(PHOTO[::-1]))
+    assert [bool(np.isfinite(band).all()) for band in std] == [True, False, True]
