@@ -41,7 +41,7 @@ class Sky:
     @property
     def gain(self) -> float:
         """Unit of the generator: the noise, or a hundredth of the signal where there is none; never 0."""
-        return max(self.sigma, self.error) or self.reach / 100 or 1.0
+        return max(self.sigma, self.error) or self.reach / 100 or abs(self.level) or 1.0
 
 
 def measure(scene: OpenedFits) -> Sky:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from gensr.errors import GensrError, SearchError, out_of_memory
-from gensr.pipeline.task import Task
+from gensr.pipeline.flat import Flat, contrasted, flat_bands, flat_plane
+from gensr.pipeline.task import QUANTISATION, Task
 from gensr.pipeline.tiles import Tile
 from gensr.priors.observation import Observation
 from gensr.scenes.statistics import without
 from gensr.search.posterior import Answer, answer, summary
-from gensr.values.grid import Window
+from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
 from gensr.values.precision import Real
 from gensr.values.random import Stream
@@ -34,6 +35,7 @@ class Source(Protocol):
     """Where the images of tiles are read from: a scene, or planes that were made from one."""
 
     path: Path
+    grid: PixelGrid
 
     def read(self, plane: int, window: Window) -> Image:
         """See `gensr.scenes.scene.Scene.read`."""
@@ -76,6 +78,7 @@ class TileWork:
 
     scene: Source
     task: Task
+    known: dict[Any, npt.NDArray[np.bool_]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, tiles: tuple[Tile, ...]) -> list[TileResult]:
         """Results in the order of the tiles, which share a shape."""
@@ -90,14 +93,25 @@ class TileWork:
                 whole = self.scene.read(plane, window) if span is None else self.scene.read_bands(plane, window, *span)
             return without(whole, plane, repeated)
 
-        found = in_memory(self.scene.path.name, read, task, tiles)
+        def flat(plane: int, image: Image) -> npt.NDArray[np.bool_]:
+            """Where a tile has no contrast, the rest of its plane is looked at, once."""
+            found = flat_bands(image)
+            if found.any() and image.grid.shape != (shape := self.scene.grid.shape):
+                if (plane, span) not in self.known:
+                    self.known[plane, span] = flat_plane(read, plane, shape)
+                found = found & self.known[plane, span]
+            return found
+
+        found = in_memory(self.scene.path.name, read, task, tiles, flat)
         for tile, result in zip(tiles, found, strict=True):
             bands = [band for plane, band in repeated if plane == tile.plane]
             result.std[bands] = np.nan  # what is repeated has no deviation
         return found
 
 
-def in_memory(name: str, read: Callable[[int, Window], Image], task: Task, tiles: Sequence[Tile]) -> list[TileResult]:
+def in_memory(
+    name: str, read: Callable[[int, Window], Image], task: Task, tiles: Sequence[Tile], flat: Flat = contrasted
+) -> list[TileResult]:
     """Reconstruct tiles of one shape; out of memory halves the batch, and a tile that fails alone is named.
 
     Args:
@@ -105,12 +119,13 @@ def in_memory(name: str, read: Callable[[int, Window], Image], task: Task, tiles
         read: from plane and window to an image.
         task: what is computed.
         tiles: together.
+        flat: see `gensr.pipeline.flat`.
 
     Raises:
         GensrError: one tile alone needs more memory than there is.
     """
     try:
-        return reconstruct([read(tile.plane, tile.read) for tile in tiles], task, tiles)
+        return reconstruct([read(tile.plane, tile.read) for tile in tiles], task, tiles, flat)
     except (MemoryError, RuntimeError, OSError) as error:
         if not out_of_memory(error):
             raise
@@ -121,18 +136,22 @@ def in_memory(name: str, read: Callable[[int, Window], Image], task: Task, tiles
                 f"give a smaller tile= than {max(core.rows, core.cols)}"
             ) from error
     half = len(tiles) // 2
-    return in_memory(name, read, task, tiles[:half]) + in_memory(name, read, task, tiles[half:])
+    return in_memory(name, read, task, tiles[:half], flat) + in_memory(name, read, task, tiles[half:], flat)
 
 
-def reconstruct(images: Sequence[Image], task: Task, tiles: Sequence[Tile]) -> list[TileResult]:
+def reconstruct(
+    images: Sequence[Image], task: Task, tiles: Sequence[Tile], flat: Flat = contrasted
+) -> list[TileResult]:
     """Reconstruct tiles of equal shape together.
 
     Args:
         images: of the tiles' ``read`` windows.
         task: what is computed.
         tiles: where the images lie.
+        flat: see `gensr.pipeline.flat`.
     """
-    busy = [i for i, image in enumerate(images) if image.usable.any()]
+    level = [flat(tile.plane, image) for tile, image in zip(tiles, images, strict=True)]
+    busy = [i for i, image in enumerate(images) if image.usable.any() and not level[i].all()]
     results: dict[int, TileResult] = {i: _empty(images[i], tiles[i], task) for i in range(len(tiles)) if i not in busy}
     if busy:
         bands = len(images[0].bands)
@@ -140,7 +159,8 @@ def reconstruct(images: Sequence[Image], task: Task, tiles: Sequence[Tile]) -> l
         found = _answer(data, task, [tiles[i] for i in busy], bands)
         for row, i in enumerate(busy):
             results[i] = _finish(images[i], tiles[i], task, found, row, len(busy))
-    return [results[i] for i in range(len(tiles))]
+    flattened = {i: _levelled(results[i], images[i], tiles[i], task, level[i]) for i in results if level[i].any()}
+    return [flattened.get(i, results[i]) for i in range(len(tiles))]
 
 
 def observe(images: Sequence[Image], task: Task, tile: Tile) -> Observation:
@@ -263,6 +283,28 @@ def _residual(image: Image, inner: Window, task: Task, full: Tensor) -> tuple[Re
         "observed": float(observed[use].sum()),
         "explained": float(explained[use].sum()),
     }
+
+
+def _levelled(found: TileResult, image: Image, tile: Tile, task: Task, level: npt.NDArray[np.bool_]) -> TileResult:
+    """A result whose bands without contrast are what the data are: nothing is made of a constant."""
+    area = tile.inner.refine(task.factor)
+    cut = np.s_[:, area.row : area.row + area.rows, area.col : area.col + area.cols]
+    known = (_refined(image.values, task)[cut] / task.operator.gain).astype(found.mean.dtype)
+    chosen = level[:, None, None] & found.valid
+
+    def kept(values: Real, instead: Real) -> Real:
+        return np.asarray(np.where(chosen, instead, values), values.dtype)
+
+    rounding = np.full_like(found.std, QUANTISATION * task.quantum / task.operator.gain)
+    samples = [kept(sample, known) for sample in found.samples]
+    mean, std = kept(found.mean, known), kept(found.std, rounding)
+    found = replace(found, mean=mean, std=std, samples=samples)
+    if level.all():
+        usable = np.where(image.usable, image.values, -np.inf).max((1, 2), keepdims=True)
+        whole = _refined(np.where(image.usable, image.values, usable).astype(np.float64), task) / task.operator.gain
+        whitened, residual = _residual(image, tile.inner, task, torch.from_numpy(whole))
+        found = replace(found, whitened=whitened, residual=residual)
+    return found
 
 
 def _empty(image: Image, tile: Tile, task: Task) -> TileResult:

@@ -27,6 +27,7 @@ from gensr.priors.device import AUTO, choose_device
 from gensr.scenes import installed
 from gensr.scenes.area import part_of
 from gensr.scenes.arrays import ArrayScene, array_domain, numbers
+from gensr.scenes.empty import refuse_empty, refuse_tiny
 from gensr.scenes.forms import ask_for_dims
 from gensr.scenes.inputs import guess_told, open_scene
 from gensr.scenes.names import Names
@@ -124,6 +125,7 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
         request: what is asked; its source is not looked at.
     """
     found = settle_labels(scene, request.labels)
+    refuse_empty(scene)
     if all_repeated(scene):
         nearest = NearestPlan.of(request, domain, scene, stem, found)
         if request.output is not None:
@@ -131,6 +133,7 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
         return nearest
     chosen = chosen_preset(request)
     operator = settle_operator(scene, request)
+    refuse_tiny(scene, scene.normaliser(), operator.gain)
     # The word of the user is about the machine that computes tiles; it may have a device that this one lacks.
     device = choose_device(request.device if request.runtime.name == "local" else AUTO)
     prior, why = choose_prior(Wanted(scene, unit_gain(operator), request.generator, device, request.device))

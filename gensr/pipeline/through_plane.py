@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.operators import Area
+from gensr.pipeline.flat import flat_bands
 from gensr.pipeline.prior import closed_prior
 from gensr.pipeline.reconstruct import TileResult, in_memory
 from gensr.pipeline.store import MEAN, STD, Layout, Raster, Shape, Store, result_names, sample_name
@@ -145,8 +146,13 @@ class SlabWork:
             filled = np.where(known, values, values.dtype.type(0))
             return Image(filled, grid.crop(window), known, known.copy(), self.bands)
 
+        def flat(plane: int, image: Image) -> npt.NDArray[np.bool_]:
+            line = np.take(slab.values, plane - begin, 2 + slab.axis)
+            known = np.isfinite(line)
+            return flat_bands(Image(np.where(known, line, 0), grid, known, known, self.bands))
+
         for group in batches(tiles, LINES):
-            for tile, result in zip(group, in_memory(self.name, read, self.task, group), strict=True):
+            for tile, result in zip(group, in_memory(self.name, read, self.task, group, flat), strict=True):
                 where = _place(tile, tile.plane - begin, slab.axis, factor)
                 values = result.samples[0] if self.sample else result.mean
                 mean[where] = np.where(result.valid, values, np.nan)

@@ -68,7 +68,7 @@ def sample_values(scene: Scene) -> list[Real]:
 def percentile_normaliser(scene: Scene, low: float, high: float, joint: bool = False) -> AffineNormaliser:
     """Map the ``low`` percentile to 0 and the ``high`` one to 1, per band or joint over bands.
 
-    A constant or empty band gets gain 1 (or its quantum), so that the map stays invertible.
+    A constant band gets its quantum or its own magnitude as gain (1 for zeros), so that the map stays invertible.
 
     Args:
         scene: the opened input.
@@ -84,6 +84,6 @@ def percentile_normaliser(scene: Scene, low: float, high: float, joint: bool = F
         lo, hi = (float(q) for q in np.percentile(v.astype(np.float64), [low, high])) if v.size else (0.0, 0.0)
         if hi <= lo and v.size:
             lo, hi = float(v.min()), float(v.max())
-        gain.append(hi - lo if hi > lo else (scene.quantum or 1.0))
+        gain.append(hi - lo if hi > lo else (scene.quantum or abs(lo) or 1.0))
         offset.append(lo)
     return AffineNormaliser(tuple(gain), tuple(offset))

@@ -96,12 +96,11 @@ def test_clipped_codes_are_counted_over_all_tiles(plan):
 
 
 def test_warnings_come_before_the_result(plan):
-    made = plan(np.full((6, 6), np.nan), domain="faces")
+    made = plan(np.full((6, 6), 7.0), domain="faces")
     events = list(made.run())
-    assert kinds(events) == ["Settled", "TileDone", "Warned", "Warned", "Written"]
+    assert kinds(events) == ["Settled", "TileDone", "Warned", "Written"]
     assert events[2] == Warned("the generator was made for microscopy images")
-    assert "no usable pixel" in events[3].text
-    assert list(events[-1].result.report["warnings"]) == [e.text for e in events[2:4]]
+    assert list(events[-1].result.report["warnings"]) == [events[2].text]
 
 
 class Folders:

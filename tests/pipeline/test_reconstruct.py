@@ -356,11 +356,11 @@ def searching():
 def failing(monkeypatch, above, error):
     real, sizes = room.reconstruct, []
 
-    def broken(images, task, tiles):
+    def broken(images, task, tiles, flat):
         sizes.append(len(tiles))
         if len(tiles) > above:
             raise error
-        return real(images, task, tiles)
+        return real(images, task, tiles, flat)
 
     monkeypatch.setattr(room, "reconstruct", broken)
     return sizes

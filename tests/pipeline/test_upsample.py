@@ -16,7 +16,7 @@ import xarray as xr
 from PIL import Image
 
 import gensr
-from gensr.errors import GensrError, OutputError, SearchError, UsageError
+from gensr.errors import DomainError, GensrError, OutputError, SearchError, UsageError
 from gensr.pipeline import reconstruct as engine
 from gensr.scenes.provenance import MARK
 
@@ -120,10 +120,9 @@ def test_invalid_pixels_stay_invalid_and_spoil_nothing():
     np.testing.assert_allclose(result.mean[far], run(image, noise=3.0).mean[far], atol=1)
 
 
-def test_nothing_usable_gives_nothing_and_says_so():
-    result = run(np.full((12, 12), np.nan), noise=1.0)
-    assert np.isnan(result.mean).all()
-    assert any("no usable pixel" in text for text in result.report["warnings"])
+def test_nothing_usable_is_refused_before_anything_is_computed():
+    with pytest.raises(DomainError, match="no pixel has a value"):
+        run(np.full((12, 12), np.nan), noise=1.0)
 
 
 def test_integers_come_back_as_integers():
