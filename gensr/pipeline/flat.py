@@ -24,7 +24,7 @@ def contrasted(plane: int, image: Image) -> npt.NDArray[np.bool_]:
 def flat_bands(image: Image) -> npt.NDArray[np.bool_]:
     """Whether all usable values of a band are the same (band,); False where none is usable."""
     low, high = _ends(image)
-    return low == high
+    return np.asarray(low == high)
 
 
 def flat_plane(read: Callable[[int, Window], Image], plane: int, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
@@ -37,7 +37,7 @@ def flat_plane(read: Callable[[int, Window], Image], plane: int, shape: tuple[in
         low, high = np.minimum(low, ends[0]), np.maximum(high, ends[1])
         if (low < high).all():
             break
-    return low == high
+    return np.asarray(low == high)
 
 
 def _ends(image: Image) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
