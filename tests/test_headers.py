@@ -18,7 +18,7 @@ import pytest
 from gensr.cli.main import main
 
 sys.path.insert(0, str(Path(__file__).parent))
-from headers import body, micro, ngff, raster, safe, sky
+from headers import body, cube, micro, ngff, raster, safe, sky
 from headers.findings import COLUMNS, Findings
 
 FACTOR = 2
@@ -70,6 +70,8 @@ def upsampled(path: Path, output: Path, *words: str) -> tuple[int, str, list[Pat
 
 def checked(domain: str, path: Path, files: list[Path], flux: bool) -> Findings:
     files = [p for p in files if not p.name.endswith(("_report.json", "_preview.png", "_run.yaml"))]
+    if domain == "satellite" and path.suffix == ".nc":
+        return cube.check(path, files, FACTOR, "tb")
     if domain == "satellite" and path.is_dir():
         return safe.check(path, files, FACTOR)
     if domain == "satellite":
@@ -179,6 +181,22 @@ def sentinel_2(folder: Path) -> Path:
     return root
 
 
+def netcdf(folder: Path) -> Path:
+    import xarray as xr
+    from rasterio.crs import CRS
+
+    pytest.importorskip("h5netcdf", reason="the extra netcdf is not installed")
+    pytest.importorskip("dask", reason="the extra netcdf is not installed")
+    codes = np.random.default_rng(0).integers(100, 3000, (2, 24, 26)).astype(np.int16)
+    codes[:, :3, :2] = -999
+    said = {"_FillValue": np.int16(-999), "scale_factor": 0.1, "add_offset": 5.0, "units": "K", "grid_mapping": "crs"}
+    coords = {"y": 4e6 - 30 * (np.arange(24) + 0.5), "x": 5e5 + 30 * (np.arange(26) + 0.5), "time": [0.0, 6.0]}
+    data = {"tb": (("time", "y", "x"), codes, said)}
+    data["crs"] = ((), np.int32(0), {"crs_wkt": CRS.from_epsg(32633).to_wkt()})
+    xr.Dataset(data, coords, {"title": "a scene"}).to_netcdf(folder / "a.nc", engine="h5netcdf")
+    return folder / "a.nc"
+
+
 def fits_image(folder: Path) -> Path:
     from astropy.io import fits
 
@@ -251,13 +269,14 @@ def dicom(folder: Path) -> Path:
     [
         ("satellite", geotiff),
         ("satellite", sentinel_2),
+        ("satellite", netcdf),
         ("astronomy", fits_image),
         ("microscopy", ome_tiff),
         ("microscopy", ome_zarr),
         ("medical", nifti),
         ("medical", dicom),
     ],
-    ids=["GeoTIFF", "SAFE", "FITS", "OME-TIFF", "OME-Zarr", "NIfTI", "DICOM"],
+    ids=["GeoTIFF", "SAFE", "NetCDF", "FITS", "OME-TIFF", "OME-Zarr", "NIfTI", "DICOM"],
 )
 def test_made_file(domain, make, tmp_path):
     path = make(tmp_path)

@@ -19,7 +19,8 @@ _SUFFIX = re.compile(r"(?i)\.(fits|fit|fts)(\.gz|\.fz|\.bz2|\.xz|\.zip)?$|\.(fz|
 class Astronomy(Domain):
     """Telescope images and cubes.
 
-    Options of `open`: ``hdu`` (index, ``NAME`` or ``NAME,VERSION``); ``values`` (``auto``, ``flux`` or ``brightness``);
+    Options of `open`: ``hdu`` (index, ``NAME``, ``NAME,VERSION``, or ``all`` for every science image); ``values``
+    (``auto``, ``flux`` or ``brightness``);
     ``dq_bits`` (flag bits that exclude a pixel; 0 none, -1 any, None the table of the mission); ``psf`` (FITS file)
     with ``psf_oversampling``; ``psf_fwhm`` (source pixels, or ``0.8arcsec``).
     """
@@ -64,10 +65,14 @@ class Astronomy(Domain):
         if not path.is_file():
             raise FormatError(f"{path.name}: no such file; give a FITS file")
         try:
+            from .chips import open_all
             from .scene import FitsScene
         except ImportError as error:
             raise PluginError(f"the astronomy domain needs {error.name}; pip install astropy scipy") from None
-        return FitsScene(path, {**self.defaults, **options})
+        chosen = {**self.defaults, **options}
+        if str(chosen["hdu"]).strip().lower() == "all":
+            return open_all(path, chosen)
+        return FitsScene(path, chosen)
 
     def stem(self, path: Path) -> str:
         """See `Domain.stem`."""

@@ -81,6 +81,21 @@ def choose(layers: Sequence[Layer], option: int | str | None, file: str) -> Laye
     )
 
 
+def science(layers: Sequence[Layer], file: str) -> list[Layer]:
+    """Every image that is one of the sky: those that say so, else those of the shape of the one that is chosen.
+
+    Raises:
+        FormatError: there is none.
+    """
+    first, said = choose(layers, None, file), roles(layers)
+    role = said[first.index].role
+    return [
+        layer
+        for layer in layers
+        if is_image(layer) and said[layer.index].role is role and (role is Role.SCIENCE or layer.shape == first.shape)
+    ]
+
+
 def _named(layers: Sequence[Layer], option: int | str) -> Layer | None:
     text = str(option).strip()
     if text.lstrip("-").isdigit():

@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -136,6 +136,10 @@ class OpenedFits(Scene):
         return level if level > 0 else math.inf
 
     def crop(self, window: Window) -> Scene:
+        """See `Scene.crop`."""
+        return self.cut(window)
+
+    def cut(self, window: Window) -> Self:
         """See `Scene.crop`."""
         part = copy(self)
         for measured in ("sky", "states_noise"):  # of the whole image

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gensr.errors import FormatError
-from gensr.scenes.stores import ZarrStore
+from gensr.scenes.stores import ZarrStore, holds_ome
 from gensr.values.grid import Factor, Window, first_centre
 
 from .calibration import Calibration
@@ -126,8 +126,7 @@ def is_ome(path: Path) -> bool:
     """Whether a Zarr hierarchy says that it holds an image, a plate or a collection of OME; never raises."""
     try:
         with ZarrStore(path) as store:
-            found = _ome(store.attributes())
-            return any(key in found for key in ("multiscales", "plate", "well", LAYOUT))
+            return holds_ome(store.attributes())
     except FormatError:
         return False
 

@@ -48,7 +48,7 @@ class ZarrPlanes:
     samples, separate = 1, False
 
     def __init__(self, path: Path, store: ZarrStore, level: str) -> None:
-        facts = store.facts(level)
+        facts = store.numbers(level)
         self._chunks = ChunkReader(path, store.array(facts), facts)
         self.loops, (self.rows, self.cols) = facts.shape[:-2], facts.shape[-2:]
         self.pages = self.planes = math.prod(self.loops)

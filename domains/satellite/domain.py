@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from gensr.scenes import stores
 from gensr.scenes.domain import ArrayWords, Domain
 from gensr.scenes.scene import Scene
 
 from . import options as settings
 from . import signature
+from .kinds import ENDINGS
 from .safe import is_safe
 
 _MAPPED = ("projection_x_coordinate", "projection_y_coordinate", "longitude", "latitude")
@@ -21,8 +23,8 @@ class Satellite(Domain):
     """GeoTIFF, COG, JPEG 2000 and Sentinel-2 SAFE; plain TIFF, JPEG and PNG when asked for by name."""
 
     name: ClassVar[str] = "satellite"
-    description: ClassVar[str] = "satellite and aerial imagery: GeoTIFF, COG, JPEG 2000, Sentinel-2 SAFE"
-    suffixes: ClassVar[tuple[str, ...]] = (".tiff", ".tif", ".jp2", ".j2k", ".jpeg", ".jpg", ".png")
+    description: ClassVar[str] = "satellite and aerial imagery: GeoTIFF, COG, JPEG 2000, NetCDF, Zarr, Sentinel-2 SAFE"
+    suffixes: ClassVar[tuple[str, ...]] = (".tiff", ".tif", ".jp2", ".j2k", ".jpeg", ".jpg", ".png", *ENDINGS)
     prior: ClassVar[str] = "flow-satellite"
     defaults: ClassVar[Mapping[str, Any]] = settings.DEFAULTS
 
@@ -39,8 +41,8 @@ class Satellite(Domain):
 
     def expand(self, folder: Path) -> list[Path]:
         """See `gensr.scenes.domain.Domain.expand`: a Sentinel-2 product is one input, also inside a folder."""
-        if is_safe(folder):
-            return [folder]
+        if is_safe(folder) or stores.looks_like(folder):
+            return [folder] if self.sniff(folder) else []
         return [p for p in sorted(folder.iterdir()) if (p.is_file() or p.is_dir()) and self.sniff(p) > 0]
 
     def open(self, path: Path, options: Mapping[str, Any]) -> Scene:
@@ -51,7 +53,7 @@ class Satellite(Domain):
 
     def stem(self, path: Path) -> str:
         """See `gensr.scenes.domain.Domain.stem`."""
-        for suffix in (".safe.zip", ".safe", ".zip", *self.suffixes):
+        for suffix in (".safe.zip", ".safe", ".zarr.zip", ".zarr", ".zip", *self.suffixes):
             if path.name.lower().endswith(suffix) and len(path.name) > len(suffix):
                 return path.name[: -len(suffix)]
         return path.name

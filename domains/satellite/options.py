@@ -18,6 +18,7 @@ DEFAULTS: dict[str, Any] = {
     "saturated": "auto",  # stored code of saturated pixels; "auto": 65535 in uint16; "none"
     "noise_floor": None,  # standard deviation of the noise in physical units; None: estimated from the data
     "georeference": "auto",  # "affine" or "gcps" where a file has both
+    "variable": None,  # of a NetCDF or Zarr raster: one, or several alike that are bands; None: all that are an image
     "resolution": None,  # metres, 10, 20 or 60: which bands of a Sentinel-2 product; None: of the named ones, else 10
 }
 
@@ -34,6 +35,7 @@ class Options:
     noise_floor: float | None
     georeference: str
     resolution: int | None
+    variable: tuple[str, ...] | None = None
 
 
 def parse(options: Mapping[str, Any]) -> Options:
@@ -68,7 +70,18 @@ def parse(options: Mapping[str, Any]) -> Options:
         noise_floor=floor,
         georeference=given["georeference"],
         resolution=_resolution(given["resolution"]),
+        variable=_variables(given["variable"]),
     )
+
+
+def _variables(value: Any) -> tuple[str, ...] | None:  # noqa: ANN401
+    if value is None or value == "":
+        return None
+    names = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else [value]
+    found = tuple(str(name).strip() for name in names)
+    if not all(found) or len(set(found)) != len(found):
+        raise UsageError(f"variable={','.join(found)} holds an empty or doubled name")
+    return found
 
 
 def _resolution(value: Any) -> int | None:  # noqa: ANN401

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from gensr.errors import DomainError
+from gensr.scenes.scene import Scene
 from gensr.values.bands import spans
 
 from . import gdal, georeference, tags
 from .checks import check_file, check_structure
 from .codes import EXACT, Coding, holds
+from .kinds import kind_of
 from .opened import PALETTE, Carried, Layout
 from .options import Options
 from .safe import Folder, is_safe, stack
@@ -22,7 +24,7 @@ from .stacked import Stacked
 from .subset import Choice, Subset, names_of, resolve
 
 
-def open_scene(path: Path, options: Options) -> SatelliteScene:
+def open_scene(path: Path, options: Options) -> Scene:
     """Open a raster file.
 
     Raises:
@@ -31,6 +33,12 @@ def open_scene(path: Path, options: Options) -> SatelliteScene:
     """
     if is_safe(path):
         return _open_safe(path, options)
+    if kind_of(path):
+        from .cube import open_cube
+
+        return open_cube(path, options)
+    if options.variable is not None:
+        raise DomainError(f"{path}: variable={','.join(options.variable)} is for NetCDF and Zarr; leave it out")
     if options.resolution is not None:
         raise DomainError(
             f"{path}: resolution={options.resolution} chooses bands of a Sentinel-2 product; leave it out"

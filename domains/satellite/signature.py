@@ -11,6 +11,7 @@ from gensr.errors import FormatError
 from gensr.scenes.directories import MAGIC
 from gensr.scenes.door import admit, neighbours
 
+from .kinds import kind_of
 from .safe import METADATA, is_safe
 from .sidecars import WORLD, says_where
 from .tiff import GDAL_METADATA, GDAL_NODATA, read_tiff
@@ -26,10 +27,7 @@ _DRIVERS = {
     b"\x89PNG\r\n\x1a\n": "PNG",
 }
 _REFUSED = {
-    b"CDF\x01": "netCDF",
-    b"CDF\x02": "netCDF",
     b"CDF\x05": "netCDF",
-    b"\x89HDF": "HDF5 or netCDF-4",
     b"\x0e\x03\x13\x01": "HDF4",
     b"NITF": "NITF",
     b"SIMPLE  =": "FITS",
@@ -83,7 +81,9 @@ def confidence(path: Path) -> int:
     """How sure it is that the file is a georeferenced image: 0 to 3; never raises for a damaged file."""
     try:
         if path.is_dir() or path.name.lower().endswith(".zip"):
-            return 3 if is_safe(path) else 0
+            return 3 if is_safe(path) else 2 if kind_of(path) else 0
+        if kind_of(path):
+            return 2
         if path.name.lower().endswith((".msk", ".ovr")):
             return 0  # a sidecar of another file
         return _confidence(path, driver_of(path))

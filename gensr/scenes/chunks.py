@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import FormatError
-from gensr.scenes.stores import Facts, brief
+from gensr.scenes.stores import brief
+from gensr.scenes.zarrays import Facts
 
 CACHE_BYTES = 256 << 20
 

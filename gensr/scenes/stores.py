@@ -7,27 +7,20 @@ Specifications: https://zarr-specs.readthedocs.io (version 2 and 3).
 from __future__ import annotations
 
 import json
-import math
 import os
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gensr.errors import FormatError, PluginError
 from gensr.scenes.door import admit
+from gensr.scenes.zarrays import Facts, facts_of
 from gensr.values.limits import expands, limit, within
 
-CODECS_2 = frozenset({"blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma", "shuffle", "delta"})
-CODECS_3 = frozenset({"bytes", "transpose", "blosc", "gzip", "zstd", "crc32c", "sharding_indexed"})
-"""Codecs that turn bytes into numbers and do nothing else (``pickle`` runs programs)."""
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 ENDINGS = (".zarr", ".ozx", ".zip")
-RANK = 8
-"""Most axes of an array."""
+OME = ("multiscales", "plate", "well", "bioformats2raw.layout")
 COUNTED = 4096
 """Files of an array whose sizes are added up before its claim is believed."""
 
@@ -45,34 +38,10 @@ def load() -> Any:  # noqa: ANN401
     return zarr
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What the metadata of an array say, checked.
-
-    Attributes:
-        name: of the array in the hierarchy.
-        version: of Zarr, 2 or 3.
-        shape: array shape.
-        chunks: what is unpacked together.
-        dtype: of the values.
-        fill: value of chunks that are not stored.
-        dims: names of the axes, () if it has none.
-        attributes: of the user.
-    """
-
-    name: str
-    version: int
-    shape: tuple[int, ...]
-    chunks: tuple[int, ...]
-    dtype: np.dtype[Any]
-    fill: Any
-    dims: tuple[str, ...]
-    attributes: Mapping[str, Any]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all values, unpacked."""
-        return math.prod(self.shape) * self.dtype.itemsize
+def holds_ome(attributes: Mapping[str, Any]) -> bool:
+    """Whether attributes of a group say that it holds an image, a plate or a collection of OME."""
+    found = attributes.get("ome")
+    return any(key in (found if isinstance(found, Mapping) else attributes) for key in OME)
 
 
 def looks_like(path: Path) -> bool:
@@ -92,7 +61,7 @@ class ZarrStore:
     """A hierarchy that is read.
 
     Args:
-        path: folder, or zip that is one (``.zarr.zip``, ``.ozx``), also with one folder around it.
+        path: folder, or zip that is one (``.zarr.zip``, ``.ozx``), also with one folder around it, ``inside``.
 
     Raises:
         FormatError: no such thing, or a zip that is damaged or unsafe.
@@ -100,14 +69,14 @@ class ZarrStore:
 
     def __init__(self, path: Path) -> None:
         admit(path)
-        self.path, self._zip, self._inside = path, None, ""
+        self.path, self._zip, self.inside = path, None, ""
         if not path.is_dir():
             try:
                 self._zip = zipfile.ZipFile(path)
                 self._entries = {e.filename: e for e in self._zip.infolist()}
             except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
                 raise FormatError(f"{path}: is no readable zip ({error}); get an intact copy") from error
-            self._inside = self._root()
+            self.inside = self._root()
         self._store: Any = None
 
     def __enter__(self) -> ZarrStore:
@@ -160,7 +129,7 @@ class ZarrStore:
             folder = self.path / group
             names = [e.name for e in os.scandir(folder) if e.is_dir()] if folder.is_dir() else []
         else:
-            prefix = self._inside + (f"{group}/" if group else "")
+            prefix = self.inside + (f"{group}/" if group else "")
             names = [e.removeprefix(prefix).split("/")[0] for e in self._entries if e.startswith(prefix) and "/" in e]
         return sorted({n for n in names if n and self.version(_join(group, n))})
 
@@ -178,32 +147,46 @@ class ZarrStore:
             raise FormatError(f"{self.path}: has no array {name!r}, which its metadata name; get a whole copy")
         three = self._has(_join(name, "zarr.json"))
         raw = self._json(_join(name, "zarr.json" if three else ".zarray"))
-        try:
-            found = self._third(name, raw) if three else self._second(name, raw)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            text = " ".join(str(error).split())[:80]
-            raise FormatError(f"{self.path}: metadata of array {name!r} are damaged ({text})") from error
-        self._check(found)
+        found = facts_of(name, raw, self.attributes(name), self.path, three)
+        if found.nbytes > limit("believed"):
+            stored = self.stored(name, found.nbytes // limit("ratio") + 1)
+            expands(f"array {name!r}", stored, found.nbytes, self.path)
+        return found
+
+    def numbers(self, name: str) -> Facts:
+        """What an array of numbers with rows and columns claims.
+
+        Raises:
+            FormatError: see `facts`; also any other array.
+        """
+        found = self.facts(name)
+        if found.dtype.kind not in "uif" or len(found.shape) < 2:
+            raise FormatError(f"{self.path}: array {name!r} of {found.dtype} {found.shape} holds no rows and columns")
         return found
 
     def array(self, facts: Facts) -> Any:  # noqa: ANN401
         """The ``zarr.Array`` of checked facts."""
-        zarr = load()
-        if self._store is None and self._zip is not None:
-            self._store = zarr.storage.ZipStore(self.path, mode="r")
-        elif self._store is None:
-            self._store = zarr.storage.LocalStore(self.path, read_only=True)
-        path = self._inside + facts.name
+        path = self.inside + facts.name
         try:
-            return zarr.open_array(self._store, path=path, mode="r", zarr_format=facts.version)
+            return load().open_array(self.library, path=path, mode="r", zarr_format=facts.version)
         except Exception as error:  # the library meets metadata with any exception there is
             raise FormatError(f"{self.path}: array {facts.name!r} cannot be opened ({brief(error)})") from error
+
+    @property
+    def library(self) -> Any:  # noqa: ANN401
+        """The hierarchy as a ``zarr`` store that is only read; its names begin with ``inside``."""
+        storage = load().storage
+        if self._store is None and self._zip is not None:
+            self._store = storage.ZipStore(self.path, mode="r")
+        elif self._store is None:
+            self._store = storage.LocalStore(self.path, read_only=True)
+        return self._store
 
     def stored(self, name: str, enough: int) -> int:
         """Bytes of the files of an array, or ``enough`` as soon as there are as many."""
         total, seen = 0, 0
         if self._zip is not None:
-            prefix = f"{self._inside}{name}/"
+            prefix = f"{self.inside}{name}/"
             return sum(e.compress_size for n, e in self._entries.items() if n.startswith(prefix))
         for folder, _, names in os.walk(self.path / name):
             for file in names:
@@ -211,81 +194,6 @@ class ZarrStore:
                 if total >= enough or seen >= COUNTED:
                     return max(total, enough if seen >= COUNTED else 0)
         return total
-
-    def _check(self, facts: Facts) -> None:
-        where = f"{self.path}: array {facts.name!r}"
-        if not 1 <= len(facts.shape) <= RANK or len(facts.chunks) != len(facts.shape) or min(facts.shape) < 1:
-            raise FormatError(f"{where} has shape {facts.shape} in chunks {facts.chunks}; it is empty or damaged")
-        if min(facts.chunks) < 1:
-            raise FormatError(f"{where} has chunks {facts.chunks}; the metadata are damaged")
-        within("scene", facts.nbytes, where)
-        within("block", math.prod(facts.chunks) * facts.dtype.itemsize, where)
-        if facts.nbytes > limit("believed"):
-            expands(
-                f"array {facts.name!r}",
-                self.stored(facts.name, facts.nbytes // limit("ratio") + 1),
-                facts.nbytes,
-                self.path,
-            )
-
-    def _second(self, name: str, raw: Mapping[str, Any]) -> Facts:
-        if raw.get("zarr_format") != 2:
-            raise ValueError(f"zarr_format {raw.get('zarr_format')!r}")
-        for codec in [raw.get("compressor"), *(raw.get("filters") or [])]:
-            if codec is not None:
-                self._known(name, str(codec["id"]), CODECS_2)
-        attributes = self.attributes(name)
-        dims = attributes.get("_ARRAY_DIMENSIONS") or []
-        return Facts(
-            name, 2, _whole(raw["shape"]), _whole(raw["chunks"]), self._dtype(name, str(raw["dtype"])),
-            raw.get("fill_value"), tuple(map(str, dims)), attributes,
-        )  # fmt: skip
-
-    def _third(self, name: str, raw: Mapping[str, Any]) -> Facts:
-        if raw["chunk_grid"]["name"] != "regular":
-            raise ValueError(f"chunk grid {raw['chunk_grid']['name']!r}")
-        if raw.get("storage_transformers"):
-            raise ValueError("storage transformers")
-        shape, chunks = _whole(raw["shape"]), _whole(raw["chunk_grid"]["configuration"]["chunk_shape"])
-        inner = self._inner(name, raw["codecs"], chunks, 0)
-        dims = [d or "" for d in raw.get("dimension_names") or []]
-        dtype = self._dtype(name, raw["data_type"] if isinstance(raw["data_type"], str) else "?")
-        return Facts(name, 3, shape, inner, dtype, raw.get("fill_value"), tuple(map(str, dims)), self.attributes(name))
-
-    def _inner(
-        self, name: str, codecs: list[Mapping[str, Any]], chunks: tuple[int, ...], depth: int
-    ) -> tuple[int, ...]:
-        """The chunks that are unpacked together: those inside a shard, where there are shards."""
-        if depth > 1:
-            raise ValueError("shards in shards")
-        found = chunks
-        for codec in codecs:
-            self._known(name, str(codec["name"]), CODECS_3)
-            if codec["name"] == "sharding_indexed":
-                how = codec["configuration"]
-                found = self._inner(name, how["codecs"], _whole(how["chunk_shape"]), depth + 1)
-                self._inner(name, how.get("index_codecs", []), found, depth + 1)
-                pairs = list(zip(chunks, found, strict=True))
-                if min(found) < 1 or any(c % f for c, f in pairs):
-                    raise ValueError(f"shards of {chunks} in chunks of {found}")
-                within("block", 16 * math.prod(c // f for c, f in pairs), f"{self.path}: {name}")
-        return found
-
-    def _known(self, name: str, codec: str, known: frozenset[str]) -> None:
-        if codec not in known:
-            names = ", ".join(sorted(known))
-            raise FormatError(
-                f"{self.path}: array {name!r} is packed with {codec[:40]!r}; codecs that are read: {names}"
-            )
-
-    def _dtype(self, name: str, text: str) -> np.dtype[Any]:
-        try:
-            dtype: np.dtype[Any] = np.dtype(text)
-        except TypeError:
-            dtype = np.dtype(object)
-        if dtype.kind not in "uifbMm":
-            raise FormatError(f"{self.path}: array {name!r} holds {text[:40]!r}, not numbers; choose another array")
-        return dtype
 
     def _check_name(self, name: str) -> None:
         parts = name.split("/")
@@ -297,7 +205,7 @@ class ZarrStore:
                 raise FormatError(f"{self.path}: {name!r} is a link out of the store; refused")
 
     def _has(self, key: str) -> bool:
-        return (self.path / key).is_file() if self._zip is None else f"{self._inside}{key}" in self._entries
+        return (self.path / key).is_file() if self._zip is None else f"{self.inside}{key}" in self._entries
 
     def _json(self, key: str) -> dict[str, Any]:
         try:
@@ -305,7 +213,7 @@ class ZarrStore:
                 within("sidecar", (self.path / key).stat().st_size, self.path / key)
                 text = (self.path / key).read_bytes()
             else:
-                entry = self._entries[f"{self._inside}{key}"]
+                entry = self._entries[f"{self.inside}{key}"]
                 within("sidecar", entry.file_size, f"{self.path}: {key}")
                 text = self._zip.read(entry)
             found = json.loads(text)
@@ -334,14 +242,3 @@ def brief(error: BaseException) -> str:
 
 def _join(group: str, name: str) -> str:
     return f"{group}/{name}" if group else name
-
-
-def _whole(numbers: Any) -> tuple[int, ...]:  # noqa: ANN401
-    """Whole numbers from JSON.
-
-    Raises:
-        ValueError: others.
-    """
-    if not isinstance(numbers, list) or not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
-        raise ValueError(f"{numbers!r} are no whole numbers")
-    return tuple(numbers)

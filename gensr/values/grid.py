@@ -10,7 +10,7 @@ so the field of view and its corners never move. Model: odc-geo's ``GeoBox``.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -183,6 +183,15 @@ class PixelGrid:
             raise GridError(f"grid transform {tuple(t)} has no area; repair the georeference")
         dx, dy = x - t.c, y - t.f
         return (t.e * dx - t.b * dy) / area, (t.a * dy - t.d * dx) / area
+
+    def coordinates(self) -> dict[str, Any]:
+        """Pixel centres for xarray: ``x`` and ``y``, or ``xc`` and ``yc`` of two axes where the grid is turned."""
+        rows, cols = self.shape
+        t = self.transform
+        if t.b == 0 and t.d == 0:
+            return {"x": t.a * (np.arange(cols) + 0.5) + t.c, "y": t.e * (np.arange(rows) + 0.5) + t.f}
+        x, y = np.meshgrid(np.arange(cols) + 0.5, np.arange(rows) + 0.5)
+        return {"xc": (("y", "x"), t.a * x + t.b * y + t.c), "yc": (("y", "x"), t.d * x + t.e * y + t.f)}
 
     def corners(self) -> npt.NDArray[np.float64]:
         """Outer corners (4, 2) in the frame, clockwise from pixel (0, 0)."""
