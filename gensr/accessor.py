@@ -52,6 +52,8 @@ class GensrAccessor:
         bands: Words | None = None,
         remote: bool = False,
         labels: str = "refuse",
+        calibrate: str = "card",
+        check: str = "auto",
         options: Mapping[str, Any] | None = None,
         runtime: Runtime | str = "local",
         srcwin: Numbers | None = None,
@@ -75,6 +77,8 @@ class GensrAccessor:
             bands: see there.
             remote: see there.
             labels: see there.
+            calibrate: see there.
+            check: see there.
             options: see there.
             runtime: see there.
             srcwin: see there.
@@ -100,6 +104,8 @@ class GensrAccessor:
             bands=bands,
             remote=remote,
             labels=labels,
+            calibrate=calibrate,
+            check=check,
             options=options,
             runtime=runtime,
             srcwin=srcwin,

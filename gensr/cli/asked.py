@@ -86,6 +86,8 @@ def request_of(item: Input, config: UpsampleConfig | InfoConfig, search: Preset,
         "bands": config.bands,
         "remote": config.remote,
         "labels": config.labels,
+        "calibrate": config.calibrate,
+        "check": config.check,
         "options": options,
         "runtime": runtime_of(config.runtime),
     }

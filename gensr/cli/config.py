@@ -52,6 +52,8 @@ class UpsampleConfig:
     bands: str | None = None
     remote: bool = False
     labels: str = "refuse"
+    calibrate: str = "card"
+    check: str = "auto"
 
 
 @dataclass
@@ -75,6 +77,8 @@ class InfoConfig:
     bands: str | None = None
     remote: bool = False
     labels: str = "refuse"
+    calibrate: str = "card"
+    check: str = "auto"
     format: str = "text"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from gensr import registry
 from gensr.errors import UsageError, nearest
-from gensr.pipeline.request import EXISTING, FACTORS, Request, parse_factor
+from gensr.pipeline.request import CALIBRATIONS, CHECKS, EXISTING, FACTORS, Request, parse_factor
 from gensr.values import bands as band_words
 from gensr.values.area import BOUNDS, SRCWIN, parse_bounds, parse_srcwin
 from gensr.values.words import EXPECTED, LABELS, parse_noise
@@ -239,6 +239,20 @@ _UPSAMPLE = (
         "what becomes of label images and masks",
         choices=lambda: LABELS,
         default=_default("labels"),
+    ),
+    Key(
+        "calibrate",
+        "",
+        "factor on std: of the generator's card, or of the input itself",
+        choices=lambda: CALIBRATIONS,
+        default=_default("calibrate"),
+    ),
+    Key(
+        "check",
+        "",
+        "let the input judge the prior beside the run; see gensr check",
+        choices=lambda: CHECKS,
+        default=_default("check"),
     ),
     Key(
         "runtime",

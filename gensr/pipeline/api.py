@@ -72,6 +72,8 @@ def upsample(
     bands: Words | None = None,
     remote: bool = False,
     labels: str = "refuse",
+    calibrate: str = "card",
+    check: str = "auto",
     options: Mapping[str, Any] | None = None,
     runtime: Runtime | str = "local",
     srcwin: Numbers | None = None,
@@ -106,6 +108,9 @@ def upsample(
         remote: fetch inputs that are addresses (http, https, s3, gs, az); refused by name otherwise.
         labels: what becomes of label images and masks: "refuse" them, repeat their pixels exactly ("nearest"), or take
             them for an "image".
+        calibrate: where the factor on the deviation comes from: the "card" of the generator, or the input "self".
+        check: whether the input judges the prior beside the run, as ``gensr check`` does: "auto" (images of 64 x 64
+            pixels and more, a tenth of the time at most), "on" or "off". Results do not depend on it.
         options: options of the domain.
         runtime: where tiles run: "local", "dask", or a `Runtime` with address or workers.
         srcwin: part of the input, "xoff,yoff,xsize,ysize" in its pixels.
@@ -145,6 +150,8 @@ def upsample(
         bands=bands,
         remote=remote,
         labels=labels,
+        calibrate=calibrate,
+        check=check,
         options=options or {},
         runtime=Runtime(runtime) if isinstance(runtime, str) else runtime,
         srcwin=srcwin,

@@ -127,9 +127,27 @@ def expected(task: Task, tiles: tuple[Tile, ...], bands: int, batch: int, passes
     cost = task.generator.cost(task.unit, task.preset.generator_options)
     if cost is None or task.method.moments != "closed" or (task.samples and task.method.samples != "own"):
         return Expected(memory, disk, None)
-    read = values([replace(t, core=t.read) for t in tiles], bands) * fine
-    work = read * (cost.operations + task.samples * cost.draw) + passes * slices * core * cost.operations
+    work = answers(task, tiles, bands, passes, slices) * cost.operations
     return Expected(memory, disk, OVERHEAD + work / speed(task.device))
+
+
+def answers(task: Task, tiles: tuple[Tile, ...], bands: int, passes: int, slices: int) -> float:
+    """Work of a run, in values that get a mean and a deviation; what is not known of draws counts as none.
+
+    Args:
+        task: of the first pass.
+        tiles: of the scene.
+        bands: of the scene.
+        passes: see `expected`.
+        slices: see there.
+    """
+    fine = task.factor[0] * task.factor[1]
+    read = values([replace(t, core=t.read) for t in tiles], bands) * fine
+    core = values(list(tiles), bands) * fine
+    cost = task.generator.cost(task.unit, task.preset.generator_options)
+    known = cost is not None and task.method.moments == "closed" and task.method.samples == "own"
+    draw = cost.draw / cost.operations if cost is not None and known else 0.0
+    return read * (1 + task.samples * draw) + passes * slices * core
 
 
 @lru_cache(maxsize=4)

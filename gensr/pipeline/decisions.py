@@ -11,6 +11,7 @@ from gensr.pipeline.request import Request
 from gensr.pipeline.task import Task
 from gensr.pipeline.through_plane import passes
 from gensr.pipeline.tiles import Tile
+from gensr.pipeline.verdict import Checked
 from gensr.scenes.area import area_notes
 from gensr.scenes.names import Names
 from gensr.scenes.product import ThroughPlane
@@ -33,6 +34,7 @@ class Decisions:
         through_plane: refinement through planes that follows, if any.
         tiles: of the scene.
         batch: tiles that are computed together.
+        checked: what ``calibrate=self`` found; None where the card's factors are used.
     """
 
     request: Request
@@ -45,6 +47,7 @@ class Decisions:
     through_plane: ThroughPlane | None
     tiles: tuple[Tile, ...]
     batch: int
+    checked: Checked | None = None
 
     @property
     def expected(self) -> Expected:
@@ -66,7 +69,29 @@ class Decisions:
         doubt = [self.level.known.doubt] if self.level.known.doubt else []
         repeated = sorted({self.scene.bands[band] for _, band in self.scene.repeated})
         kept = [f"labels: pixels of {listed(repeated)} are repeated, without deviation"] if repeated else []
-        return [*doubt, *kept, *made_for, *area_notes(self.scene, self.request.area), *self.scene.cautions()]
+        return [
+            *doubt,
+            *kept,
+            *made_for,
+            *self._unfitted(),
+            *area_notes(self.scene, self.request.area),
+            *self.scene.cautions(),
+        ]
+
+    def _unfitted(self) -> list[str]:
+        repeated = {self.scene.bands[band] for _, band in self.scene.repeated}
+        names = [] if self.checked is None else [name for name in self.checked.unfitted if name not in repeated]
+        if not names:
+            return []
+        bands = f" of {', '.join(names)}" if len(self.scene.bands) > 1 else ""
+        return [
+            f"calibrate=self: noise hides the errors{bands}, or too little could be compared: the card's factor is used"
+        ]
+
+    @property
+    def calibration(self) -> str:
+        """Where the factors on the deviation come from: ``card`` or ``self``."""
+        return "card" if self.checked is None else "self"
 
     def describe(self) -> dict[str, Any]:
         """What a run would do, for people: JSON-able."""
@@ -86,6 +111,7 @@ class Decisions:
             "search": self.task.preset.name,
             "mean and std": moments,
             "samples": f"{self.task.samples}, {samples}" if self.task.samples else "none",
+            "std scale": {"from": self.calibration, "factors": list(self.task.conformal)},
             "through planes": None if self.through_plane is None else f"x{self.slices}",
             "tiles": self._tiles(),
             "runtime": self.request.runtime.name,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.pipeline import output, preview, record, through_plane
+from gensr.pipeline import output, preview, record, through_plane, trial
 from gensr.pipeline.decisions import Decisions
 from gensr.pipeline.events import Event, Noticed, Position, Settled, Through, TileDone, Warned, Written
 from gensr.pipeline.folder import WorkFolder
@@ -100,7 +100,8 @@ class Plan(Decisions):
             if chosen.remote:
                 self.scene.spill(folder.path)
             yield from self._compute(store, chosen)
-            report = build(self, store, time.monotonic() - started)
+            tried = trial.small(self)
+            report = build(self, store, time.monotonic() - started, tried)
             for text in report["warnings"]:
                 yield Warned(text)
             result = self._finish(store, report, folder, content)

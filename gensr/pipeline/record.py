@@ -21,7 +21,7 @@ from gensr.search.presets import Preset, preset
 
 INPUT, REQUEST = "input", "request"
 DIGESTS, FILES = "digests", "files"
-ASIDE = ("source", "device", "output", "existing", "overwrite", "resume", "batch", "runtime")
+ASIDE = ("source", "device", "output", "existing", "overwrite", "resume", "batch", "runtime", "check")
 """Fields of a request that do not decide what comes out."""
 LARGEST = 64 << 20
 """Bytes of a report that is read."""

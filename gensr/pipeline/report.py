@@ -12,6 +12,7 @@ from gensr.pipeline.decisions import Decisions
 from gensr.pipeline.prior import closed_prior
 from gensr.pipeline.store import TILE
 from gensr.pipeline.through_plane import CODES
+from gensr.pipeline.verdict import Checked, blank
 from gensr.scenes.area import area_words
 from gensr.scenes.provenance import MARK, software
 
@@ -64,6 +65,7 @@ def identity(settled: Decisions) -> dict[str, Any]:
         "samples": task.samples,
         "seed": task.seed,
         "std scale": list(task.conformal) if len(set(task.conformal)) > 1 else task.conformal[0],
+        "std scale from": settled.calibration,
     }
 
 
@@ -84,16 +86,18 @@ def _through_plane(settled: Decisions) -> dict[str, Any] | None:
 
 def planned(settled: Decisions) -> dict[str, Any]:
     """The report with every number that a run will find out at 0: what headers are tried with."""
-    return build(settled, _Nothing(), 0.0)
+    tried = None if settled.request.check == "off" else blank(settled.scene.bands)
+    return build(settled, _Nothing(), 0.0, tried)
 
 
-def build(settled: Decisions, store: Statistics, seconds: float) -> dict[str, Any]:
+def build(settled: Decisions, store: Statistics, seconds: float, tried: Checked | str | None = None) -> dict[str, Any]:
     """The report of a finished store.
 
     Args:
         settled: what the run followed.
         store: where every tile is finished.
         seconds: that it took.
+        tried: what the scene says of the generator, or why it was not asked; None where nobody wants to know.
     """
     scene, task = settled.scene, settled.task
     entries = store.statistics(TILE)
@@ -136,17 +140,18 @@ def build(settled: Decisions, store: Statistics, seconds: float) -> dict[str, An
             "sum of explained data": total["explained"],
             "data": int(count),
         },
+        "check": tried.describe() if isinstance(tried, Checked) else tried and {"not done": tried},
         "latent search": merged([entry["search"] for entry in entries if entry.get("search")]),
         "contrast": _contrast(settled),
         "device": task.device,
         "seconds": round(seconds, 3),
         "megapixels per second": round(output_pixels / 1e6 / seconds, 4) if seconds > 0 else None,
-        "warnings": _warnings(settled, int(count), misfit),
+        "warnings": _warnings(settled, int(count), misfit, tried),
     }
 
 
-def _warnings(settled: Decisions, count: int, misfit: float | None) -> list[str]:
-    found = list(settled.warnings)
+def _warnings(settled: Decisions, count: int, misfit: float | None, tried: Checked | str | None) -> list[str]:
+    found = [*settled.warnings, *(tried.warnings if isinstance(tried, Checked) else [])]
     if not count:
         found.append("no usable pixel in the input: the output is invalid everywhere")
     if misfit is not None and misfit > MISFIT:

@@ -28,6 +28,8 @@ ADDRESS = re.compile(r"((tcp|tls|ucx|ws|wss)://)?([\w.-]+|\[[\da-fA-F:.]+\]):\d+
 """What the address of a Dask scheduler looks like."""
 EXISTING = ("error", "skip", "overwrite")
 """What may be done with outputs that exist."""
+CALIBRATIONS, CHECKS = ("card", "self"), ("auto", "on", "off")
+"""Where factors on the deviation come from; when an input judges the prior."""
 FACTORS = f"a whole number from {SMALLEST_FACTOR} to {LARGEST_FACTOR}, or rows x columns such as 2x4"
 
 
@@ -111,6 +113,9 @@ class Request:
         remote: fetch inputs that are addresses (http, https, s3, gs, az); refused by name otherwise.
         labels: what becomes of label images and masks: "refuse" them, repeat their pixels exactly ("nearest"), or take
             them for an "image".
+        calibrate: where the factor on the deviation comes from: the "card" of the generator, or the input "self".
+        check: whether the input judges the prior beside the run, as ``gensr check`` does: "auto" (images of 64 x 64
+            pixels and more, a tenth of the time at most), "on" or "off". Results do not depend on it.
         options: options of the domain.
         runtime: where tiles run.
         srcwin: part of the input, "xoff,yoff,xsize,ysize" in its pixels.
@@ -138,6 +143,8 @@ class Request:
     bands: band_words.Words | None = None
     remote: bool = False
     labels: str = "refuse"
+    calibrate: str = "card"
+    check: str = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
     runtime: Runtime = field(default_factory=Runtime)
     srcwin: Numbers | None = None
@@ -163,6 +170,9 @@ class Request:
             raise UsageError(f"{word} needs output=, the folder of the run that was interrupted")
         if self.labels not in LABELS:
             raise UsageError(f"labels={self.labels}: expected {' or '.join(LABELS)}")
+        for name, words in (("calibrate", CALIBRATIONS), ("check", CHECKS)):
+            if (said := getattr(self, name)) not in words:
+                raise UsageError(f"{name}={said}: expected {', '.join(words[:-1])} or {words[-1]}")
         if self.bands is not None:
             self._check_bands(self.bands)
         if self.noise is not None:

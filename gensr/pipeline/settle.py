@@ -22,6 +22,7 @@ from gensr.pipeline.prior import Wanted, check_options, choose_prior
 from gensr.pipeline.request import Request
 from gensr.pipeline.task import Prior, Task
 from gensr.pipeline.tiles import by_bands, scene_tiles
+from gensr.pipeline.trial import SELF, calibrated
 from gensr.priors.card import conformal_factor
 from gensr.priors.device import AUTO, choose_device
 from gensr.scenes import installed
@@ -141,12 +142,15 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
     through = settle_through_plane(scene, operator, prior)
     level = settle_level(scene, prior, unit_gain(operator), operator.gain, request.noise)
     task = settle_task(scene, request, chosen, operator, prior, level)
+    checked = None
+    if request.calibrate == SELF:
+        task, checked = calibrated(scene, task, through)
     whole, bands = scene_tiles(scene.planes, scene.grid.shape, task, request.tile), len(scene.bands)
     largest = max(whole, key=lambda t: t.read.rows * t.read.cols)
     group = bands if through is not None else band_group(task, largest, bands)
     tiles = tuple(by_bands(whole, bands, group))
     batch = choose_batch(task, largest, min(group, bands), request.batch)
-    plan = Plan(request, domain, scene, Names(stem, request.times), task, why, level, through, tiles, batch)
+    plan = Plan(request, domain, scene, Names(stem, request.times), task, why, level, through, tiles, batch, checked)
     if request.output is not None:
         plan.rehearse()
     return plan

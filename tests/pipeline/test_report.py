@@ -41,7 +41,7 @@ def settled(make_task):
         warnings = [] if domain == "array" else ["said before"]
         return SimpleNamespace(
             scene=scene, task=task, domain=domain, through_plane=through, slices=through.factor if through else 1,
-            request=SimpleNamespace(factor=2, area=WHOLE), warnings=warnings,
+            request=SimpleNamespace(factor=2, area=WHOLE), warnings=warnings, calibration="card",
             level=SimpleNamespace(source="given", contrast=contrast),
         )  # fmt: skip
 
