@@ -31,7 +31,7 @@ def window(lanczos=2.0, mean=1.0, std=1.0, noise=0.0, data=None, shape=(1, 64, 6
 
 
 def test_figures_by_hand():
-    """Errors 2 and 1: 6.02 dB. Both in units of a deviation of 0.5: every datum is out by 2 > 1.645, the factor 1.216."""
+    """Errors 2 and 1: 6.02 dB. With a deviation of 0.5 every datum is 2 > 1.645 out: the factor is 1.216."""
     found = figures([window(std=0.5, noise=0.0, draws=0.6)], ["a"], [1.0])
     band = found.bands[0]
     assert band.gain == pytest.approx(20 * math.log10(2))
@@ -46,7 +46,7 @@ def test_figures_by_hand():
 
 
 def test_noise_of_the_data_is_taken_off_both_errors_and_added_to_intervals():
-    """Squares 4 and 1 of noise variance 0.5: 3.5 against 0.5; |1| <= 1.645 sqrt(0.1 + 0.5) holds, with 0.3 it does not."""
+    """Squares 4 and 1 of noise variance 0.5: 3.5 against 0.5; |1| <= 1.645 sqrt(0.6 + 0.1), but not with 0.1 + 0.1."""
     assert figures([window(noise=0.5)], ["a"], [1.0]).over_all.gain == pytest.approx(10 * math.log10(7))
     for variance, covered in ((0.1, 0.0), (0.6, 1.0)):
         found = figures([window(std=variance**0.5, noise=0.1, data=0.04)], ["a"], [1.0]).over_all
@@ -113,7 +113,7 @@ def test_the_standard_error_is_that_of_cells():
 
 
 def lanczos_error(block, noise, pixel):
-    """Of white pixels of variance ``pixel`` from 2 x 2 means of variance ``block + noise``, by the weights of the kernel."""
+    """Of white pixels of variance ``pixel`` from 2 x 2 means of variance ``block + noise``, by the kernel's weights."""
     weights = lanczos(np.array([0.25, 0.75, 1.25, 1.75, 2.25, 2.75]))
     weights = weights / weights.sum()
     return pixel + (weights**2).sum() ** 2 * (block + noise) - 2 * weights[0] ** 2 * block

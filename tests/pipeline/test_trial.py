@@ -1,4 +1,4 @@
-"""When a scene is tried on itself: asked for, for calibrate=self, and a little beside every run; pixels never change."""
+"""When a scene is tried on itself: for calibrate=self, and a little beside every run; pixels never change."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def test_the_report_says_why_there_is_none(plan, shape, word, says):
 
 
 def test_it_takes_a_tenth_of_the_run_at_most(plan, monkeypatch, white):
-    """64 x 64 by 2 has 16384 answers: 1638 pixels may be tried, 40 x 40. Eight draws as dear as the mean: nine times that."""
+    """64 x 64 by 2 has 16384 answers: 1638 pixels may be tried, 40 x 40. Eight draws as dear as the mean: all of it."""
     small = result(plan, picture()).report["check"]
     assert (small["windows"], small["pixels"]) == (1, 36 * 36)  # 4 pixels along the two cut edges are not compared
     dear = white("posterior", "draw", cost=(10.0, 10.0, 1.0))
