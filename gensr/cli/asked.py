@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gensr.cli.config import CheckConfig
 from gensr.cli.domains import given_options
+from gensr.cli.keys import WRITING
 from gensr.cli.structure import build
 from gensr.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from gensr.cli.config import InfoConfig, UpsampleConfig
+    from gensr.cli.config import AnyConfig
     from gensr.pipeline.request import Request, Runtime
     from gensr.scenes.inputs import Input
     from gensr.search.presets import Preset
 
 
-def check_once(config: UpsampleConfig | InfoConfig) -> None:
+def check_once(config: AnyConfig) -> None:
     """Find what is wrong for every input before the first is opened; a weights file gets its full path.
 
     Raises:
@@ -56,7 +59,7 @@ def runtime_of(node: Mapping[str, Any]) -> Runtime:
     return build(Runtime, node, "runtime")
 
 
-def request_of(item: Input, config: UpsampleConfig | InfoConfig, search: Preset, **more: Any) -> Request:  # noqa: ANN401
+def request_of(item: Input, config: AnyConfig, search: Preset, **more: Any) -> Request:  # noqa: ANN401
     """The request of one input.
 
     Args:
@@ -67,28 +70,10 @@ def request_of(item: Input, config: UpsampleConfig | InfoConfig, search: Preset,
     """
     from gensr.pipeline.request import Request
 
-    options = given_options(config.domain, item.domain)
-    fields = {
-        "source": item.path,
-        "factor": config.factor,
-        "domain": item.domain.name,
-        "generator": config.generator,
-        "operator": config.operator,
-        "noise": config.noise,
-        "srcwin": config.srcwin,
-        "bounds": config.bounds,
-        "search": search,
-        "samples": config.samples,
-        "seed": config.seed,
-        "device": config.device,
-        "tile": config.tile,
-        "batch": config.batch,
-        "bands": config.bands,
-        "remote": config.remote,
-        "labels": config.labels,
-        "calibrate": config.calibrate,
-        "check": config.check,
-        "options": options,
-        "runtime": runtime_of(config.runtime),
-    }
-    return Request(**{**fields, **more})
+    apart = {"domain", "search", "runtime", *WRITING}
+    known = {f.name for f in fields(Request)} - apart
+    said: dict[str, Any] = {f.name: getattr(config, f.name) for f in fields(config) if f.name in known}
+    if not isinstance(config, CheckConfig):
+        said["runtime"] = runtime_of(config.runtime)
+    said |= {"source": item.path, "domain": item.domain.name, "search": search}
+    return Request(**{**said, "options": given_options(config.domain, item.domain), **more})

@@ -113,6 +113,7 @@ ACTIONS = {"models": ("list", "info", "verify"), "completion": tuple(SCRIPTS)}
 SWITCHES = {
     "upsample": ("--config", "--config-dir", "--cfg", "--i-understand", "--multirun"),
     "info": ("--config-dir",),
+    "check": ("--config-dir",),
 }
 
 
@@ -210,7 +211,8 @@ def _keys(command: str, words: Sequence[str]) -> tuple[str, list[str]]:
         return ("files", []) if sign else ("none", ["--help", "--traceback", *SWITCHES.get(command, ())])
     if words[-2] in ("--config-dir", "--config"):
         return "dirs" if words[-2] == "--config-dir" else "files", []
-    return "files", [*(f"{key}=" for key in keys), "domain.", "runtime."]
+    groups = [f"{group}." for group in ("domain", "runtime") if group in keys]
+    return "files", [*(f"{key}=" for key in keys), *groups]
 
 
 def _values(key: Key) -> list[str]:

@@ -82,8 +82,30 @@ class InfoConfig:
     format: str = "text"
 
 
-Config = TypeVar("Config", UpsampleConfig, InfoConfig)
-SCHEMAS: Mapping[str, type[UpsampleConfig] | type[InfoConfig]] = {"upsample": UpsampleConfig, "info": InfoConfig}
+@dataclass
+class CheckConfig:
+    """What ``gensr check`` does: it tries on an input what ``gensr upsample`` would do with the same keys."""
+
+    domain: dict[str, Any] = field(default_factory=dict)
+    search: dict[str, Any] = field(default_factory=dict)
+    factor: Any = 4
+    generator: str | None = None
+    operator: str | None = None
+    noise: str | None = None
+    srcwin: str | None = None
+    bounds: str | None = None
+    seed: int = 0
+    output: str | None = None
+    overwrite: bool = False
+    device: str = "auto"
+    bands: str | None = None
+    remote: bool = False
+    labels: str = "refuse"
+    format: str = "text"
+
+
+Config = TypeVar("Config", UpsampleConfig, InfoConfig, CheckConfig)
+AnyConfig = UpsampleConfig | InfoConfig | CheckConfig
 GROUPS = ("domain", "search", "runtime")
 """Keys that choose a file of a group and hold its content; the choice is kept as ``name``."""
 
@@ -92,7 +114,7 @@ def compose(command: str, kind: type[Config], pairs: Mapping[str, str], folder: 
     """Compose the configuration of a command.
 
     Args:
-        command: ``upsample`` or ``info``.
+        command: ``upsample``, ``info`` or ``check``.
         kind: the command's dataclass.
         pairs: ``key=value`` pairs of the command line.
         folder: a folder with the user's own groups.

@@ -263,12 +263,16 @@ _UPSAMPLE = (
     ),
 )
 FORMAT = Key("format", "", "form of what is printed", choices=lambda: ("text", "json"), default="text")
+NOT_TRIED = (*("samples", "tile", "batch", "runtime", "calibrate", "check"), "existing", "resume")
+"""Keys that mean nothing where a few windows are tried."""
+PICTURE = Key("overwrite", "true or false", "make the picture again that exists", choices=_truth, default="false")
 WRITING = ("output", "existing", "overwrite", "resume")
 """Keys that only a run that writes has."""
 
 KEYS: Mapping[str, Mapping[str, Key]] = {
     "upsample": {key.name: key for key in _UPSAMPLE},
     "info": {key.name: key for key in (*(k for k in _UPSAMPLE if k.name not in WRITING), FORMAT)},
+    "check": {key.name: key for key in (*(k for k in _UPSAMPLE if k.name not in NOT_TRIED), PICTURE, FORMAT)},
     "models": {"format": FORMAT},
 }
 """Keys of every command that composes a configuration."""

@@ -26,6 +26,7 @@ commands:
 
 examples:
   gensr info scene.tif                        read it before you trust it
+  gensr check scene.tif factor=2              can the prior be trusted on it?
   gensr upsample scene.tif                    x4, the rest is understood
   gensr upsample scans/ output=fine factor=2 samples=8
                                               a folder, with 8 samples

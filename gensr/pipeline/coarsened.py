@@ -217,9 +217,9 @@ def split(image: Image, task: Task, stream: Stream, window: Window) -> Halves:
     variance = (forward(torch.from_numpy(data)) / gain).clamp(min=0).numpy() * energy * noisier
     blocks = bad.unflatten(-1, (-1, factor[1])).amax(-1).unflatten(-2, (-1, factor[0])).amax(-2)
     usable = ((forward(bad).abs() / gain <= TOUCHED) & (blocks == 0)).numpy()
-    stated = None if task.exact else variance.astype(np.float32)
+    stated = None if task.exact else variance
     grid = PixelGrid((coarse.shape[-2], coarse.shape[-1]))
-    made = Image(coarse.astype(np.float32), grid, usable, usable.copy(), image.bands, image.unit, stated)
+    made = Image(coarse, grid, usable, usable.copy(), image.bands, image.unit, stated)
     return Halves(made, truth, noise, data)
 
 

@@ -25,6 +25,7 @@ from gensr.pipeline.result import Result, StoredProduct, load_arrays
 from gensr.pipeline.room import check_memory, check_room
 from gensr.pipeline.store import MEAN, STD, TILE, Layout, Store, result_names, sample_name
 from gensr.pipeline.tiles import Tile, batches, values
+from gensr.pipeline.verdict import Checked
 from gensr.runners.base import Runner
 from gensr.runners.choose import runner
 from gensr.scenes.product import Codes
@@ -51,6 +52,15 @@ class Plan(Decisions):
         blank = Blank(shape, dtype, self.task.factor, self.slices, min(1, self.task.samples), report)
         with tempfile.TemporaryDirectory(prefix="gensr-") as folder:
             self.scene.rehearse(blank, Path(folder), self.names)
+
+    def check(self) -> Checked:
+        """What the input says of the generator: its data coarsened, answered and compared with themselves.
+
+        Raises:
+            SearchError: it is too small or too large to be tried.
+            GensrError: the generator cannot answer.
+        """
+        return trial.judged(self)[0]
 
     def __enter__(self) -> Plan:
         return self

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.operators.resample import upsample
+from gensr.pipeline.coarsened import Compared
 from gensr.pipeline.reconstruct import TileResult
 from gensr.pipeline.store import MEAN, STD, Layout, Shape, Store, sample_name
 from gensr.pipeline.tiles import Tile
@@ -74,6 +75,32 @@ def plain(scene: Scene, title: str, factor: Factor) -> bytes:
     return _compose(title, [("labels", np.asarray(scene.render(_nearest(values, *factor), values), np.uint8))])
 
 
+def trial_panel(scene: Scene, title: str, trial: Compared) -> bytes:
+    """PNG of a window that was coarsened, answered and compared with its own data.
+
+    Args:
+        scene: the input, which renders physical values.
+        title: a line above the pictures.
+        trial: the window.
+    """
+    reference = np.where(trial.use, trial.values, np.nan)
+    error = np.where(trial.use, np.abs(trial.mean - trial.truth), np.nan)
+    std = np.where(trial.use, trial.std, np.nan)
+    top = float(np.nanpercentile(error.mean(0), 99.5)) if trial.use.all(0).any() else 1.0
+
+    def shown(values: Real) -> Picture:
+        return np.asarray(scene.render(np.where(trial.use, values, np.nan), reference), np.uint8)
+
+    pictures = [
+        ("data", shown(trial.values)),
+        ("Lanczos", shown(trial.lanczos)),
+        ("mean (generated)", shown(trial.mean)),
+        ("std", _heat(std, top)),
+        ("|error| and noise, as bright as std", _heat(error, top)),
+    ]
+    return _compose(title, pictures)
+
+
 def window_of(scene: Scene, factor: tuple[int, int]) -> tuple[int, Window]:
     """Plane and window that the preview shows: the middle of the middle plane."""
     rows, cols = scene.grid.shape
@@ -136,11 +163,12 @@ def _lanczos(image: Image, factor: Factor) -> Real:
     return upsample(np.where(image.valid, image.values, middle).astype(np.float64), factor, "lanczos")
 
 
-def _heat(values: Real) -> Picture:
-    """Black, red, yellow, white from 0 to the 99.5 percentile; grey where unknown."""
+def _heat(values: Real, top: float | None = None) -> Picture:
+    """Black, red, yellow, white from 0 to ``top``, by itself the 99.5 percentile; grey where unknown."""
     level = values.mean(0)
     known = np.isfinite(level)
-    top = float(np.percentile(level[known], 99.5)) if known.any() else 1.0
+    if top is None:
+        top = float(np.percentile(level[known], 99.5)) if known.any() else 1.0
     t = np.clip(np.nan_to_num(level) / (top or 1.0), 0, 1)
     rgb = np.stack([np.clip(3 * t, 0, 1), np.clip(3 * t - 1, 0, 1), np.clip(3 * t - 2, 0, 1)], -1)
     rgb[~known] = 0.5

@@ -44,9 +44,17 @@ def tried(scene: Scene, task: Task, windows: int = WINDOWS, pixels: float = VALU
     return list(compare(scene, task, chosen(scene, task, windows, pixels), draws, EVERY))
 
 
-def cheap_draws(task: Task) -> int:
-    """Draws of a window where the generator has a sampler of its own."""
-    return DRAWS if task.method.samples == "own" else 0
+def judged(settled: Decisions) -> tuple[Checked, list[Compared]]:
+    """What a scene says of its generator, with draws where they are cheap, and the windows that it rests on.
+
+    Raises:
+        SearchError: the scene is too small or too large to be tried.
+        GensrError: the generator cannot answer.
+    """
+    scene, task = settled.scene, settled.task
+    windows = tried(scene, task, draws=DRAWS if task.method.samples == "own" else 0)
+    found = settled.checked or figures(windows, scene.bands, task.conformal)
+    return found, windows
 
 
 def calibrated(scene: Scene, task: Task, through: ThroughPlane | None) -> tuple[Task, Checked]:

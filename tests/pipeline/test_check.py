@@ -14,7 +14,9 @@ from gensr.pipeline.coarsened import Compared
 from gensr.pipeline.trial import tried
 from gensr.pipeline.verdict import Checked, Figures, blank
 from gensr.priors.observation import Moments
+from gensr.scenes.arrays import ArrayScene
 from gensr.values.grid import Window
+from gensr.values.noise import GaussianNoise
 
 
 def window(lanczos=2.0, mean=1.0, std=1.0, noise=0.0, data=None, shape=(1, 64, 64), truth=10.0, draws=None, use=None):
@@ -191,6 +193,18 @@ def test_a_wrong_prior_loses_and_the_verdict_says_so(check, white):
         f"on this image the prior loses {-found.over_all.gain:.1f} dB to Lanczos: try another generator or train one, "
     )
     assert len(found.warnings) == 1
+
+
+def test_units_do_not_matter(make_task):
+    """Values of 1e-30 above a base of 1e-27, whose squares only double precision holds."""
+    values = 50 + 10 * np.random.default_rng(0).standard_normal((64, 64))
+    found = []
+    for unit, base in ((1.0, 0.0), (1e-30, 1e-27)):
+        task = make_task(gain=(100 * unit,), offset=(base,), noise_model=GaussianNoise(5 * unit))
+        found.append(figures(tried(ArrayScene(base + unit * values), task), ["1"], [1.0]).over_all)
+    plain, tiny = found
+    assert (tiny.gain, tiny.coverage) == (pytest.approx(plain.gain, rel=1e-3), pytest.approx(plain.coverage, abs=1e-3))
+    assert tiny.bias == pytest.approx(plain.bias * 1e-30, rel=1e-2)
 
 
 def verdict(gain, coverage=0.9, own=False, **more):
