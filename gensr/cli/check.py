@@ -105,11 +105,16 @@ def _judge(item: Input, config: CheckConfig, search: Preset, console: Console) -
     """What one input says; its picture is written and, as text, its table printed."""
     from gensr.cli.asked import request_of
     from gensr.pipeline import preview, trial
+    from gensr.pipeline.plan import Plan
     from gensr.pipeline.settle import settle
 
     beside = Path.cwd() if config.remote else item.path.absolute().parent
     folder = Path(config.output).expanduser() if config.output else beside
     with settle(request_of(item, config, search)) as plan:
+        if not isinstance(plan, Plan):
+            raise UsageError(
+                f"labels={config.labels}: pixels of {item.path.name} are repeated; no prior is to be judged"
+            )
         target = folder / f"{item.domain.stem(item.path)}_x{plan.request.factor}_check.png"
         if target.is_symlink() or (target.exists() and not (config.overwrite and target.is_file())):
             raise OutputError(f"{target}: exists already; give overwrite=true to make it again, or another output=DIR")
