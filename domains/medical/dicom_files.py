@@ -163,7 +163,10 @@ def _refused_image_type(header: Dataset) -> str | None:
     kinds = {str(v).upper() for v in _texts(header.get("ImageType"))}
     tiled = images_in_mosaic(header)
     if kinds & {"MOSAIC", "VFRAME"} or tiled > 1:
-        maker, count = "UIH VFRAME" if "VFRAME" in kinds else "Siemens MOSAIC", f"{tiled}" if tiled > 1 else "many"
+        maker, count = (
+            "UIH mosaic (VFRAME)" if "VFRAME" in kinds else "Siemens MOSAIC",
+            f"{tiled}" if tiled > 1 else "many",
+        )
         return f"a {maker}: {count} slices tiled in one picture; split it first, for example with dcm2niix"
     if "LOCALIZER" in kinds or "SCOUT" in kinds:
         return "a localiser: it only plans the scan; give the diagnostic series"

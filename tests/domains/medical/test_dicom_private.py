@@ -158,7 +158,7 @@ def uih(ds):
 @pytest.mark.parametrize(
     ("fill", "words"),
     [
-        (uih, "UIH VFRAME: 20 slices"),
+        (uih, r"UIH mosaic \(VFRAME\): 20 slices"),
         (lambda ds: put(ds, 0x19, "SIEMENS MR HEADER", x0A=("US", 36)), "Siemens MOSAIC: 36 slices"),
         (lambda ds: setattr(ds, "ImageType", ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]), "Siemens MOSAIC: many slices"),
     ],
@@ -228,7 +228,7 @@ def cases():
 
 
 def test_a_real_mosaic_and_a_real_b_value(medical, upscale):
-    with pytest.raises(FormatError, match="UIH VFRAME: 20 slices"):
+    with pytest.raises(FormatError, match=r"UIH mosaic \(VFRAME\): 20 slices"):
         medical.open(cases() / "uih_vframe_mosaic.dcm", {})
     scene, kinds = upscale(cases() / "ge_dwi_private_bvalue.dcm", 2)
     ds = pydicom.dcmread(kinds["mean"])
