@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import warnings
 from dataclasses import dataclass
@@ -75,6 +76,9 @@ class Photo:
     palette: bytes = b""
 
 
+_QUIET = logging.NullHandler()
+
+
 def import_pillow() -> Any:  # noqa: ANN401
     """The format library.
 
@@ -85,6 +89,8 @@ def import_pillow() -> Any:  # noqa: ANN401
         from PIL import Image
     except ModuleNotFoundError as error:
         raise PluginError("faces need the package Pillow; pip install Pillow") from error
+    # Of a file that it does not know Pillow says so on the terminal too, unless somebody listens.
+    logging.getLogger("PIL").addHandler(_QUIET)
     return Image
 
 

@@ -135,3 +135,22 @@ def test_tiny_pictures(tmp_path: Path, upscale, size: tuple[int, int]) -> None:
     Image.new("RGB", size, (9, 8, 7)).save(tmp_path / "a.png")
     with Image.open(upscale(tmp_path / "a.png", 3, aligned=True)["mean"]) as after:
         assert (after.size, after.getpixel((0, 0))) == ((size[0] * 3, size[1] * 3), (9, 8, 7))
+
+
+def test_pillow_says_nothing_on_the_terminal(tmp_path):
+    """A raster of many bands is looked at by every domain; Pillow logs an error about it to whom it may concern."""
+    import logging
+    import subprocess
+    import sys
+
+    import tifffile
+
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.zeros((8, 8, 60), np.uint16), photometric="minisblack", planarconfig="contig"
+    )
+    code = "import sys, pathlib, gensr.domains.faces as f; print(f.Faces().sniff(pathlib.Path(sys.argv[1])))"
+    words = [sys.executable, "-P", "-c", code, str(tmp_path / "a.tif")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
+    assert done.stderr == ""
+    assert logging.getLogger("PIL").level == logging.NOTSET  # who listens still hears it
