@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 SOURCES := gensr domains generators conf benchmarks scripts tests setup.py
 
-.PHONY: help setup demo test lint format types mutants ci clean
+.PHONY: help setup demo test lint format types mutants faults ci clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -49,6 +49,9 @@ types: $(STAMP) ## mypy --strict on the layout that a wheel has
 
 mutants: $(STAMP) ## plant COUNT mistakes in the glue (drawn with SEED) and see which of them no test notices
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -P scripts/mutants.py --count $(COUNT) --seed $(SEED)
+
+faults: $(STAMP) ## fail the machine under COUNT runs (drawn with SEED): killed, disk full, little memory, damaged stores ...
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python scripts/faults.py --count $(COUNT) --seed $(SEED)
 
 ci: ## what .ci/run runs
 	./.ci/run

@@ -82,6 +82,8 @@ _MEMORY = (
     "alloc_failed",  # cuBLAS, cuDNN
     "unable to allocate",
     "can't start new thread",
+    "error return without exception set",  # a library in C whose allocation failed
+    "without setting an exception",
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from .sidecars import beside, staged
 CACHE_BYTES = 64 * 2**20
 DRIVERS = ("GTiff", "COG", "JP2OpenJPEG", "JPEG", "PNG")
 """The drivers of GDAL that gensr uses; VRT and all others never open anything."""
-THREADS = min(4, os.cpu_count() or 1)
+THREADS = 1  # an error in a thread of its own GDAL prints and forgets: a full disk or memory must end the run
 
 
 def load() -> Any:  # noqa: ANN401

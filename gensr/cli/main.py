@@ -12,9 +12,10 @@ from importlib import import_module
 from importlib.metadata import version
 
 from gensr.cli.commands import COMMANDS, Command
-from gensr.cli.console import INTERRUPTED, USAGE, Console
+from gensr.cli.console import FAILED, INTERRUPTED, USAGE, Console
 from gensr.errors import PluginError, UsageError, nearest
 
+NO_MEMORY = b"gensr: out of memory; use a smaller tile= or batch=, or close other programs\n"
 HELP = """\
 gensr {version}: generative super-resolution for scientific images,
 with uncertainty and exact metadata
@@ -69,7 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        return console.fail(error)
+        try:
+            return console.fail(error)
+        except MemoryError:  # not even a line can be made
+            os.write(2, NO_MEMORY)
+            return FAILED
 
 
 def _first(words: Sequence[str]) -> int:

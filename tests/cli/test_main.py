@@ -123,3 +123,12 @@ def test_main_reads_the_command_line(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["gensr", "--version"])
     assert main() == 0
     assert capsys.readouterr().out.startswith("gensr ")
+
+
+def test_no_memory_even_for_a_line_is_said(monkeypatch, capfd):
+    def fail(self, *words):
+        raise MemoryError
+
+    monkeypatch.setattr("gensr.cli.console.Console.fail", fail)
+    assert main(["nonsense"]) == 1
+    assert capfd.readouterr().err == "gensr: out of memory; use a smaller tile= or batch=, or close other programs\n"
