@@ -9,9 +9,12 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gensr.errors import UsageError
-from gensr.values.grid import Window
+
+if TYPE_CHECKING:
+    from gensr.values.grid import Window
 
 Numbers = str | Sequence[float]
 """Numbers with commas between them, or a sequence of them."""
@@ -102,6 +105,8 @@ def parse_srcwin(value: Numbers) -> Window:
     >>> parse_srcwin("100,50,640,480")
     Window(row=50, col=100, rows=480, cols=640)
     """
+    from gensr.values.grid import Window  # it needs numpy, which help and completion do without
+
     numbers = [_whole(part) for part in _parts(value)]
     if len(numbers) != 4 or min(numbers[:2]) < 0 or min(numbers[2:]) < 1:
         raise ValueError(f"{value!r} is not {SRCWIN}")
