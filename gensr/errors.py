@@ -81,6 +81,7 @@ _MEMORY = (
     "bad_alloc",
     "alloc_failed",  # cuBLAS, cuDNN
     "unable to allocate",
+    "failed to map segment",  # of a library that is loaded
     "can't start new thread",
     "error return without exception set",  # a library in C whose allocation failed
     "without setting an exception",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gensr.errors import out_of_memory
 from gensr.operators.resample import upsample
 from gensr.pipeline.coarsened import Compared
 from gensr.pipeline.reconstruct import TileResult
@@ -185,10 +186,24 @@ def _diverging(values: Real) -> Picture:
     return np.asarray(rgb * 255, np.uint8)
 
 
+def _load_letters() -> None:
+    """Load what Pillow draws letters with; without memory for it Pillow would draw others, and say nothing.
+
+    Raises:
+        ImportError: there is no memory for it.
+    """
+    try:
+        from PIL import _imagingft  # noqa: F401
+    except ImportError as error:
+        if out_of_memory(error):
+            raise
+
+
 def _compose(title: str, pictures: list[tuple[str, Picture]]) -> bytes:
     from PIL import Image as Pillow
     from PIL import ImageDraw
 
+    _load_letters()
     width = max(p.shape[1] for _, p in pictures)
     height = max(p.shape[0] for _, p in pictures)
     scale = max(1, round(SIDE / max(width, height)))

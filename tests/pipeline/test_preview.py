@@ -245,3 +245,22 @@ def test_a_tile_leaves_its_part_in_the_window(tmp_path, monkeypatch):
 def test_the_window_by_hand(shape, factor, window):
     scene = ArrayScene(np.broadcast_to(np.float32(0), (4, 1, *shape)))
     assert preview.window_of(scene, factor) == (2, window)
+
+
+def test_letters_that_no_memory_is_left_for_are_no_other_letters(monkeypatch):
+    """Pillow falls back to another font without a word where it cannot load its library of letters."""
+    import builtins
+
+    load = builtins.__import__
+
+    def failing(name, *words, **more):
+        if name == "PIL" and "_imagingft" in (words[2] or ()):
+            raise ImportError(text)
+        return load(name, *words, **more)
+
+    monkeypatch.setattr(builtins, "__import__", failing)
+    text = "_imagingft.so: failed to map segment from shared object"
+    with pytest.raises(ImportError, match="failed to map segment"):
+        preview._load_letters()
+    text = "No module named 'PIL._imagingft'"
+    preview._load_letters()

@@ -149,10 +149,18 @@ def test_other_words_are_refused_with_what_is_possible(word):
         asked(noise=word)
 
 
-@pytest.mark.parametrize("factor", [1, 0, -2, 65, 2.0, "4", True])
+@pytest.mark.parametrize("factor", [1, 0, -2, 65, 2.0, "1", "2x65", "0x2", "2,4", "x", (2,), (1, 1), True])
 def test_impossible_factors_are_refused(factor):
     with pytest.raises(UsageError, match="expected a whole number from 2 to 64"):
         asked(factor=factor)
+
+
+@pytest.mark.parametrize(
+    ("factor", "kept", "pair"),
+    [(4, 4, (4, 4)), ("4", 4, (4, 4)), ("2x4", "2x4", (2, 4)), ((1, 3), "1x3", (1, 3)), ([3, 3], 3, (3, 3))],
+)
+def test_factors_are_kept_in_one_form(factor, kept, pair):
+    assert (asked(factor=factor).factor, asked(factor=factor).factors) == (kept, pair)
 
 
 @pytest.mark.parametrize(
