@@ -141,6 +141,8 @@ IMAGES: dict[str, Make] = {
     "stars, faint": lambda: stars(256, 60, 1, 50),
     "stars, very faint": lambda: stars(256, 60, 1, 300),
     "stars, hardly any counts": lambda: stars(256, 60, 1, 600),
+    "stars, many with hardly any counts": lambda: stars(256, 200, 3, 1000),
+    "noise of two codes and few others": lambda: rng(0).choice(4, (128, 128), p=(0.45, 0.05, 0.05, 0.45)),
     "stars and noise": lambda: stars(256, 60, 1, 1, 2.0),
     "heights in plateaus": lambda: levels(smooth(256, 20, 9), 12),
     "heights in plateaus of 10": lambda: levels(smooth(256, 20, 9), 12) * 10,
