@@ -6,12 +6,13 @@ OVERLAY := .overlay
 JOBS ?= 2
 COUNT ?= 120
 SEED ?= 0
+MINUTES ?= 10
 # The first interpreter that runs and is new enough; override with make PYTHON=...
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 SOURCES := gensr domains generators conf benchmarks scripts tests setup.py
 
-.PHONY: help setup demo test lint format types mutants faults ci clean
+.PHONY: help setup demo test lint format types mutants faults fuzz ci clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -52,6 +53,9 @@ mutants: $(STAMP) ## plant COUNT mistakes in the glue (drawn with SEED) and see 
 
 faults: $(STAMP) ## fail the machine under COUNT runs (drawn with SEED): killed, disk full, little memory, damaged stores ...
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python scripts/faults.py --count $(COUNT) --seed $(SEED)
+
+fuzz: $(STAMP) ## spoil good files of every format for MINUTES (with SEED) and keep what does not end in one clear line
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python scripts/fuzz.py --minutes $(MINUTES) --seed $(SEED)
 
 ci: ## what .ci/run runs
 	./.ci/run

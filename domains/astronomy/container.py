@@ -21,22 +21,17 @@ from astropy.io import fits
 
 from gensr.errors import FormatError
 from gensr.scenes.decoding import decoded
+from gensr.values.limits import limit, within
 
 from . import unpack
 from .headers import number, printable, readable, recorded
 from .magic import is_fits, magic
 from .packing import DAMAGE, packing, unpacked
 from .pixels import BITPIX, Pixels, Scaling
+from .structure import BLOCK, check_structure
 
-BLOCK = 2880
 MOST_AXES = 16
 """Axes of an image; real cubes have up to six."""
-HEADER_LIMIT = 4 << 20
-"""Bytes of a primary header: 52,000 cards."""
-INFLATE_FREE = 256 << 20
-"""Bytes that a gzipped file may inflate to, beyond 200 times its size."""
-TILE_LIMIT = 1 << 27
-"""Pixels of one compressed tile, decoded in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +92,7 @@ class Container:
             kind = packing(path)
             self.plain = self._inflate(kind) if kind else path
             self._check_first_header()
+            check_structure(self.plain, path.name)
             self.layers = self._scan()
         except FormatError:
             self.close()
@@ -142,15 +138,15 @@ class Container:
         return Path(name)
 
     def _inflate(self, kind: str) -> Path:
-        limit = 200 * self.path.stat().st_size + INFLATE_FREE
+        most = 200 * self.path.stat().st_size + limit("gunzipped")
         target, done = self._temp(), 0
         try:
             with target.open("wb") as sink:
                 for block in unpacked(self.path, kind):
                     done += len(block)
-                    if done > limit:
+                    if done > most:
                         raise FormatError(
-                            f"{self.path.name}: inflates beyond {limit} bytes; refused as a decompression bomb"
+                            f"{self.path.name}: inflates beyond {most} bytes; refused as a decompression bomb"
                         )
                     sink.write(block)
         except DAMAGE as error:
@@ -160,7 +156,7 @@ class Container:
     def _check_first_header(self) -> None:
         with self.plain.open("rb") as stream:
             done = 0
-            while done < HEADER_LIMIT and (block := stream.read(BLOCK)):
+            while done < 80 * limit("cards") and (block := stream.read(BLOCK)):
                 done += len(block)
                 if any(block[i : i + 80] == b"END".ljust(80) for i in range(0, len(block), 80)):
                     return
@@ -279,10 +275,10 @@ def _packing(header: Any, prefix: str) -> str:  # noqa: ANN401
 def _check_tiles(header: Any, index: int, shape: tuple[int, ...], size: int) -> None:  # noqa: ANN401
     default = [shape[-1]] + [1] * (len(shape) - 1)
     tile = [int(number(header, f"ZTILE{i + 1}", default[i])) for i in range(len(shape))]
-    if min(tile) < 1 or math.prod(min(t, n) for t, n in zip(tile, shape[::-1], strict=True)) > TILE_LIMIT:
-        raise FormatError(
-            f"HDU {index} has compressed tiles of {tile} pixels; at most {TILE_LIMIT} fit, repack it with fpack"
-        )
+    if min(tile) < 1:
+        raise FormatError(f"HDU {index} has compressed tiles of {tile} pixels; the header is damaged")
+    pixels = math.prod(min(t, n) for t, n in zip(tile, shape[::-1], strict=True))
+    within("block", pixels * (size // math.prod(shape)), f"HDU {index}, a compressed tile")
     tiles = math.prod(-(-n // t) for n, t in zip(shape[::-1], tile, strict=True))
     rows = int(number(header, "NAXIS2", 0))
     packed = int(number(header, "NAXIS1", 0)) * rows + int(number(header, "PCOUNT", 0))

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
 
-from .container import BLOCK
 from .headers import cut_comments
 from .pixels import BITPIX, Index
+from .structure import BLOCK
 
 _STRUCTURE = re.compile(
     r"^(SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|CHECKSUM|DATASUM|ZDITHER0|NEXTEND|INHERIT|END)$"

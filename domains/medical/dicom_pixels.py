@@ -94,8 +94,8 @@ def read_stored(header: Dataset, name: str) -> Stored:
         raise FormatError(f"{name}: holds no pixel data; give the image itself, not a report, plan or reference to it")
     if kind not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
         raise FormatError(
-            f"{name}: photometric interpretation {kind or 'missing'} with {samples} samples: colour and palette "
-            "images are refused; convert to MONOCHROME2 if the colour carries no meaning"
+            f"{name}: photometric interpretation {ascii(kind) if kind else 'missing'} with {samples} samples: colour "
+            "and palette images are refused; convert to MONOCHROME2 if the colour carries no meaning"
         )
     rows, cols = _integer(header, "Rows", name), _integer(header, "Columns", name)
     frames = _integer(header, "NumberOfFrames", name, 1)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import IO
 
 from gensr.errors import FormatError
+from gensr.values.limits import within
 
-LARGEST_INFLATED = 16 << 30
 _STEP = 1 << 20
 _BROKEN = (OSError, EOFError, zlib.error)
 
@@ -60,11 +60,7 @@ def voxel_file(path: Path, compressed: bool, end: int) -> Path | IO[bytes]:
         if size < end:
             raise FormatError(f"{path.name}: {size} bytes, its header says {end}; the file is truncated")
         return path
-    if end > LARGEST_INFLATED:
-        raise FormatError(
-            f"{path.name}: its header asks for {end / 2**30:.1f} GiB of inflated voxels, more than "
-            f"{LARGEST_INFLATED >> 30} GiB; gunzip it yourself and give the .nii if that is right"
-        )
+    within("scene", end, path.name)
     # Deflate cannot shrink below 1 : 1032, so a small file with a huge header is known to be short before inflating.
     if path.stat().st_size * 1100 + 4096 < end:
         raise FormatError(f"{path.name}: too small to inflate to the {end} bytes its header says; the file is damaged")

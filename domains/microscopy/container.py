@@ -10,6 +10,7 @@ from xml.dom import minidom
 
 from gensr.errors import FormatError, PluginError, UsageError
 from gensr.scenes.directories import MAGIC, check_directories
+from gensr.values.limits import within
 
 Kind = Literal["ome", "imagej", "plain"]
 
@@ -17,8 +18,6 @@ SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.btf", ".ome.tf8", ".tiff", ".tif", ".
 GEO_TAGS = {33550: "ModelPixelScale", 33922: "ModelTiepoint", 34264: "ModelTransformation", 34735: "GeoKeyDirectory"}
 NODATA_TAG = 42113
 _OLD_JPEG = 6
-PLANE_LIMIT = 1_000_000
-SEGMENT_LIMIT = 1 << 31  # decoded bytes of one strip or tile
 EXPANSION_LIMIT = 1100  # deflate cannot exceed 1032
 _KINDS: dict[str, Kind] = {"ome": "ome", "imagej": "imagej", "shaped": "plain", "uniform": "plain", "generic": "plain"}
 _PHOTOMETRICS = {0: "MINISWHITE", 1: "MINISBLACK", 2: "RGB", 3: "PALETTE", 6: "YCBCR"}
@@ -98,12 +97,12 @@ def open_container(path: Path, series: int | None) -> Container:
         raise FormatError(f"{path}: no such file; give a TIFF, OME-TIFF or ImageJ file")
     if not is_tiff(path):
         raise FormatError(f"{path}: does not start like a TIFF; convert it to OME-TIFF (for example with bioio)")
-    check_directories(path)
+    pages = check_directories(path)
     tifffile = import_tifffile()
     tif = None
     try:
         tif = tifffile.TiffFile(path, _multifile=False)
-        return _inspect(path, tif, series)
+        return _inspect(path, tif, series, pages)
     except (FormatError, UsageError):
         if tif is not None:
             tif.close()
@@ -116,7 +115,7 @@ def open_container(path: Path, series: int | None) -> Container:
         raise FormatError(f"{path}: damaged TIFF ({type(error).__name__}: {reason}); get an intact copy") from error
 
 
-def _inspect(path: Path, tif: Any, wanted: int | None) -> Container:  # noqa: ANN401
+def _inspect(path: Path, tif: Any, wanted: int | None, pages: int) -> Container:  # noqa: ANN401
     first = tif.pages.first
     found = [name for code, name in GEO_TAGS.items() if code in first.tags]
     if NODATA_TAG in first.tags:
@@ -124,7 +123,7 @@ def _inspect(path: Path, tif: Any, wanted: int | None) -> Container:  # noqa: AN
     if found:
         raise FormatError(f"{path}: is georeferenced ({', '.join(found)}); use domain=satellite")
     ome = tif.ome_metadata or "" if tif.is_ome else ""
-    images = _check_ome(path, ome) if ome else 0
+    images = _check_ome(path, ome, pages) if ome else 0
     all_series = tif.series
     kinds = {s.kind for s in all_series}
     unknown = sorted(kinds - set(_KINDS))
@@ -156,8 +155,11 @@ def _choose(path: Path, all_series: list[Any], wanted: int | None) -> int:
     return index
 
 
-def _check_ome(path: Path, xml: str) -> int:
+def _check_ome(path: Path, xml: str, pages: int) -> int:
     """Refuse entity bombs, planes in other files and absurd sizes before the library acts; returns how many images."""
+    within("xml", len(xml), path)
+    # Every element is opened by one bracket, and closed by another unless it is empty.
+    within("elements", xml.count("<") - xml.count("</") - 10 * pages, path)
     if "<!DOCTYPE" in xml or "<!ENTITY" in xml:
         raise FormatError(f"{path}: its OME-XML declares entities; refused, remove the DOCTYPE")
     root = minidom.parseString(xml.encode("utf-8")).documentElement
@@ -168,8 +170,9 @@ def _check_ome(path: Path, xml: str) -> int:
         planes = 1
         for axis in "ZCT":
             planes *= int(pixels.getAttribute(f"Size{axis}"))
-        if not 0 < planes <= PLANE_LIMIT:
-            raise FormatError(f"{path}: its OME-XML declares {planes} planes; at most {PLANE_LIMIT} are read")
+        within("planes", planes, path)
+        if planes < 1:
+            raise FormatError(f"{path}: its OME-XML declares {planes} planes; get an intact copy")
         for data in pixels.getElementsByTagNameNS("*", "TiffData"):
             count = int(data.getAttribute("PlaneCount") or data.getAttribute("NumPlanes") or 0)
             if not 0 <= count <= planes:
@@ -187,8 +190,7 @@ def _check_ome(path: Path, xml: str) -> int:
 
 def _check_pages(c: Container) -> None:
     key, size = c.key, c.path.stat().st_size
-    if len(c.series) > PLANE_LIMIT:
-        raise FormatError(f"{c.path}: has {len(c.series)} pages; at most {PLANE_LIMIT} are read")
+    within("planes", len(c.series), c.path)
     if key.dtype is None or 0 in c.series.shape:
         raise FormatError(f"{c.path}: holds an empty image or an unknown sample type; get an intact copy")
     if int(key.compression) == _OLD_JPEG:
@@ -220,8 +222,7 @@ def _check_segments(c: Container, page: Any, size: int) -> None:  # noqa: ANN401
         raise FormatError(
             f"{c.path}: page {page.index} lists {len(page.dataoffsets)} of {needed} strips or tiles; damaged"
         )
-    if decoded > SEGMENT_LIMIT:
-        raise FormatError(f"{c.path}: one strip or tile holds {decoded >> 20} MiB; re-save it with tiles")
+    within("block", decoded, c.path)
     for offset, count in zip(page.dataoffsets[:needed], page.databytecounts[:needed], strict=True):
         if count <= 0 or offset <= 0 or offset + count > size:
             raise FormatError(f"{c.path}: page {page.index} points outside the file (truncated?); get an intact copy")

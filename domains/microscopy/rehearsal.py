@@ -77,6 +77,7 @@ def _compress(scene: OpenedMicrograph, layer: Layer) -> None:
         shape = (scene.reader.samples, *shape) if scene.reader.separate else (*shape, scene.reader.samples)
     common = common_tags(scene, layer, None)
     try:
-        import_tifffile().imwrite(layer.path, np.zeros(shape, common.pop("dtype")), **common)
+        # ome=False: a UUID of the library asks the system for the address of its network card
+        import_tifffile().imwrite(layer.path, np.zeros(shape, common.pop("dtype")), ome=False, **common)
     except (ValueError, TypeError, RuntimeError, ImportError) as error:
         raise OutputError(f"{scene.path}: its compression cannot be written ({error}); save it uncompressed") from error

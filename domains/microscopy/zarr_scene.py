@@ -23,12 +23,11 @@ from gensr.scenes.rehearsal import Blank
 from gensr.scenes.scene import Part, Scene
 from gensr.scenes.stores import ZarrStore
 from gensr.values.grid import Factor, Window
+from gensr.values.limits import within
 
 from .ngff import Multiscale, understand
 from .scene import MicroscopyScene
 from .zarr_write import Layout, write_zarr
-
-PLANE_LIMIT = 1_000_000
 
 
 def plane_index(plane: int, loops: tuple[int, ...]) -> tuple[int, ...]:
@@ -92,8 +91,7 @@ class OmeZarrScene(MicroscopyScene):
                 raise FormatError(
                     f"{path}: {len(names)} axes for an array of shape {reader.facts.shape}; it is damaged"
                 )
-            if reader.planes > PLANE_LIMIT:
-                raise FormatError(f"{path}: declares {reader.planes} planes; at most {PLANE_LIMIT} are read")
+            within("planes", reader.planes, path)
             loops = (_letters(names[:-2]), reader.loops)
             self.facts = reader.facts
             self._begin(path, options, reader, loops, self.multiscale.calibration())

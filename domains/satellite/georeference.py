@@ -75,7 +75,8 @@ class Georeference:
             arguments["crs"] = self.crs
         if self.gcps:
             arguments["gcps"] = list(self.gcps)
-            arguments["crs"] = self.gcp_crs
+            # rasterio writes no points without a CRS, but an empty one it does
+            arguments["crs"] = gdal.load().CRS() if self.gcp_crs is None else self.gcp_crs
         if self.rpcs is not None:
             arguments["rpcs"] = self.rpcs
         return arguments

@@ -83,7 +83,8 @@ def _understand(path: Path, dataset: Any, options: Options, choice: Choice) -> S
     scene = SatelliteScene(
         path, dataset, bands, geo, layout, coding, carried, options.noise_floor, (*geo.notes, *notes)
     )
-    scene.proofs = tuple(_proof(dataset, i) for i in layout.data)
+    colors = dataset.colorinterp
+    scene.proofs = tuple(_proof(dataset, i, colors[i - 1].name) for i in layout.data)
     return scene
 
 
@@ -105,7 +106,8 @@ def _layout(path: Path, dataset: Any, choice: Choice) -> Layout:  # noqa: ANN401
     data = tuple(i for i in dataset.indexes if i != alpha)
     if not data:
         raise DomainError(f"{path}: has no band but alpha")
-    flags = [{f.name for f in dataset.mask_flag_enums[i - 1]} for i in data]
+    enums = dataset.mask_flag_enums
+    flags = [{f.name for f in enums[i - 1]} for i in data]
     mask = "none"
     if alpha is None and not any("alpha" in f for f in flags):
         if all("per_dataset" in f for f in flags):
@@ -221,8 +223,9 @@ def _nodata(
     notes: list[str],
 ) -> tuple[float | None, ...]:
     found: list[float | None] = []
+    declared = dataset.nodatavals
     for i in layout.data:
-        value = dataset.nodatavals[i - 1] if options.nodata is None else options.nodata
+        value = declared[i - 1] if options.nodata is None else options.nodata
         if value is None:
             found.append(None)
         elif holds(dtype, value) and not (dtype.itemsize == 8 and dtype.kind in "iu" and abs(value) > EXACT):
@@ -257,12 +260,12 @@ def _one_bit(dataset: Any, i: int) -> bool:  # noqa: ANN401
     return bool(dataset.tags(i, ns="IMAGE_STRUCTURE").get("NBITS") == "1")
 
 
-def _proof(dataset: Any, i: int) -> str:  # noqa: ANN401
+def _proof(dataset: Any, i: int, color: str) -> str:  # noqa: ANN401
     """What of a band's own words proves classes or bits, "" if nothing does."""
     if _one_bit(dataset, i):
         return "one bit per pixel"
     white = "MINISWHITE" in dataset.tags(ns="IMAGE_STRUCTURE")  # GDAL makes up a colour table that turns grey over
-    if dataset.colorinterp[i - 1].name == "palette" and not white:
+    if color == "palette" and not white:
         return PALETTE
     if dataset.tags(i).get("LAYER_TYPE") == "thematic":
         return "its LAYER_TYPE is thematic"

@@ -126,10 +126,12 @@ def _none(flags: Sequence[Any]) -> list[Any]:
 def names_of(dataset: Any) -> tuple[str, ...]:  # noqa: ANN401
     """What the file calls its bands: descriptions, else colours, else their numbers."""
     names: list[str] = []
-    for i in dataset.indexes:
-        color = dataset.colorinterp[i - 1].name
-        name = dataset.descriptions[i - 1] or (color if color not in ("undefined", "gray", "palette") else f"band {i}")
-        names.append(name if name not in names else f"{name} ({i})")
+    taken: set[str] = set()
+    # rasterio asks GDAL for all bands whenever one of them is looked at
+    for i, color, text in zip(dataset.indexes, dataset.colorinterp, dataset.descriptions, strict=True):
+        name = text or (color.name if color.name not in ("undefined", "gray", "palette") else f"band {i}")
+        names.append(name if name not in taken else f"{name} ({i})")
+        taken.add(names[-1])
     return tuple(names)
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gensr import registry
 from gensr.cli.domains import option_names
 from gensr.cli.keys import KEYS, Key
 from gensr.errors import UsageError, nearest
+from gensr.scenes.door import at_home
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -230,13 +230,13 @@ def _has_file(group: str, name: str, folder: str | None) -> bool:
 
     places = [files(registry.load("conf", n)) for n in registry.names("conf")]
     shipped = any(place.joinpath(group, f"{name}.yaml").is_file() for place in places)
-    return shipped or (folder is not None and Path(folder).expanduser().joinpath(group, f"{name}.yaml").is_file())
+    return shipped or (folder is not None and at_home(folder).joinpath(group, f"{name}.yaml").is_file())
 
 
 def _search_path(folder: str | None) -> list[str]:
     places = [f"pkg://{registry.load('conf', n).__name__}" for n in registry.names("conf") if n != "gensr"]
     if folder is not None:
-        path = Path(folder).expanduser().absolute()
+        path = at_home(folder).absolute()
         if not path.is_dir():
             raise UsageError(f"--config-dir {folder}: no such folder; give one that holds search/, domain/ or runtime/")
         places.append(f"file://{path}")

@@ -15,6 +15,7 @@ from gensr.cli.arguments import Arguments
 from gensr.cli.keys import KEYS
 from gensr.errors import UsageError
 from gensr.pipeline.recipe import HEAD, INPUTS, beside, recipe_text
+from gensr.scenes.door import at_home
 
 LARGEST = 1 << 20
 """Bytes of a file that is read."""
@@ -39,7 +40,7 @@ def with_file(arguments: Arguments, name: str) -> Arguments:
         inputs = [inputs]
     if not isinstance(inputs, list) or not all(isinstance(text, str) for text in inputs):
         raise UsageError(f"--config {name}: {INPUTS} is no list of paths")
-    folder = Path(name).expanduser().absolute().parent
+    folder = at_home(name).absolute().parent
     pairs = {key: _seen_from(folder, key, text) for key, text in _flat(found, name).items()}
     return Arguments(
         arguments.inputs or [_path(folder, text) for text in inputs],
@@ -52,7 +53,7 @@ def with_file(arguments: Arguments, name: str) -> Arguments:
 def _read(name: str) -> dict[str, Any]:
     import yaml  # type: ignore[import-untyped]  # comes with omegaconf, without types
 
-    path = Path(name).expanduser()
+    path = at_home(name)
     try:
         if not path.is_file():
             raise UsageError(f"--config {name}: no such file; give the _run.yaml of an output, or one like it")

@@ -13,6 +13,7 @@ from gensr.cli.console import DONE, Console
 from gensr.cli.domains import domain_help, named_domain
 from gensr.cli.keys import KEYS, WRITING, table
 from gensr.errors import OutputError, UsageError
+from gensr.scenes.door import at_home
 
 if TYPE_CHECKING:
     from gensr.cli.config import UpsampleConfig
@@ -137,7 +138,7 @@ def _claim_name(item: Input, request: Request, names: dict[Path, Path]) -> None:
 def _request(item: Input, config: UpsampleConfig, search: Preset, understood: bool) -> Request:
     from gensr.cli.asked import request_of
 
-    output = Path(config.output).expanduser() if config.output else item.path.absolute().parent
+    output = at_home(config.output) if config.output else item.path.absolute().parent
     asked = {name: getattr(config, name) for name in WRITING if name != "output"}
     request = request_of(item, config, search, output=output, **asked)
     if understood and "understood" in item.domain.defaults:

@@ -12,6 +12,7 @@ from typing import Any
 from gensr.operators.registry import absolute
 from gensr.pipeline.record import ASIDE, recipe_name
 from gensr.pipeline.request import Request
+from gensr.scenes.door import at_home
 from gensr.scenes.names import Names
 from gensr.scenes.provenance import software
 from gensr.search.presets import Preset
@@ -81,5 +82,5 @@ def _search(search: str | Preset) -> dict[str, Any]:
 
 def beside(text: str, folder: Path) -> str:
     """A path as seen from a folder; it begins with ``./`` or ``../``."""
-    path = os.path.relpath(Path(text).expanduser(), folder)
+    path = os.path.relpath(at_home(text), folder)
     return path if path.startswith("..") else f"./{path}"

@@ -159,7 +159,7 @@ def available() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in [*registry.weight_folders(), user_folder()]:
         if folder.is_dir():
-            for path in sorted(folder.glob(f"*{SUFFIX}")):
+            for path in sorted(p for p in folder.glob(f"*{SUFFIX}") if p.is_file()):
                 found.setdefault(path.name.removesuffix(SUFFIX), path)
     return found
 

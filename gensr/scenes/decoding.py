@@ -72,14 +72,15 @@ class Child:
         with self._lock:
             process = self._running()
             late = threading.Event()
-            timer = threading.Timer(limit("seconds"), _end, (process, late))
+            seconds = limit("seconds") + (most >> 24)
+            timer = threading.Timer(seconds, _end, (process, late))
             timer.daemon = True
             timer.start()
             try:
                 return self._answer(process, _call(function, arguments, blob), most)
             except (OSError, EOFError):
                 self._stop()
-                raise _failed(process, late.is_set()) from None
+                raise _failed(process, seconds if late.is_set() else 0) from None
             except DecodingError as error:
                 if error.kind == "size":  # the array is still in the pipe
                     self._stop()
@@ -152,9 +153,9 @@ def _end(process: subprocess.Popen[bytes], late: threading.Event) -> None:
     process.kill()
 
 
-def _failed(process: subprocess.Popen[bytes], late: bool) -> DecodingError:
-    if late:
-        return DecodingError("time", f"decoding took longer than {limit('seconds')} s (raise it with {OPTION}=4)")
+def _failed(process: subprocess.Popen[bytes], seconds: int) -> DecodingError:
+    if seconds:
+        return DecodingError("time", f"decoding took longer than {seconds} s (raise it with {OPTION}=4)")
     return DecodingError("crash", f"the decoder crashed (exit code {process.returncode})")
 
 

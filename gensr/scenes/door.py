@@ -51,7 +51,7 @@ def admit(path: Path) -> None:
         raise FormatError(f"{path}: lies in /{top}, which belongs to the system and holds no images; copy it first")
 
 
-def at_home(text: str) -> Path:
+def at_home(text: str | Path) -> Path:
     """A path as the user typed it; ``~`` and ``~name`` are home folders where there is one, else part of a name."""
     try:
         return Path(text).expanduser()

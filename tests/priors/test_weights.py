@@ -1,6 +1,7 @@
 """Weights are data: whatever is not exactly what was written is refused, and nothing is ever executed."""
 
 import json
+import os
 import pickle
 import zipfile
 from dataclasses import replace
@@ -139,6 +140,13 @@ def test_paths_that_are_no_file_are_refused(tmp_path):
     for path in (tmp_path, tmp_path / "missing.safetensors"):
         with pytest.raises(WeightsError, match="cannot be read"):
             weights.read(path)
+
+
+def test_a_pipe_among_the_generators_is_left_alone(home):
+    os.mkfifo(home / "pipe.safetensors")
+    assert "pipe" not in weights.available()
+    with pytest.raises(WeightsError, match="no such weights file"):
+        weights.find(str(home / "pipe.safetensors"))
 
 
 def test_own_generators_are_found_and_shipped_ones_are_not_replaced(home):

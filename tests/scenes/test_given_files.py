@@ -16,6 +16,7 @@ import gensr
 from gensr.errors import DomainError, FormatError, GensrError
 from gensr.scenes.inputs import guess
 from gensr.values.grid import Window
+from gensr.values.limits import LIMITS, Limit
 from tests.kinds import IMAGES, levels, smooth
 
 PHOTO = np.stack([levels(smooth(32, 2, k), 256) for k in range(3)], -1).astype(np.uint8)
@@ -87,7 +88,6 @@ def test_packed_fits_is_read(tmp_path, name):
 
 @pytest.mark.parametrize("name", PACKERS)
 def test_damaged_and_swollen_packings_are_refused(tmp_path, name, monkeypatch):
-    from gensr.domains.astronomy import container
 
     path = tmp_path / name
     PACKERS[name](fits_bytes(tmp_path, np.zeros((1000, 500), np.int32)), path)
@@ -97,7 +97,7 @@ def test_damaged_and_swollen_packings_are_refused(tmp_path, name, monkeypatch):
         gensr.open(path, domain="astronomy")
     path.write_bytes(whole)
     # 2 MB of zeros take less than 8 kB in each of these packings.
-    monkeypatch.setattr(container, "INFLATE_FREE", 1000)
+    monkeypatch.setitem(LIMITS, "gunzipped", Limit(1000, "bytes"))
     assert 200 * len(whole) + 1000 < 2_000_000
     with pytest.raises(FormatError, match="decompression bomb"):
         gensr.open(path, domain="astronomy")

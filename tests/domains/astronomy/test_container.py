@@ -12,6 +12,7 @@ from astropy.io import fits
 from gensr.errors import DomainError, FormatError, GensrError, UsageError
 from gensr.scenes.names import Names
 from gensr.scenes.testing import NearestProduct
+from gensr.values.limits import LIMITS, Limit
 
 IMAGE = np.arange(48, dtype=np.float32).reshape(6, 8)
 
@@ -73,7 +74,7 @@ def test_bad_files(kind, opened, domain, tmp_path):
 
 
 def test_gzip_bomb(opened, tmp_path, monkeypatch):
-    monkeypatch.setattr("gensr.domains.astronomy.container.INFLATE_FREE", 1 << 20)
+    monkeypatch.setitem(LIMITS, "gunzipped", Limit(1 << 20, "bytes"))
     path = tmp_path / "bomb.fits.gz"
     path.write_bytes(gzip.compress(primary(*HUGE) + b"\0" * (8 << 20)))
     with pytest.raises(FormatError, match="bomb"):

@@ -119,7 +119,7 @@ def pixels(sizes: str, data: str = "<TiffData/>", root: str = "") -> str:
 SIZES = "SizeX='16' SizeY='16' SizeZ='1' SizeC='1' SizeT='1'"
 BAD_XML = {
     "entities": ("<!DOCTYPE a [<!ENTITY b 'c'>]>" + pixels(SIZES), "declares entities"),
-    "a billion planes": (pixels(SIZES.replace("SizeT='1'", "SizeT='1000000000'")), "declares 1000000000 planes"),
+    "a billion planes": (pixels(SIZES.replace("SizeT='1'", "SizeT='1000000000'")), "claims 1000000000 planes"),
     "absurd count": (pixels(SIZES, "<TiffData IFD='0' PlaneCount='99999999'/>"), "places 99999999 of 1 planes"),
     "other file": (
         pixels(SIZES, "<TiffData IFD='0'><UUID FileName='../../etc/secret.tif'>urn:uuid:2</UUID></TiffData>"),
