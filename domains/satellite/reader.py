@@ -192,7 +192,10 @@ def _values(
         band_tags=band_tags,
         dropped=dropped,
         photometric=photometric,
-        palettes=tuple(dataset.colormap(i) if _proof(dataset, i) == PALETTE else None for i in dataset.indexes),
+        palettes=tuple(
+            dataset.colormap(i) if _proof(dataset, i, color.name) == PALETTE else None
+            for i, color in zip(dataset.indexes, dataset.colorinterp, strict=True)
+        ),
         white=dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
     )
     return coding, carried, notes
