@@ -49,7 +49,9 @@ class Plan(Decisions):
         """
         shape, dtype = self._layout()[MEAN]
         report = timeless(planned(self))
-        blank = Blank(shape, dtype, self.task.factor, self.slices, min(1, self.task.samples), report)
+        blank = Blank(
+            shape, dtype, self.task.factor, self.slices, min(1, self.task.samples), report, self.scene.precision
+        )
         with tempfile.TemporaryDirectory(prefix="gensr-") as folder:
             self.scene.rehearse(blank, Path(folder), self.names)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from gensr.scenes.product import Codes
 from gensr.values.grid import Factor, Window
-from gensr.values.precision import Real
+from gensr.values.precision import SINGLE, Real
 
 WHOLE = 1 << 20
 """Values of an output up to which a scene without a rehearsal of its own writes it whole."""
@@ -28,6 +28,7 @@ class Blank:
         slices: refinement through planes.
         samples: posterior samples.
         report: as far as it is known before the run.
+        precision: dtype of deviations.
     """
 
     shape: tuple[int, int, int, int]
@@ -36,6 +37,7 @@ class Blank:
     slices: int
     samples: int
     report: Mapping[str, Any] = field(repr=False)
+    precision: np.dtype[Any] = SINGLE
 
     @property
     def size(self) -> int:
@@ -52,4 +54,4 @@ class Blank:
 
     def std(self, plane: int, window: Window) -> Real:
         """See `gensr.scenes.product.Product.std`."""
-        return np.zeros((self.shape[1], window.rows, window.cols), np.float32)
+        return np.zeros((self.shape[1], window.rows, window.cols), self.precision)

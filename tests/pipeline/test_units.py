@@ -138,3 +138,18 @@ def test_fits(unit, dtype, scale, offset, tmp_path):
         offset,
         digits,
     )
+
+
+def test_geotiff_about_an_offset(tmp_path):
+    import rasterio
+
+    ramp = 2.45e6 + 0.05 * IMAGE
+    profile = {"driver": "GTiff", "height": 20, "width": 24, "count": 1, "dtype": "float64", "crs": "EPSG:32631"}
+    with rasterio.open(tmp_path / "jd.tif", "w", transform=rasterio.Affine(9, 0, 0, 0, -9, 0), **profile) as out:
+        out.write(ramp[None])
+    found = gensr.upsample(tmp_path / "jd.tif", output=tmp_path / "out", noise=1e-5, **{**LIKE, "samples": 0})
+    with rasterio.open(found.files[0]) as mean, rasterio.open(found.files[1]) as std:
+        assert {*mean.dtypes, *std.dtypes} == {"float64"}
+        coarse = mean.read(1).reshape(20, 2, 24, 2).mean((1, 3))
+        assert 0 < std.read(1).max() < 0.05
+    assert np.abs(coarse - ramp).max() < 5e-3
