@@ -8,7 +8,8 @@ passes it on would look good. So every datum ``y`` of noise variance ``v`` is sp
 
 the first is coarsened, the second is what is compared with. With ``a^2`` one less than the pixels of a block, a coarse
 mean is as noisy as a datum is: the trial is as hard as the run that it stands for. Sums are tried as means, on the
-scale of the data.
+scale of the data. Images that are smooth at the scale of their pixels are blurred first, see `smoothness`; what noise
+the coarse data lose by that is put back.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,7 @@ import torch
 
 from gensr.operators.resample import upsample
 from gensr.pipeline.reconstruct import in_memory
+from gensr.pipeline.smoothness import blurred, energy, own_energy, width_of
 from gensr.pipeline.task import QUANTISATION, Task
 from gensr.pipeline.tiles import Tile, tileable
 from gensr.scenes.scene import Scene
@@ -42,8 +45,8 @@ EDGE = 2
 """Coarse data along cut edges of a window that are not compared: their context is missing."""
 WHOLE = 1 << 20
 """Most pixels of a plane where a window does not say what the plane does."""
-VALUES = 1 << 22
-"""Most values, of all windows and bands, that a trial holds."""
+VALUES, TOGETHER = 1 << 22, 1 << 19
+"""Most values, of all windows and bands, that a trial holds; and of one window, which is answered at once."""
 TOUCHED = 1e-3
 """Weight of bad pixels in a coarse datum, relative to all, at which it is bad as well."""
 
@@ -88,12 +91,14 @@ class Halves:
         truth: the second, (band, rows, cols).
         noise: variance of its noise.
         data: variance of the noise of the data.
+        known: bool, where the second half says something.
     """
 
     coarse: Image
     truth: Array
     noise: Array
     data: Array
+    known: Mask
 
 
 def obstacle(scene: Scene, task: Task) -> str:
@@ -129,7 +134,7 @@ def chosen(scene: Scene, task: Task, windows: int, pixels: float = VALUES) -> li
         return list(places(scene.planes, (rows, cols), count, max(rows, cols)))
     step = math.lcm(*factor)
     side = max(SIDE, USUAL * max(factor))
-    while side > FEWEST * max(factor) and side * side * bands > VALUES:
+    while side > FEWEST * max(factor) and side * side * bands > TOGETHER:
         side //= 2
     side = min(side, math.isqrt(int(min(pixels, side * side)))) // step * step
     if side < FEWEST * max(factor):
@@ -158,16 +163,41 @@ def compare(
     Raises:
         GensrError: the generator cannot answer.
     """
-    for index, (plane, window) in enumerate(where):
-        image = without(scene.read(plane, window), plane, scene.repeated)
+    images = [without(scene.read(plane, window), plane, scene.repeated) for plane, window in where]
+    widths = smoothing(images, task)
+    for index, ((plane, window), image) in enumerate(zip(where, images, strict=True)):
         if image.usable.any():
             count = 0 if index % every else draws
-            yield _compared(scene, replace(task, samples=count), index, plane, window, image)
+            yield _compared(scene, replace(task, samples=count), Place(index, plane, window), image, widths)
 
 
-def _compared(scene: Scene, task: Task, index: int, plane: int, window: Window, image: Image) -> Compared:
+class Place(NamedTuple):
+    """Of a window: its number, its plane, and where it lies there."""
+
+    number: int
+    plane: int
+    window: Window
+
+
+def smoothing(images: Sequence[Image], task: Task) -> tuple[float, ...]:
+    """Blurs of the bands, in coarse pixels, that leave coarse data as smooth as the data are; see `smoothness`."""
+    bands = len(images[0].bands) if images else 0
+    values = [_gapless(image) for image in images]
+    noise = [_variance(image, task, v) for image, v in zip(images, values, strict=True)]
+
+    def width(band: int) -> float:
+        usable = [image.usable[band] for image in images]
+        known = [n[band][u] for n, u in zip(noise, usable, strict=True)]
+        mean = float(np.concatenate(known).mean()) if any(k.size for k in known) else 0.0
+        return width_of([v[band] for v in values], usable, mean, task.operator)
+
+    return tuple(width(band) for band in range(bands))
+
+
+def _compared(scene: Scene, task: Task, place: Place, image: Image, widths: Sequence[float]) -> Compared:
+    index, plane, window = place
     stream = Stream(task.seed).child("check", "plane", plane)
-    halves = split(image, task, stream, window)
+    halves = split(image, task, stream, window, widths)
     coarse, gain = halves.coarse, task.operator.gain
     if not task.exact:
         task = replace(task, noise_model=StatedNoise(float(np.sqrt(np.median(halves.data)))))
@@ -188,11 +218,11 @@ def _compared(scene: Scene, task: Task, index: int, plane: int, window: Window, 
         found.mean.astype(np.float64) * gain,
         found.std.astype(np.float64) * gain / conformal,
         None if drawn is None else drawn * gain**2,
-        image.usable & _surrounded(coarse.usable, task.factor) & _inside(window, scene.grid.shape, task)[None],
+        halves.known & _surrounded(coarse.usable, task.factor) & _inside(window, scene.grid.shape, task)[None],
     )
 
 
-def split(image: Image, task: Task, stream: Stream, window: Window) -> Halves:
+def split(image: Image, task: Task, stream: Stream, window: Window, widths: Sequence[float] | None = None) -> Halves:
     """Split the data of a window, see the module text; exact data are both halves.
 
     Args:
@@ -200,27 +230,52 @@ def split(image: Image, task: Task, stream: Stream, window: Window) -> Halves:
         task: of the run.
         stream: of the plane.
         window: whose place the noise is attached to.
+        widths: blur of every band, coarse pixels, see `smoothing`; None for none.
     """
-    factor, gain = task.factor, task.operator.gain
-    values = np.stack([_filled(v.astype(np.float64), u) for v, u in zip(image.values, image.usable, strict=True)])
+    factor, gain, forward = task.factor, task.operator.gain, task.operator.forward
+    widths = widths or (0.0,) * len(image.bands)
+    values = _gapless(image)
     data = _variance(image, task, values)
-    truth, noise, first, noisier = values, data, values, 1.0
+    truth, noise, first, wanted = values, data, values, 1.0
+    place = (window.row, window.col, window.rows, window.cols, len(values))
     if not task.exact:
-        noisier = float(math.prod(factor))
-        a = math.sqrt(noisier - 1)
-        w = stream.field(window.row, window.col, window.rows, window.cols, len(values)).double().numpy() * np.sqrt(data)
+        wanted = float(math.prod(factor))
+        a = math.sqrt(wanted - 1)
+        w = stream.field(*place).double().numpy() * np.sqrt(data)
         first, truth, noise = values + a * w, values - w / a, (1 + 1 / a**2) * data
-    forward, bad = task.operator.forward, torch.from_numpy(~image.usable).double()
+    first, truth, noise = (_each(x, widths, factor, root) for x, root in ((first, 1), (truth, 1), (noise, 2)))
+    bad = _each((~image.usable).astype(np.float64), widths, factor, 1)
     coarse = (forward(torch.from_numpy(first)) / gain).numpy()
-    energy = float(task.operator.row_energy(torch.zeros(coarse.shape[-2:], dtype=torch.float64))) / gain**2
+    shape = (coarse.shape[-2], coarse.shape[-1])
     # Exact where a block has one variance, or is a plain mean; a good approximation where it changes slowly.
-    variance = (forward(torch.from_numpy(data)) / gain).clamp(min=0).numpy() * energy * noisier
-    blocks = bad.unflatten(-1, (-1, factor[1])).amax(-1).unflatten(-2, (-1, factor[0])).amax(-2)
-    usable = ((forward(bad).abs() / gain <= TOUCHED) & (blocks == 0)).numpy()
-    stated = None if task.exact else variance
-    grid = PixelGrid((coarse.shape[-2], coarse.shape[-1]))
-    made = Image(coarse, grid, usable, usable.copy(), image.bands, image.unit, stated)
-    return Halves(made, truth, noise, data)
+    mean = (forward(torch.from_numpy(data)) / gain).clamp(min=0).numpy()
+    variance = mean * wanted * energy(task.operator, 0.0, shape)
+    if not task.exact and any(widths):
+        passed = np.array([energy(task.operator, width, shape) for width in widths])[:, None, None]
+        lost = (variance - mean * wanted * passed).clip(min=0)  # what the blur took is put back
+        coarse += (
+            np.sqrt(lost) * stream.child("coarse").field(*_coarse_place(window, factor), len(values)).double().numpy()
+        )
+    blocks = (
+        torch.from_numpy(~image.usable).unflatten(-1, (-1, factor[1])).any(-1).unflatten(-2, (-1, factor[0])).any(-2)
+    )
+    usable = (forward(torch.from_numpy(bad)).abs() / gain <= TOUCHED).numpy() & ~blocks.numpy()
+    grid = PixelGrid(shape)
+    made = Image(coarse, grid, usable, usable.copy(), image.bands, image.unit, None if task.exact else variance)
+    return Halves(made, truth, noise, data, image.usable & (bad <= TOUCHED))
+
+
+def _each(values: Array, widths: Sequence[float], factor: tuple[int, int], root: int) -> Array:
+    """Bands after their blur; of variances (``root`` 2) after that of the squared weights."""
+    found = []
+    for band, width in zip(values, widths, strict=True):
+        scale = own_energy(width, factor) if root == 2 else 1.0
+        found.append(scale * blurred(band, width / math.sqrt(root), factor))
+    return np.stack(found)
+
+
+def _gapless(image: Image) -> Array:
+    return np.stack([_filled(v.astype(np.float64), u) for v, u in zip(image.values, image.usable, strict=True)])
 
 
 def _variance(image: Image, task: Task, values: Array) -> Array:

@@ -92,6 +92,32 @@ def test_a_bad_pixel_spoils_what_the_operator_mixes_it_into(make_task):
     np.testing.assert_allclose(blurred.values[blurred.usable], 7, rtol=1e-5)
 
 
+def test_a_blur_leaves_coarse_noise_as_it_is_and_takes_from_the_fine(make_task):
+    """Flat data of noise 3, blurred by half a coarse pixel: coarse noise stays 3, the truth has that of the kernel."""
+    rng = np.random.default_rng(1)
+    task = make_task(noise_model=GaussianNoise(3.0))
+    given = image(20 + 3 * rng.standard_normal((1, 256, 256)))
+    found = split(given, task, Stream(0).child("check"), Window(0, 0, 256, 256), (0.5,))
+    np.testing.assert_allclose(found.coarse.variance, 9, rtol=1e-5)
+    assert found.coarse.values.var() == pytest.approx(9, rel=0.06)
+    kernel = np.exp(-0.5 * np.arange(-4, 5) ** 2.0)
+    share = ((kernel / kernel.sum()) ** 2).sum() ** 2
+    np.testing.assert_allclose(found.noise, 12 * share, rtol=1e-3)
+    assert found.truth.var() == pytest.approx(12 * share, rel=0.06)
+    fine = found.coarse.values.repeat(2, 1).repeat(2, 2)
+    assert abs(np.corrcoef(fine.ravel(), found.truth.ravel())[0, 1]) < 0.03
+
+
+def test_a_blur_spreads_gaps(make_task):
+    usable = np.ones((1, 32, 32), bool)
+    usable[0, 9, 12] = False
+    task = make_task(exact=True, noise_model=GaussianNoise(0.0))
+    found = split(image(np.ones((1, 32, 32)), usable), task, Stream(0), Window(0, 0, 32, 32), (0.5,))
+    assert not found.known[0, 8:11, 11:14].any()
+    assert found.known.sum() > 32 * 32 - 80
+    assert not found.coarse.usable[0, 4:6, 5:8].any()
+
+
 def seen(task, array, draws=0):
     scene = ArrayScene(np.asarray(array, np.float32))
     return list(compare(scene, task, chosen(scene, task, 4), draws))
@@ -182,7 +208,7 @@ def test_windows_are_spread_and_bounded(make_task):
     assert one[1][2:] == (40, 40)
     assert chosen(scene, task, 16, pixels=15 * 15) == []
     wide = ArrayScene(np.broadcast_to(np.float32(0), (1, 3000, 200, 200)))
-    assert all(w.rows == 32 for _, w in chosen(wide, make_task(gain=(1.0,) * 3000, offset=(0.0,) * 3000), 16))
+    assert all(w.rows == 16 for _, w in chosen(wide, make_task(gain=(1.0,) * 3000, offset=(0.0,) * 3000), 16))
     large = chosen(scene, replace(task, operator=Area(16)), 2)
     assert {(window.rows, window.cols) for _, window in large} == {(256, 256)}
 
