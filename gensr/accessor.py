@@ -15,7 +15,7 @@ import xarray as xr
 
 from gensr.pipeline.api import upsample
 from gensr.pipeline.request import Runtime
-from gensr.scenes.arrays import ArrayScene
+from gensr.scenes.labelled import labelled
 from gensr.values.area import Numbers
 from gensr.values.grid import PixelGrid
 
@@ -24,17 +24,18 @@ if TYPE_CHECKING:
     from gensr.values.bands import Words
 
 
+@xr.register_dataset_accessor("gensr")  # type: ignore[no-untyped-call]
 @xr.register_dataarray_accessor("gensr")  # type: ignore[no-untyped-call]
 class GensrAccessor:
-    """What gensr can do with a DataArray of dims (y, x), (band, y, x) or (plane, band, y, x)."""
+    """What gensr can do with a DataArray, or a Dataset whose variables are bands."""
 
-    def __init__(self, array: xr.DataArray) -> None:
+    def __init__(self, array: xr.DataArray | xr.Dataset) -> None:
         self._array = array
 
     @property
     def grid(self) -> PixelGrid:
-        """The pixel grid of the array, from its ``grid`` attribute or its regular coordinates."""
-        return ArrayScene(self._array).grid
+        """The pixel grid of the array, from its CRS and its even coordinates."""
+        return labelled(self._array).grid
 
     def upsample(
         self,
@@ -86,7 +87,7 @@ class GensrAccessor:
             dims: see there; only where the names of the dimensions do not tell.
 
         Returns:
-            Dataset with ``mean``, ``std``, ``sample1``..., coordinates of the refined pixel centres.
+            See `gensr.pipeline.result.Result.to_xarray`.
         """
         result = upsample(
             self._array,

@@ -82,9 +82,9 @@ class Astronomy(Domain):
         """See `Domain.knows`: everything of astropy."""
         return objects.knows(source)
 
-    def lay_down(self, source: object, folder: Path) -> Path:
+    def lay_down(self, source: object, folder: Path) -> list[Path]:
         """See `Domain.lay_down`: CCDData, NDData, HDU, HDUList, Quantity."""
-        return objects.lay_down(source, folder)
+        return [objects.lay_down(source, folder)]
 
     def take_up(self, kind: str, paths: Sequence[Path]) -> object:
         """See `Domain.take_up`."""

@@ -76,9 +76,9 @@ class Medical(Domain):
         """See `Domain.knows`: images of nibabel, data sets of pydicom."""
         return objects.knows(source)
 
-    def lay_down(self, source: object, folder: Path) -> Path:
+    def lay_down(self, source: object, folder: Path) -> list[Path]:
         """See `Domain.lay_down`."""
-        return objects.lay_down(source, folder)
+        return [objects.lay_down(source, folder)]
 
     def take_up(self, kind: str, paths: Sequence[Path]) -> object:
         """See `Domain.take_up`."""

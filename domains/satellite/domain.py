@@ -13,6 +13,7 @@ from gensr.scenes.scene import Scene
 from . import options as settings
 from . import signature
 from .kinds import ENDINGS
+from .preview import HIGH, LOW
 from .safe import is_safe
 
 _MAPPED = ("projection_x_coordinate", "projection_y_coordinate", "longitude", "latitude")
@@ -26,11 +27,25 @@ class Satellite(Domain):
     description: ClassVar[str] = "satellite and aerial imagery: GeoTIFF, COG, JPEG 2000, NetCDF, Zarr, Sentinel-2 SAFE"
     suffixes: ClassVar[tuple[str, ...]] = (".tiff", ".tif", ".jp2", ".j2k", ".jpeg", ".jpg", ".png", *ENDINGS)
     prior: ClassVar[str] = "flow-satellite"
+    contrast: ClassVar[tuple[float, float]] = (LOW, HIGH)
+    full_scale: ClassVar[bool] = True
     defaults: ClassVar[Mapping[str, Any]] = settings.DEFAULTS
 
     def sniff(self, path: Path) -> int:
         """See `gensr.scenes.domain.Domain.sniff`; 1 for a TIFF without georeference, which may be microscopy."""
         return signature.confidence(path)
+
+    def knows(self, source: object) -> int:
+        """See `Domain.knows`: arrays of xarray that lie on the ground; others when it is asked for by name."""
+        from .objects import knows
+
+        return knows(source)
+
+    def lay_down(self, source: object, folder: Path) -> list[Path]:
+        """See `Domain.lay_down`."""
+        from .objects import lay_down
+
+        return lay_down(source, folder)
 
     def claims(self, words: ArrayWords) -> int:
         """See `gensr.scenes.domain.Domain.claims`: a coordinate system proves it, map coordinates make it likely."""

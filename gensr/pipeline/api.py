@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gensr.errors import GensrError
 from gensr.pipeline.events import Noticed, Settled, Through, TileDone, Written
+from gensr.pipeline.lazily import is_lazy, upsample_lazily
 from gensr.pipeline.request import Request, Runtime
 from gensr.pipeline.result import Result
 from gensr.pipeline.settle import open_source, settle
@@ -120,7 +121,8 @@ def upsample(
         progress: called with (output pixels done, output pixels in all).
 
     Returns:
-        The posterior with report and preview.
+        The posterior with report and preview; that of an array of Dask holds lazy arrays, whose tiles are computed
+        when they are asked for.
 
     Raises:
         GensrError: with one line that names the input, what was wrong and what to do.
@@ -158,6 +160,8 @@ def upsample(
         bounds=bounds,
         dims=dims,
     )
+    if is_lazy(source):
+        return upsample_lazily(request, progress is not None)
     return drain(request, progress)
 
 

@@ -14,9 +14,13 @@ import numpy.typing as npt
 
 from gensr.errors import FormatError, UsageError
 from gensr.pipeline.report import timeless
+from gensr.pipeline.request import parse_factor
 from gensr.pipeline.store import MEAN, STD
 from gensr.scenes import installed
+from gensr.scenes.arrays import ArrayScene
+from gensr.scenes.forms import Form
 from gensr.scenes.inputs import FileReference, open_scene
+from gensr.scenes.labelled import Labelled
 from gensr.scenes.names import Names
 from gensr.scenes.objects import STEM
 from gensr.scenes.product import Codes
@@ -56,6 +60,13 @@ class Held:
         return self.arrays[name][plane, :, row : row + rows, col : col + cols]
 
 
+def _dims(form: Form) -> tuple[str, ...]:
+    """Names of the axes of an array without names; several planes are numbered."""
+    count = form.roles.count("plane")
+    numbered = iter(["plane"] if count == 1 else [f"plane{i + 1}" for i in range(count)])
+    return tuple(next(numbered) if role == "plane" else role for role in form.roles)
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where a result comes from.
@@ -65,22 +76,31 @@ class Origin:
         reference: of the scene; None for one that no file holds.
         changed: nanoseconds, when the file was changed last.
         kept: the temporary folder of an object that was laid down, so that it lives as long as the result.
+        window: of the input that was refined.
+        labels: of an array of xarray.
+        dims: of an array without labels, None for a file.
     """
 
     domain: str
     reference: FileReference | None
     changed: int
     kept: Folder | None
+    window: Window
+    labels: Labelled | None
+    dims: tuple[str, ...] | None
 
     @classmethod
     def of(cls, scene: Scene, domain: str) -> Origin:
         """The origin of an opened scene."""
         reference = scene.reference if isinstance(scene.reference, FileReference) else None
+        window = Window(*scene.origin, *scene.grid.shape)
+        dims = _dims(scene.form) if isinstance(scene, ArrayScene) else None
+        more = (scene.kept, window, scene.labels, dims)
         if reference is None:
-            return cls(domain, None, 0, scene.kept)
+            return cls(domain, None, 0, *more)
         # For other processes the file of an object is copied into the folder of the run, which is gone now.
         here = replace(reference, path=str(scene.path.absolute()))
-        return cls(domain, here, os.stat(here.path).st_mtime_ns, scene.kept)
+        return cls(domain, here, os.stat(here.path).st_mtime_ns, *more)
 
     def made(self, kind: str, arrays: Mapping[str, npt.NDArray[Any]], report: Mapping[str, Any]) -> object:
         """The mean as an object in memory.
@@ -107,7 +127,7 @@ class Origin:
             open_scene(domain, path, dict(self.reference.options), area=self.reference.area) as scene,
             tempfile.TemporaryDirectory(prefix="gensr-") as name,
         ):
-            factor = (report["factor"], report["factor"])
+            factor = parse_factor(report["factor"])
             slices = (report["through_plane"] or {}).get("factor", 1)
             shape = (scene.planes * slices, len(scene.bands), *scene.grid.refine(factor).shape)
             whole = {key: np.asarray(array).reshape(shape) for key, array in arrays.items()}

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from gensr.errors import UsageError
 from gensr.pipeline.origin import Origin
+from gensr.pipeline.request import parse_factor
 from gensr.pipeline.store import MEAN, STD, Store, result_names, sample_name
 from gensr.scenes.product import Codes
 from gensr.scenes.provenance import repeated
@@ -64,6 +65,8 @@ class Result:
         bands: band names.
         unit: unit of the values.
         preview: PNG bytes of the panel input, Lanczos, mean, std, residual, sample.
+        lazy: arrays with labels of an input of Dask; they, ``mean``, ``std`` and ``samples`` are computed when they are
+            asked for, and the report knows no residual.
         origin: how to open the input again, which knows the format that `to_ccddata` and its relatives write.
     """
 
@@ -75,6 +78,7 @@ class Result:
     preview: bytes
     arrays: Mapping[str, npt.NDArray[Any]] = field(repr=False)
     origin: Origin | None = field(default=None, repr=False)
+    lazy: xr.Dataset | None = field(default=None, repr=False)
 
     def _array(self, name: str) -> npt.NDArray[Any]:
         if name not in self.arrays and name != MEAN and repeated(self.report):
@@ -100,21 +104,26 @@ class Result:
         return [self._array(sample_name(k)) for k in range(int(self.report["samples"]))]
 
     def to_xarray(self) -> xr.Dataset:
-        """Dataset with ``mean``, ``std`` and ``sample1``..., dims (plane, band, y, x) or those of the input."""
-        import xarray as xr
+        """Results with coordinates of refined pixel centres and the CRS, as ``to_netcdf`` and ``to_zarr`` take them.
 
-        def wrap(array: npt.NDArray[Any]) -> xr.DataArray:
-            dims = ("plane", "band", "y", "x")[-array.ndim :]
-            coords: dict[str, Any] = {"band": list(self.bands)} if "band" in dims else {}
-            t = self.grid.transform
-            if t.b == 0 and t.d == 0:
-                coords["x"] = t.a * (np.arange(self.grid.shape[1]) + 0.5) + t.c
-                coords["y"] = t.e * (np.arange(self.grid.shape[0]) + 0.5) + t.f
-            return xr.DataArray(array, dims=dims, coords=coords, attrs={"units": self.unit, "grid": self.grid})
+        Returns:
+            ``mean``, ``std`` and ``sample1``..., with the dimensions, attributes and nodata of a DataArray that came
+            in; a Dataset of bands keeps their names, beside ``NAME_std`` and so on. The attribute ``report`` is JSON.
+        """
+        from gensr.scenes.provenance import as_json
+        from gensr.scenes.relabel import relabelled, unlabelled
 
-        data = {"mean": wrap(self.mean)} | ({} if repeated(self.report) else {"std": wrap(self.std)})
-        data |= {f"sample{k + 1}": wrap(s) for k, s in enumerate(self.samples)}
-        return xr.Dataset(data, attrs={"gensr": self.report["mark"], "report": dict(self.report)})
+        if self.lazy is not None:
+            return self.lazy
+        arrays = {MEAN: self._array(MEAN)} | ({} if repeated(self.report) else {STD: self._array(STD)})
+        arrays |= {f"sample{k + 1}": array for k, array in enumerate(self.samples)}
+        if self.origin is not None and self.origin.labels is not None:
+            factor = parse_factor(self.report["factor"])
+            made = relabelled(self.origin.labels, arrays, factor, self.origin.window)
+        else:
+            dims = None if self.origin is None else self.origin.dims
+            made = unlabelled(arrays, self.grid, self.bands, self.unit, dims)
+        return made.assign_attrs(gensr=self.report["mark"], report=as_json(self.report))
 
     def to_ccddata(self) -> Any:  # noqa: ANN401
         """The mean as an ``astropy.nddata.CCDData``: unit, refined WCS, mask, deviation as uncertainty, all cards.
@@ -173,11 +182,11 @@ class Result:
         partial.replace(target)
         return target
 
-    def _repr_png_(self) -> bytes:
-        return self.preview
+    def _repr_png_(self) -> bytes | None:
+        return self.preview or None
 
     def __repr__(self) -> str:
-        fit = self.report["consistency"]
+        fit = "not computed" if self.lazy is not None else f"residual rms {self.report['consistency']['rms']:.3g}"
         rows, cols = self.grid.shape
         if repeated(self.report):
             return (
@@ -185,7 +194,7 @@ class Result:
             )
         return (
             f"<gensr.Result {cols} x {rows}, {len(self.bands)} band(s), x{self.report['factor']} by "
-            f"{self.report['generator']['name']}, residual rms {fit['rms']:.3g}, generated detail>"
+            f"{self.report['generator']['name']}, {fit}, generated detail>"
         )
 
 

@@ -31,6 +31,7 @@ from gensr.scenes.arrays import ArrayScene, array_domain, numbers
 from gensr.scenes.empty import refuse_empty, refuse_tiny
 from gensr.scenes.forms import ask_for_dims
 from gensr.scenes.inputs import guess_told, open_scene
+from gensr.scenes.labelled import Labelled, labelled, unnamed
 from gensr.scenes.names import Names
 from gensr.scenes.objects import STEM, kind_of, knower, open_object
 from gensr.scenes.product import ThroughPlane
@@ -82,7 +83,12 @@ def open_source(
         scene = open_scene(chosen, path, options, bands, area)
         scene.doubt, scene.kept = doubt, folder
         return scene, chosen.name, chosen.stem(path)
-    known = knower(source, domain)
+    if kind_of(source) == "dask.Array":
+        source = unnamed(source)
+    if kind_of(source) in ("xarray.DataArray", "xarray.Dataset"):
+        source, dims = labelled(source, dims), None
+    lazy = isinstance(source, Labelled) and source.lazy  # nothing lays down what is not in memory
+    known = None if lazy else knower(source, domain)
     if known is not None:
         if dims is not None:
             raise UsageError(f"dims={dims} is for arrays; a {kind_of(source)} says itself what its axes are")

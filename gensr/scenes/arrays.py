@@ -15,10 +15,12 @@ import numpy.typing as npt
 
 from gensr.errors import DomainError, FormatError, UsageError
 from gensr.operators import Area, Operator
+from gensr.scenes.coded import Decoder, plain, saturated
 from gensr.scenes.domain import ArrayWords, Domain
 from gensr.scenes.forms import ROLES, Form, as_numbers, roles_of
 from gensr.scenes.installed import domain as installed_domain
 from gensr.scenes.installed import domains
+from gensr.scenes.labelled import Labelled, labelled
 from gensr.scenes.names import Names
 from gensr.scenes.objects import kind_of
 from gensr.scenes.product import Codes, Product
@@ -26,19 +28,18 @@ from gensr.scenes.provenance import repeated
 from gensr.scenes.scene import Part, Reference, Scene
 from gensr.scenes.statistics import percentile_normaliser
 from gensr.values.bands import Words, choose, parse_bands
-from gensr.values.grid import IDENTITY, Affine, Factor, PixelGrid, Window
+from gensr.values.coding import Coding
+from gensr.values.grid import Factor, PixelGrid, Window
 from gensr.values.image import Image
 from gensr.values.noise import Noise
 from gensr.values.normalise import Normaliser
-from gensr.values.precision import Real, held, precision
+from gensr.values.precision import Real
 
 if TYPE_CHECKING:
     import xarray as xr
 
 SPILLED, SPILLED_MASK = "array.npy", "array-mask.npy"
 """Names of the files that an array in memory is written to before other processes read it."""
-_FLAGS = ("flag_values", "flag_masks", "flag_meanings")
-"""Attributes of CF conventions (section 3.5) that say that values are classes or bits."""
 
 
 def array_domain(name: str | None, source: object = None) -> Domain:
@@ -71,15 +72,15 @@ def array_domain(name: str | None, source: object = None) -> Domain:
 
 
 def _words(source: object) -> ArrayWords:
-    """Attributes of a DataArray and of its coordinates; nothing for any other array."""
-    if kind_of(source) != "xarray.DataArray":
+    """Attributes of an array of xarray and of its coordinates; nothing for any other array."""
+    array: Any = source.first if isinstance(source, Labelled) else source
+    if kind_of(array) != "xarray.DataArray":
         return {}
-    array: Any = source
     return {"": dict(array.attrs), **{str(name): dict(coord.attrs) for name, coord in array.coords.items()}}
 
 
-def numbers(source: object) -> npt.NDArray[Any] | xr.DataArray:
-    """An array that a scene is made of, without a copy: of NumPy (masked or not), of torch, or a DataArray.
+def numbers(source: object) -> npt.NDArray[Any] | Labelled:
+    """An array that a scene is made of, without a copy: of NumPy (masked or not) or torch, or one with labels.
 
     Raises:
         UsageError: anything else, by name.
@@ -95,11 +96,11 @@ def numbers(source: object) -> npt.NDArray[Any] | xr.DataArray:
             raise UsageError(f"a tensor of layout {source.layout} is not dense numbers; give tensor.to_dense()")
         plain = source.float() if source.dtype in (torch.bfloat16, torch.float16) else source
         return np.asarray(plain.cpu().numpy())
-    if kind_of(source) == "xarray.DataArray":
-        return source  # type: ignore[return-value]
+    if isinstance(source, Labelled):
+        return source
     raise UsageError(
         f"a {kind_of(source)} is neither a path nor an array that gensr takes: give a NumPy array, a torch tensor, an "
-        "xarray DataArray, or an object that a domain knows (CCDData, NDData, HDU, nibabel image, pydicom Dataset); "
+        "array of xarray, or an object that a domain knows (CCDData, NDData, HDU, nibabel image, pydicom Dataset); "
         "numpy.asarray() makes an array of most others"
     )
 
@@ -108,7 +109,7 @@ class ArrayScene(Scene):
     """An array of numbers; NaN, infinities and what a MaskedArray masks are invalid.
 
     Args:
-        source: numeric array; a DataArray with 1-D regular ``x`` and ``y`` coordinates gives the grid.
+        source: numeric array, or one of xarray, see `gensr.scenes.labelled`.
         domain: lends its generator; see `array_domain`.
         bands: which bands, see `gensr.values.bands`; None for all.
         dims: what each axis is, see `gensr.scenes.forms.Form`; without it the last of (plane, band, y, x).
@@ -119,43 +120,39 @@ class ArrayScene(Scene):
 
     def __init__(
         self,
-        source: npt.NDArray[Any] | xr.DataArray,
+        source: npt.NDArray[Any] | xr.DataArray | xr.Dataset | Labelled,
         domain: Domain | None = None,
         bands: Words | None = None,
         dims: str | Sequence[str] | None = None,
     ) -> None:
-        import xarray as xr
-
         self.path = Path("array")
         self.unit = self.name = self.proof = ""
         self.domain = domain or array_domain(None)
-        names: tuple[str, ...] | None = None
-        transform, frame = IDENTITY, "pixel"
-        if isinstance(source, xr.DataArray):
-            self.unit = str(source.attrs.get("units", ""))
-            self.name = str(source.name or "")
-            self.proof = next((f"its attribute {key}" for key in _FLAGS if key in source.attrs), "")
-            if "band" in source.coords and source.coords["band"].ndim == 1:
-                names = tuple(str(b) for b in source.coords["band"].values)
-            grid = source.attrs.get("grid")
-            transform, frame = (grid.transform, grid.frame) if isinstance(grid, PixelGrid) else _regular(source)
-            source = source.values
-        array = np.asanyarray(source)
-        if array.dtype == np.bool_:
-            array, self.proof = array.astype(np.uint8), "truth values"
-        array = as_numbers(array, "array")
-        self.form = Form.of(array.shape, roles_of(array.shape, dims))
-        self.masked = isinstance(array, np.ma.MaskedArray)
-        self._mask = self.form.whole(np.ma.getmaskarray(array)) if self.masked else None
-        self._data = self.form.whole(np.asarray(array))
-        self.planes = self._data.shape[0]
-        self.bands = names or tuple(str(i + 1) for i in range(self._data.shape[1]))
-        if bands is not None:
-            self._choose(bands)
-        self.grid = PixelGrid((int(self._data.shape[2]), int(self._data.shape[3])), transform, frame)
-        self.precision = precision(array.dtype)
-        self.dtype = array.dtype if array.dtype.kind in "ui" else self.precision
-        self.quantum = 1.0 if array.dtype.kind in "ui" else 0.0
+        if kind_of(source) in ("xarray.DataArray", "xarray.Dataset"):
+            source = labelled(source, dims)
+        self.masked, self._mask = isinstance(source, np.ma.MaskedArray), None
+        if isinstance(source, Labelled):
+            chosen = None if bands is None else source.choose(bands)
+            self.labels = source = chosen or source
+            self.form, self._data = source.form, source.packed.codes
+            self.coding = saturated(source.packed.coding, self.domain)
+            self.bands, self.unit, self.grid = source.bands, source.unit, source.grid
+            self.name, self.proof = source.name, source.proof
+        else:
+            array = np.asanyarray(source)
+            if array.dtype == np.bool_:
+                array, self.proof = array.astype(np.uint8), "truth values"
+            array = as_numbers(array, "array")
+            self.form = Form.of(array.shape, roles_of(array.shape, dims))
+            self._mask = self.form.whole(np.ma.getmaskarray(array)) if self.masked else None
+            self._data = self.form.whole(np.asarray(array))
+            self.bands = tuple(str(i + 1) for i in range(self._data.shape[1]))
+            if bands is not None:
+                self._choose(bands)
+            self.grid = PixelGrid((int(self._data.shape[2]), int(self._data.shape[3])))
+            self.coding = saturated(plain(array.dtype, len(self.bands)), self.domain)
+        self.planes, self.dtype, self.quantum = int(self._data.shape[0]), self.coding.dtype, self.coding.quantum
+        self.precision = self.coding.precision
 
     def _choose(self, words: Words) -> None:
         try:
@@ -190,18 +187,25 @@ class ArrayScene(Scene):
             if self._mask is not None:
                 np.save(path.with_name(SPILLED_MASK), self._mask, allow_pickle=False)
             self.reference = ArrayReference(
-                str(path.absolute()), self.domain.name, self.bands, self.unit, self.grid, self.form, self.masked
+                str(path.absolute()),
+                self.domain.name,
+                self.bands,
+                self.unit,
+                self.grid,
+                self.form,
+                self.masked,
+                self.coding,
             )
 
     def read(self, plane: int, window: Window) -> Image:
         """See `Scene.read`."""
-        row, col, rows, cols = window
-        data = self._data[plane, :, row : row + rows, col : col + cols].astype(self.precision)
-        valid = held(data)
-        if self._mask is not None:
-            valid &= ~self._mask[plane, :, row : row + rows, col : col + cols]
-        values = np.where(valid, data, data.dtype.type(0))
-        return Image(values, self.grid.crop(window), valid, valid.copy(), self.bands, self.unit)
+        codes, valid = self.stored(plane, window)
+        return self.decoder.image(codes, self.grid.crop(window), valid)
+
+    @property
+    def decoder(self) -> Decoder:
+        """What makes images of stored codes, without the array."""
+        return Decoder(self.coding, self.bands, self.unit)
 
     def crop(self, window: Window) -> Scene:
         """See `Scene.crop`."""
@@ -215,8 +219,8 @@ class ArrayScene(Scene):
     def stored(self, plane: int, window: Window) -> tuple[Codes, npt.NDArray[np.bool_]]:
         """See `Scene.stored`."""
         row, col, rows, cols = window
-        codes = self._data[plane, :, row : row + rows, col : col + cols]
-        valid = np.isfinite(codes)
+        codes = np.asarray(self._data[plane, :, row : row + rows, col : col + cols])
+        valid = self.coding.declared_valid(codes)
         if self._mask is not None:
             valid &= ~self._mask[plane, :, row : row + rows, col : col + cols]
         return codes, valid
@@ -230,12 +234,7 @@ class ArrayScene(Scene):
 
     def encode(self, plane: int, values: Real, valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """See `Scene.encode`."""
-        if self.quantum == 0:
-            return np.where(valid, values, np.nan).astype(self.dtype), 0
-        limits = np.iinfo(self.dtype)
-        rounded = np.rint(values.astype(np.float64))
-        clipped = int(np.count_nonzero(((rounded < limits.min) | (rounded > limits.max)) & valid))
-        return np.where(valid, np.clip(rounded, limits.min, limits.max), 0).astype(self.dtype), clipped
+        return self.coding.encode(values, valid)
 
     def encode_bands(
         self, plane: int, values: Real, valid: npt.NDArray[np.bool_], first: int, end: int
@@ -267,8 +266,8 @@ class ArrayScene(Scene):
         return self.domain.prior
 
     def normaliser(self) -> Normaliser:
-        """See `Scene.normaliser`: percentiles 1 and 99.9."""
-        return percentile_normaliser(self, 1, 99.9)
+        """See `Scene.normaliser`: percentiles that the domain takes of its files."""
+        return percentile_normaliser(self, *self.domain.contrast)
 
     def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
         """Mean, std and samples as one ``.npz``."""
@@ -303,6 +302,7 @@ class ArrayReference(Reference):
     grid: PixelGrid
     form: Form
     masked: bool
+    coding: Coding
 
     def scene(self) -> Scene:
         """See `Reference.scene`; the file is mapped, not read."""
@@ -322,21 +322,6 @@ def _mapped(reference: ArrayReference) -> ArrayScene:
         ) from error
     scene = ArrayScene(array, installed_domain(reference.domain), dims=ROLES)
     scene.bands, scene.unit, scene.grid, scene.reference = reference.bands, reference.unit, reference.grid, reference
-    scene.form, scene.masked, scene._mask = reference.form, reference.masked, mask
+    scene.form, scene.masked, scene._mask, scene.coding = reference.form, reference.masked, mask, reference.coding
+    scene.dtype, scene.quantum, scene.precision = scene.coding.dtype, scene.coding.quantum, scene.coding.precision
     return scene
-
-
-def _regular(source: xr.DataArray) -> tuple[Affine, str]:
-    """Corner-based transform from 1-D, evenly spaced centre coordinates; the pixel frame if there are none."""
-    steps = []
-    for name in ("x", "y"):
-        centres = source.coords.get(name)
-        if centres is None or centres.ndim != 1 or len(centres) < 2 or centres.dtype.kind not in "uif":
-            return IDENTITY, "pixel"
-        values = centres.values.astype(np.float64)
-        step = (values[-1] - values[0]) / (len(values) - 1)
-        if not np.allclose(np.diff(values), step, rtol=1e-6, atol=0):
-            return IDENTITY, "pixel"
-        steps.append((step, values[0] - step / 2))
-    (a, c), (e, f) = steps
-    return Affine(float(a), 0.0, float(c), 0.0, float(e), float(f)), "coordinates"

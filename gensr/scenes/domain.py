@@ -23,6 +23,10 @@ class Domain(ABC):
     """Options of `open` with their default values; an unknown option is refused by name."""
     prior: ClassVar[str]
     """Name of the generator of its usual images: what arrays are answered with."""
+    contrast: ClassVar[tuple[float, float]] = (1.0, 99.9)
+    """Percentiles that its normalisers map to 0 and 1; arrays are treated like its files."""
+    full_scale: ClassVar[bool] = False
+    """Whether the largest code of uint16 means that a pixel was saturated."""
     takes_arrays: ClassVar[bool] = False
     """Whether arrays that say nothing of themselves are taken for images of this domain."""
 
@@ -70,12 +74,17 @@ class Domain(ABC):
         """
         return 0
 
-    def lay_down(self, source: object, folder: Path) -> Path:
+    def lay_down(self, source: object, folder: Path) -> list[Path]:
         """Write an object that the domain `knows` as a file or folder that `open` reads: one way for both.
+
+        Arrays of xarray come as `gensr.scenes.labelled.Labelled`; every other object as it is.
 
         Args:
             source: the object; it is not changed.
             folder: an empty folder; the file is called ``array`` with an ending.
+
+        Returns:
+            The file, or one for each plane.
 
         Raises:
             UsageError: an object of the library that holds no image, or values that no such file can hold.

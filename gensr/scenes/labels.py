@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,13 +38,23 @@ class Survey:
 def survey(scene: Scene) -> Survey:
     """Judge every part of a scene."""
     labels, doubts = [], []
-    for planes, parts in _together(scene.parts()):
+    for planes, parts in _together(_parts(scene)):
         for part, verdict in zip(parts, _judged(scene, planes, parts), strict=True):
             if verdict.labels:
                 labels.append((part, verdict.reason))
             elif verdict.reason:
                 doubts.append(f"{part.name}: {verdict.reason}")
     return Survey(tuple(labels), tuple(doubts))
+
+
+def _parts(scene: Scene) -> Sequence[Part]:
+    """Parts of a scene; what an array of xarray says of itself is said of all of them."""
+    said = scene.labels
+    if said is None:
+        return scene.parts()
+    return [
+        replace(part, names=(*part.names, said.name), declared=part.declared or said.proof) for part in scene.parts()
+    ]
 
 
 def _together(parts: Sequence[Part]) -> list[tuple[Sequence[int], list[Part]]]:

@@ -14,7 +14,9 @@ from gensr.errors import DomainError, UsageError
 from gensr.scenes import installed
 from gensr.scenes.domain import Domain
 from gensr.scenes.inputs import open_scene
+from gensr.scenes.labelled import Labelled
 from gensr.scenes.scene import Folder, Scene
+from gensr.scenes.stack import StackScene
 from gensr.values.area import WHOLE, Area
 from gensr.values.bands import Words
 
@@ -74,7 +76,11 @@ def open_object(
         FormatError: see `Domain.open`.
         DomainError: see `Domain.open`.
     """
-    folder = Folder()
-    scene = open_scene(domain, domain.lay_down(source, folder.path), options, bands, area)
-    scene.kept = folder
+    folder, labels = Folder(), source if isinstance(source, Labelled) else None
+    if labels is not None and bands is not None:
+        chosen = labels.choose(bands)
+        labels, bands = (labels, bands) if chosen is None else (chosen, None)
+    parts = [open_scene(domain, path, options, bands, area) for path in domain.lay_down(labels or source, folder.path)]
+    scene = parts[0] if len(parts) == 1 else StackScene(parts)
+    scene.kept, scene.labels = folder, labels
     return scene

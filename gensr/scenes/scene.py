@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from gensr.errors import DomainError
 from gensr.operators.base import Operator
+from gensr.scenes.labelled import Labelled
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product, ThroughPlane
 from gensr.scenes.provenance import content_digest
@@ -97,6 +98,7 @@ class Scene(ABC):
         kept: the temporary folder that ``path`` lies in, for an object in memory that was laid down as a file.
         doubt: what speaks for another domain, where it was guessed and that was close.
         judged: what was said when labels were looked for and not found, see `gensr.scenes.labels.Survey`.
+        labels: of an array of xarray; results get theirs from them.
         repeated: (plane, band) of labels whose pixels are repeated; no statistics are made of them.
     """
 
@@ -111,6 +113,7 @@ class Scene(ABC):
     reference: Reference | None = None
     origin: tuple[int, int] = (0, 0)
     kept: Folder | None = None
+    labels: Labelled | None = None
     counts_photons: ClassVar[bool] = False
     """Whether noise may grow with the signal as that of detectors that count photons does: then that is looked for."""
     doubt: str = ""
@@ -272,6 +275,8 @@ class Scene(ABC):
             codes: stored codes, or deviations.
             valid: where they mean something, same shape.
         """
+        if self.labels is not None:
+            return np.asarray(self.labels.form.back(codes))
         planes, bands = self.kept_dims
         codes = codes if bands else codes[:, 0]
         return codes if planes else codes[0]

@@ -75,15 +75,6 @@ class Image:
         import xarray as xr
 
         data = np.where(self.valid, self.values, np.nan)
-        rows, cols = self.grid.shape
-        t = self.grid.transform
-        coords: dict[str, object] = {"band": list(self.bands)}
-        if t.b == 0 and t.d == 0:
-            coords["x"] = t.a * (np.arange(cols) + 0.5) + t.c
-            coords["y"] = t.e * (np.arange(rows) + 0.5) + t.f
-        else:
-            x, y = np.meshgrid(np.arange(cols) + 0.5, np.arange(rows) + 0.5)
-            coords["xc"] = (("y", "x"), t.a * x + t.b * y + t.c)
-            coords["yc"] = (("y", "x"), t.d * x + t.e * y + t.f)
+        coords = {"band": list(self.bands), **self.grid.coordinates()}
         attrs = {"units": self.unit, "grid": self.grid}
         return xr.DataArray(data, dims=("band", "y", "x"), coords=coords, attrs=attrs)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gensr.domains.satellite.codes import Coding, holds
 from gensr.errors import DomainError
+from gensr.values.coding import Coding, holds
 
 INTEGERS = ["int8", "uint8", "int16", "uint16"]
 
