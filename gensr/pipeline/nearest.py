@@ -113,8 +113,8 @@ class NearestPlan:
         Raises:
             UsageError: words about something that is not computed.
         """
-        for name in ("generator", "operator", "noise"):
-            if getattr(request, name) is not None:
+        for name, default in (("generator", None), ("operator", None), ("noise", None), ("calibrate", "card")):
+            if getattr(request, name) != default:
                 raise UsageError(f"{name}={getattr(request, name)}: labels=nearest computes nothing; leave it out")
         scene.operator(request.factors)
         return cls(request, domain, scene, Names(stem, request.times, REPEATED_MARK), found)

@@ -181,7 +181,10 @@ def test_what_looks_like_an_image_is_repeated_with_a_word(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("word", [{"generator": "flow-faces"}, {"noise": 2}, {"operator": "bicubic"}])
+REFUSED = [{"generator": "flow-faces"}, {"noise": 2}, {"operator": "bicubic"}, {"calibrate": "self"}]
+
+
+@pytest.mark.parametrize("word", REFUSED)
 def test_words_about_computing_are_refused(word):
     with pytest.raises(UsageError, match=f"{next(iter(word))}=.*computes nothing"):
         gensr.upsample(CELLS, factor=2, labels="nearest", **word)
