@@ -32,6 +32,12 @@ class SearchError(GensrError):
     """A latent search or sampler was asked for something it cannot do."""
 
 
+class UnexplainedError(SearchError):
+    """A run ended far from its data; what it made is called ``..._unexplained``, and ``result`` in memory."""
+
+    result: object = None
+
+
 class DomainError(GensrError):
     """A domain cannot process this input: wrong kind of values, size or option."""
 

@@ -176,6 +176,7 @@ def drain(request: Request, progress: Listener | None = None, where: Runner | No
     Raises:
         GensrError: see `upsample`.
     """
+    result: Result | None = None
     with settle(request) as plan:
         for event in plan.run(where):
             if progress is not None and isinstance(event, Settled | TileDone | Through):
@@ -183,5 +184,7 @@ def drain(request: Request, progress: Listener | None = None, where: Runner | No
             if isinstance(event, Noticed):
                 warnings.warn(event.text, stacklevel=2)
             if isinstance(event, Written):
-                return event.result
-    raise GensrError("the run ended without a result; report this with the input")
+                result = event.result
+    if result is None:
+        raise GensrError("the run ended without a result; report this with the input")
+    return result

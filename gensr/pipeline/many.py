@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gensr.errors import GensrError, WeightsError, ordinary
+from gensr.errors import GensrError, UnexplainedError, WeightsError, ordinary
 from gensr.operators.registry import absolute
 from gensr.pipeline import record
 from gensr.pipeline.api import Listener, drain
@@ -27,6 +27,7 @@ from gensr.pipeline.output import explained, into_place, stage, store_folder, ti
 from gensr.pipeline.plan import Plan
 from gensr.pipeline.recipe import recipe
 from gensr.pipeline.request import Request, Runtime
+from gensr.pipeline.result import Result
 from gensr.pipeline.settle import settle
 from gensr.pipeline.store import JOURNAL
 from gensr.priors import weights
@@ -73,6 +74,10 @@ def outcome(request: Request, listener: Listener | None = None, where: Runner | 
             return known
         with ordinary(request.source if isinstance(request.source, str | Path) else "array"):
             result = drain(request, listener, where)
+    except UnexplainedError as error:
+        made = error.result
+        files, report = (tuple(made.files), made.report) if isinstance(made, Result) else ((), {})
+        return Outcome(files, report, time.monotonic() - started, error)
     except Exception as error:
         return Outcome((), {}, time.monotonic() - started, error)
     return Outcome(tuple(result.files), result.report, time.monotonic() - started)
@@ -145,10 +150,20 @@ def _deliver(request: Request) -> Delivery:
         with settle(here) as plan:
             if isinstance(plan, Plan) and plan.expected.disk > CARRIED:
                 return Delivery(large=True)
-            (done,) = (event for event in plan.run() if isinstance(event, Written))
+            done, failure = _ended(plan)
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         content = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-        return Delivery(done.result.report, top=tuple(path.name for path in done.files), content=content)
+        return Delivery(done.result.report, top=tuple(path.name for path in done.files), content=content, error=failure)
+
+
+def _ended(plan: Plan) -> tuple[Written, UnexplainedError | None]:
+    """What a run wrote, and that it does not explain its data, if so."""
+    written: list[Written] = []
+    try:
+        written += (event for event in plan.run() if isinstance(event, Written))
+    except UnexplainedError as error:
+        return written[0], UnexplainedError(str(error))  # without its result, which is in the files
+    return written[0], None
 
 
 def _portable(error: Exception) -> Exception:
@@ -249,7 +264,7 @@ def _check_weights(request: Request, report: Mapping[str, Any]) -> None:
 
 def _received(request: Request, found: Delivery) -> Outcome:
     """Put what a worker handed back into place."""
-    if found.error is not None:
+    if found.error is not None and not found.content:
         return Outcome((), {}, found.seconds, found.error, found.notes)
     try:
         _check_weights(request, found.report)
@@ -268,4 +283,4 @@ def _received(request: Request, found: Delivery) -> Outcome:
         return Outcome((), {}, found.seconds, told, found.notes)
     except Exception as error:
         return Outcome((), {}, found.seconds, error, found.notes)
-    return Outcome(tuple(files), found.report, found.seconds, None, found.notes)
+    return Outcome(tuple(files), found.report, found.seconds, found.error, found.notes)

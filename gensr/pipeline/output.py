@@ -20,7 +20,7 @@ from typing import Any
 from gensr.errors import GensrError, OutputError
 from gensr.pipeline import record
 from gensr.pipeline.folder import WorkFolder
-from gensr.scenes.names import Names
+from gensr.scenes.names import UNEXPLAINED, Names
 from gensr.scenes.product import Product
 from gensr.scenes.provenance import as_json
 from gensr.scenes.scene import Scene
@@ -100,7 +100,9 @@ def refuse_existing(target: Path, names: Names, overwrite: bool, own: Collection
         OutputError: they exist; or a folder stands there that no run wrote.
     """
     mine = {text.partition("/")[0] for text in own}
-    found = sorted(p for p in target.glob(f"{glob.escape(names.mean(''))}*") if p.name not in mine)
+    failed = names.mean("") + UNEXPLAINED  # what a run left that did not explain its data bars nobody
+    found = [p for p in target.glob(f"{glob.escape(names.mean(''))}*") if not p.name.startswith(failed)]
+    found = sorted(p for p in found if p.name not in mine)
     if found and not overwrite:
         raise OutputError(f"{found[0]}: exists already; give overwrite=true or another output=DIR")
     stems = (names.mean(""), names.std(""), names.mean("_sample"))

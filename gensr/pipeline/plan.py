@@ -6,13 +6,14 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gensr.errors import UnexplainedError
 from gensr.pipeline import output, preview, record, through_plane, trial
 from gensr.pipeline.decisions import Decisions
 from gensr.pipeline.events import Event, Noticed, Position, Settled, Through, TileDone, Warned, Written
@@ -20,7 +21,7 @@ from gensr.pipeline.folder import WorkFolder
 from gensr.pipeline.origin import Origin
 from gensr.pipeline.recipe import recipe
 from gensr.pipeline.reconstruct import TileResult, TileWork
-from gensr.pipeline.report import build, identity, planned, timeless
+from gensr.pipeline.report import build, identity, planned, timeless, unexplained
 from gensr.pipeline.result import Result, StoredProduct, load_arrays
 from gensr.pipeline.room import check_memory, check_room
 from gensr.pipeline.store import MEAN, STD, TILE, Layout, Store, result_names, sample_name
@@ -28,6 +29,7 @@ from gensr.pipeline.tiles import Tile, batches, values
 from gensr.pipeline.verdict import Checked
 from gensr.runners.base import Runner
 from gensr.runners.choose import runner
+from gensr.scenes.names import UNEXPLAINED, Names
 from gensr.scenes.product import Codes
 from gensr.scenes.rehearsal import Blank
 from gensr.values.precision import Real
@@ -83,7 +85,8 @@ class Plan(Decisions):
             `Settled`, then `TileDone` and `Through`, `Warned` for every warning of the report, `Written`.
 
         Raises:
-            GensrError: with one line that names the input, what was wrong and what to do.
+            GensrError: with one line that names the input, what was wrong and what to do. After `Written`, an
+                `UnexplainedError` where the answer is far from its data.
         """
         content = "" if self.request.output is None else self.scene.content()
         known = record.finished(self.request, self.domain, self.names, content)
@@ -116,8 +119,14 @@ class Plan(Decisions):
             report = build(self, store, time.monotonic() - started, tried)
             for text in report["warnings"]:
                 yield Warned(text)
-            result = self._finish(store, report, folder, content)
+            failure = unexplained(self, report)
+            mark = self.names.mark + (UNEXPLAINED if failure else "")
+            result = self._finish(store, report, folder, content, replace(self.names, mark=mark))
         yield Written(result, tuple(result.files))
+        if failure:
+            error = UnexplainedError(f"{self.scene.path.name}: {failure}")
+            error.result = result
+            raise error
 
     def _known(self, known: record.Record) -> Iterator[Event]:
         """What an earlier run finished, from its files."""
@@ -202,7 +211,7 @@ class Plan(Decisions):
             return self.scene.encode(tile.plane, found, valid)
         return self.scene.encode_bands(tile.plane, found, valid, *tile.bands)
 
-    def _finish(self, store: Store, report: dict[str, Any], folder: WorkFolder, content: str) -> Result:
+    def _finish(self, store: Store, report: dict[str, Any], folder: WorkFolder, content: str, names: Names) -> Result:
         """Write what was computed and hand it back; the store's folder is not needed any more."""
         samples, request = self.task.samples, self.request
         product = StoredProduct(store, self.task.factor, samples, timeless(report), self.slices)
@@ -214,8 +223,8 @@ class Plan(Decisions):
             target = Path(request.output)
             made = record.digests(request, self.domain, content)
             # An array in memory has a name, but no path that leads to it.
-            again = recipe(request, self.domain, self.names, report) if self.scene.path.exists() else None
-            files = output.write(self.scene, product, picture, report, folder.path, target, self.names, made, again)
+            again = recipe(request, self.domain, names, report) if self.scene.path.exists() else None
+            files = output.write(self.scene, product, picture, report, folder.path, target, names, made, again)
             store.close()
             folder.remove()
         grid = self.scene.grid.refine(self.task.factor)

@@ -15,11 +15,12 @@ from gensr.pipeline.through_plane import CODES
 from gensr.pipeline.verdict import Checked, blank
 from gensr.scenes.area import area_words
 from gensr.scenes.provenance import MARK, software
+from gensr.search.pulse import Pulse
 
 TIMES = ("seconds", "megapixels per second")
 """Entries that differ between equal runs."""
-MISFIT = 2.0
-"""Chi square per datum above which the report warns."""
+MISFIT, UNEXPLAINED = 2.0, 10.0
+"""Chi square per datum above which the report warns, and above which a run has failed."""
 
 
 class Statistics(Protocol):
@@ -148,6 +149,17 @@ def build(settled: Decisions, store: Statistics, seconds: float, tried: Checked 
         "megapixels per second": round(output_pixels / 1e6 / seconds, 4) if seconds > 0 else None,
         "warnings": _warnings(settled, int(count), misfit, tried),
     }
+
+
+def unexplained(settled: Decisions, report: Mapping[str, Any]) -> str:
+    """Why a run has failed, as a sentence; "" where it has not. PULSE as published promises no more than it finds."""
+    misfit = report["consistency"]["chi2 per datum"]
+    if misfit is None or misfit <= UNEXPLAINED or settled.task.preset.solver == Pulse.name:
+        return ""
+    return (
+        f"the answer is {misfit**0.5:.1f} deviations of the noise away from its data (chi2 per datum {misfit:.3g}): it "
+        "is kept as ..._unexplained and is no measurement; check operator= and noise=, or choose another generator="
+    )
 
 
 def _warnings(settled: Decisions, count: int, misfit: float | None, tried: Checked | str | None) -> list[str]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 MARKED, REPEATED_MARK = "_generated", "_repeated"
 """What the name of every output holds: of what was generated, and of labels whose pixels were repeated."""
+UNEXPLAINED = "_unexplained"
+"""What is added to the mark of outputs that do not explain their data."""
 SUMMARIES = ("summary.csv", "summary.json")
 """Names of the files that say what came of many inputs."""
 RUN = "run.yaml"
