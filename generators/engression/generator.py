@@ -81,6 +81,7 @@ class Engression(Generator):
         device: where the network lives.
     """
 
+    approximate: ClassVar[bool] = True
     options: ClassVar[Options] = NO_OPTIONS
     capabilities: frozenset[Capability] = frozenset({"posterior", "draw"})
 

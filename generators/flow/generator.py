@@ -102,6 +102,7 @@ class Flow(Generator):
         device: where the network lives.
     """
 
+    approximate: ClassVar[bool] = True
     options: ClassVar[Options] = {"network_steps": 8}
     """Evaluations of the network for each sample."""
 

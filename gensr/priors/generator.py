@@ -63,6 +63,8 @@ class Generator(ABC):
     capabilities: frozenset[Capability] = frozenset()
     fallback: str = ""
     """Generator of the same units that has the evidence, and serves the operators, that this one lacks; "" if none."""
+    approximate: ClassVar[bool] = False
+    """Whether `posterior` is that of a network, not a closed form: sums of its mean are then made to hold."""
     options: ClassVar[Options] = NO_OPTIONS
     """Names and defaults of the numbers that a preset or a user may set (``search.NAME=``)."""
 

@@ -58,9 +58,10 @@ class Form:
         return turned.reshape((int(np.prod(self.planes, dtype=int)), bands, *turned.shape[-2:]))
 
     def back(self, array: Any) -> Any:  # noqa: ANN401
-        """The inverse of `whole`, for arrays of any number of rows and columns."""
+        """The inverse of `whole`, for arrays of any number of rows, columns and (of the last of its axes) planes."""
         bands = (array.shape[1],) if "band" in self.roles else ()
-        turned = array.reshape((*self.planes, *bands, *array.shape[-2:]))
+        planes = (*self.planes[:-1], -1) if self.planes else ()
+        turned = array.reshape((*planes, *bands, *array.shape[-2:]))
         return turned.transpose(tuple(int(i) for i in np.argsort(self.order)))
 
 

@@ -123,15 +123,10 @@ def answer(
         drawn = [consistency.project(d, data.y, data.usable, data.operator) for d in drawn]
     else:
         mean = consistency.update(mean, variance, data)
-        if method.moments != "search" and not _solved(generator, data):
+        if method.moments != "search" and (generator.approximate or data.operator.reach):
             mean = consistency.broad(mean, data)
         drawn = [consistency.update(d, variance, data) for d in drawn] if method.samples != "search" else drawn
     return Answer(mean, variance, drawn, search)
-
-
-def _solved(generator: Generator, data: Observation) -> bool:
-    """Whether the moments are a closed form of the prior itself, which knows what sums it expects."""
-    return "evidence" in generator.capabilities and data.operator.reach == 0
 
 
 def _spread(preset: Preset) -> int:

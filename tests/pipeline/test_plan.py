@@ -6,6 +6,7 @@ import tempfile
 import numpy as np
 import pytest
 
+from gensr.errors import UnexplainedError
 from gensr.pipeline import preview
 from gensr.pipeline.events import Position, Settled, Through, TileDone, Warned, Written
 from gensr.runners.local import LocalRunner
@@ -69,7 +70,9 @@ def test_samples_are_kept_each_in_its_own_raster(plan):
 
 def test_the_mean_alone_says_what_was_clipped(plan):
     values = picture((6, 6), dtype=np.uint8, centre=251)
-    result = list(plan(values, samples=2, tile=3, search="fast").run())[-1].result
+    with pytest.raises(UnexplainedError) as found:  # 20 deviations above what the prior expects
+        list(plan(values, samples=2, tile=3, search="fast").run())
+    result = found.value.result
     report = result.report
     assert [a.dtype for a in (result.mean, result.std, *result.samples)] == [np.uint8, np.float32, np.uint8, np.uint8]
     np.testing.assert_allclose(result.std, 100 * 0.00875**0.5, rtol=1e-5)

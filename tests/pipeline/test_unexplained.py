@@ -20,7 +20,7 @@ def deaf(white):
             still = torch.full((*data.y.shape[:2], *data.shape), 0.5)
             return Moments(still, torch.full_like(still, 1e-12))
 
-    return Deaf("posterior", "evidence")
+    return Deaf("posterior")
 
 
 def far(factor):
