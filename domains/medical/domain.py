@@ -21,6 +21,7 @@ class Medical(Domain):
     description: ClassVar[str] = f"MR, CT and radiographs (NIfTI, DICOM). {NOTICE}"
     suffixes: ClassVar[tuple[str, ...]] = (".nii.gz", ".nii", ".dcm")
     prior: ClassVar[str] = "flow-brain-mr"
+    any_instrument: ClassVar[str] = "engression-field"
     objects: ClassVar[tuple[str, ...]] = objects.KINDS
     defaults: ClassVar[Mapping[str, Any]] = DEFAULTS
 

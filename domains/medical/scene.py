@@ -119,6 +119,10 @@ class MedicalScene(Scene):
             )
         return "flow-chest-xray"
 
+    def any_instrument(self) -> str:
+        """See `Scene.any_instrument`: for magnetic resonance, of which it has seen some."""
+        return "engression-field" if self.modality == "MR" and not self.options["aligned"] else ""
+
     def normaliser(self) -> Normaliser:
         """See `Scene.normaliser`: a fixed window for CT, the code range of 8-bit radiographs, percentiles else."""
         if self.modality == "CT" and self.unit == "HU":

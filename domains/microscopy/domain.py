@@ -35,6 +35,7 @@ class Microscopy(Domain):
     description: ClassVar[str] = "OME-TIFF, OME-Zarr, ImageJ hyperstacks and TIFF, plane by plane"
     suffixes: ClassVar[tuple[str, ...]] = (*ZARR, *SUFFIXES)
     prior: ClassVar[str] = "flow-microscopy"
+    any_instrument: ClassVar[str] = "engression-field"
     takes_arrays: ClassVar[bool] = True
     defaults: ClassVar[Mapping[str, Any]] = {
         "series": None,

@@ -51,6 +51,10 @@ class MicroscopyScene(OpenedMicrograph):
         """See `Scene.generator`."""
         return "flow-microscopy"
 
+    def any_instrument(self) -> str:
+        """See `Scene.any_instrument`."""
+        return "engression-field"
+
     def normaliser(self) -> Normaliser:
         """See `Scene.normaliser`: percentiles 1 and 99.9 of the whole scene."""
         return percentile_normaliser(self, 1.0, 99.9)

@@ -29,6 +29,7 @@ class Satellite(Domain):
     prior: ClassVar[str] = "flow-satellite"
     contrast: ClassVar[tuple[float, float]] = (LOW, HIGH)
     full_scale: ClassVar[bool] = True
+    any_instrument: ClassVar[str] = "engression-field"
     defaults: ClassVar[Mapping[str, Any]] = settings.DEFAULTS
 
     def sniff(self, path: Path) -> int:

@@ -35,6 +35,10 @@ class SatelliteScene(OpenedRaster):
         """See `Scene.generator`."""
         return "flow-satellite"
 
+    def any_instrument(self) -> str:
+        """See `Scene.any_instrument`."""
+        return "engression-field"
+
     def normaliser(self) -> Normaliser:
         """The 2nd percentile becomes 0 and the 98th 1, per band.
 

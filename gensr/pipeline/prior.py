@@ -41,10 +41,23 @@ class Wanted:
 
 RULES: tuple[tuple[str, Callable[[Wanted], str], Callable[[Wanted], bool]], ...] = (
     ("named by the user", lambda w: w.named or "", lambda w: True),
-    ("usual for the scene", lambda w: "" if w.named else w.scene.generator(), lambda w: True),
+    ("usual for the scene", lambda w: _direct(w), lambda w: w.named is None),
+    ("answers any instrument, as the usual one does not", lambda w: _instrument(w), lambda w: w.named is None),
+    ("usual for the scene", lambda w: w.scene.generator(), lambda w: w.named is None),
     ("stands in where that one cannot serve", lambda w: _fallback(w), lambda w: w.named is None),
 )
 """In order: why, the name of the candidate ("" for none), and whether the rule applies. The first that serves is it."""
+
+
+def _direct(wanted: Wanted) -> str:
+    """The usual one, if it has a posterior for the instrument; a search through it is for want of better."""
+    usual = wanted.scene.generator()
+    return usual if weights.load(usual)[0].closed(wanted.operator) else ""
+
+
+def _instrument(wanted: Wanted) -> str:
+    name = wanted.scene.any_instrument()
+    return name if name in weights.available() else ""
 
 
 def _fallback(wanted: Wanted) -> str:

@@ -265,6 +265,10 @@ class ArrayScene(Scene):
         """See `Scene.generator`: the usual one of the domain."""
         return self.domain.prior
 
+    def any_instrument(self) -> str:
+        """See `Scene.any_instrument`: that of the domain."""
+        return self.domain.any_instrument
+
     def normaliser(self) -> Normaliser:
         """See `Scene.normaliser`: percentiles that the domain takes of its files."""
         return percentile_normaliser(self, *self.domain.contrast)

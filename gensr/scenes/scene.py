@@ -195,6 +195,10 @@ class Scene(ABC):
     def generator(self) -> str:
         """Name of the default generator."""
 
+    def any_instrument(self) -> str:
+        """Name of the generator that answers instruments which the usual one has no posterior for; "" for none."""
+        return ""
+
     @abstractmethod
     def normaliser(self) -> Normaliser:
         """Map between physical values and the range of the domain's generators, from statistics of the scene."""

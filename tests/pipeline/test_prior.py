@@ -34,12 +34,11 @@ def shelf(monkeypatch, white):
 
     made = {"a": Picky(name="a"), "b": white("posterior", name="b"), "rgb": white(name="rgb", bands=3),
             "aligned": white(name="aligned", aligned=True)}  # fmt: skip
-    stored = {name: SimpleNamespace(name=name) for name in made}
     monkeypatch.setattr(
         room,
         "weights",
         SimpleNamespace(
-            load=lambda name: (made[name], stored[name]),
+            load=lambda name: (made[name], SimpleNamespace(name=name)),
             reference=lambda name, kept: ("reference", name, kept.name),
             available=lambda: {name: None for name in made if name != "gone"},
         ),
@@ -80,6 +79,30 @@ def test_the_prior_lies_on_the_device_that_was_asked_for(shelf, monkeypatch, whi
     assert (prior.generator.card.name, prior.device) == ("a on the best", "auto")
     own = Prior(shelf["a"], None, "auto")
     assert closed_prior(own, Area((2, 1))).generator.card.name == "b on the best"
+
+
+ANY = "answers any instrument, as the usual one does not"
+
+
+def test_an_instrument_that_the_usual_one_has_no_posterior_for_goes_to_one_that_has(shelf, white):
+    """A usual one that would search, and one that answers: the search is for want of better."""
+
+    class Any(white):
+        def closed(self, operator):
+            return True
+
+    shelf["a"] = white("denoise", name="a")  # serves, but by search
+    shelf["any"] = Any("posterior", name="any")
+    asked = wanted((8, 8), "a", operator=KSpaceCrop(2, "none"))
+    assert choose_prior(asked)[1] == USUAL
+    asked.scene.any_instrument = lambda: "any"
+    assert (choose_prior(asked)[0].generator.card.name, choose_prior(asked)[1]) == ("any", ANY)
+    shelf["a"] = Any("posterior", name="a")
+    assert choose_prior(asked)[1] == USUAL
+    asked.scene.any_instrument = lambda: "gone"
+    shelf["a"] = white("denoise", name="a")
+    assert choose_prior(asked)[1] == USUAL
+    assert choose_prior(replace(asked, named="a"))[1] == NAMED
 
 
 def test_no_stand_in_for_one_that_was_named(shelf):
@@ -125,14 +148,17 @@ def test_numbers_that_a_generator_has_not_are_refused_only_if_the_user_said_them
         check_options(replace(preset, said=("spacing",)), white())
 
 
-def test_a_pass_with_another_operator_takes_the_stand_in_if_it_must(shelf):
+def test_a_pass_with_another_operator_takes_the_stand_in_if_it_must(shelf, white):
     own = Prior(shelf["a"], None, "cpu")
     assert closed_prior(own, Area((2, 1))) is own
-    kspace = KSpaceCrop(2, "none")
-    other = closed_prior(own, kspace)
+    mute = white("denoise", name="mute")
+    mute.fallback = "b"
+    own = Prior(mute, None, "cpu")
+    other = closed_prior(own, Area((2, 1)))
     assert (other.generator, other.reference, other.device) == (shelf["b"], ("reference", "b", "b"), "cpu")
-    shelf["a"].fallback = "not installed"
-    assert closed_prior(own, kspace) is own
+    assert closed_prior(own, KSpaceCrop(2, "none")) is own  # neither has a posterior for that
+    mute.fallback = "not installed"
+    assert closed_prior(own, Area((2, 1))) is own
 
 
 def test_shipped_priors_of_faces_stand_in_for_each_other():
