@@ -26,6 +26,7 @@ class Names:
     Attributes:
         stem: of the input's name.
         factor: a number, or rows and columns as "2x4".
+        mark: how the outputs came about, see `MARKED`.
     """
 
     stem: str
