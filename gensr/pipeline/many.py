@@ -21,7 +21,7 @@ from gensr.errors import GensrError, UnexplainedError, WeightsError, ordinary
 from gensr.operators.registry import absolute
 from gensr.pipeline import record
 from gensr.pipeline.api import Listener, drain
-from gensr.pipeline.events import Written
+from gensr.pipeline.events import Event, Written
 from gensr.pipeline.folder import WorkFolder
 from gensr.pipeline.output import explained, into_place, stage, store_folder, tidy, work_folder
 from gensr.pipeline.plan import Plan
@@ -150,17 +150,17 @@ def _deliver(request: Request) -> Delivery:
         with settle(here) as plan:
             if isinstance(plan, Plan) and plan.expected.disk > CARRIED:
                 return Delivery(large=True)
-            done, failure = _ended(plan)
+            done, failure = _ended(plan.run())
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         content = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
         return Delivery(done.result.report, top=tuple(path.name for path in done.files), content=content, error=failure)
 
 
-def _ended(plan: Plan) -> tuple[Written, UnexplainedError | None]:
+def _ended(events: Iterator[Event]) -> tuple[Written, UnexplainedError | None]:
     """What a run wrote, and that it does not explain its data, if so."""
     written: list[Written] = []
     try:
-        written += (event for event in plan.run() if isinstance(event, Written))
+        written += (event for event in events if isinstance(event, Written))
     except UnexplainedError as error:
         return written[0], UnexplainedError(str(error))  # without its result, which is in the files
     return written[0], None
