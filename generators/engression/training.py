@@ -184,7 +184,7 @@ def _card(chosen: Options, used: str, settings: Settings) -> GeneratorCard:
     return GeneratorCard(
         name=chosen.name,
         family="engression",
-        domain=chosen.domains[0],
+        domain=" ".join(chosen.domains),
         bands=1,
         aligned=False,
         unit=scaling,

@@ -192,7 +192,7 @@ def _images(
     for path in paths:
         if not path.exists():
             raise UsageError(f"{key}={path}: no such file or folder; give {KEYS['data'].expected}")
-    pool = chain.from_iterable(corpus.read(path, card.domain) for path in paths)
+    pool = chain.from_iterable(corpus.read(path, card.domains[0]) for path in paths)
     try:
         found = heldout.prepare(islice(pool, MOST_IMAGES), card, scaling, count, seed)
     except UsageError as error:

@@ -64,8 +64,8 @@ class Decisions:
     def warnings(self) -> list[str]:
         """What a user should know before the run."""
         card = self.task.generator.card
-        foreign = self.domain not in (card.domain, "array")
-        made_for = [f"the generator was made for {card.domain} images"] if foreign else []
+        foreign = self.domain not in (*card.domains, "array")
+        made_for = [f"the generator was made for {' and '.join(card.domains)} images"] if foreign else []
         doubt = [self.level.known.doubt] if self.level.known.doubt else []
         repeated = sorted({self.scene.bands[band] for _, band in self.scene.repeated})
         kept = [f"labels: pixels of {listed(repeated)} are repeated, without deviation"] if repeated else []

@@ -15,7 +15,7 @@ class GeneratorCard:
     Attributes:
         name: unique name, for example ``gaussian-microscopy``.
         family: registered generator family that reads the weights.
-        domain: domain it was made for.
+        domain: domain it was made for; several with spaces.
         bands: number of bands it models jointly; 1 means that bands are processed one by one.
         aligned: whether content must be aligned (a face crop) rather than a field of any size.
         unit: meaning of its value range.
@@ -51,6 +51,11 @@ class GeneratorCard:
     metrics: Mapping[str, float] = field(default_factory=dict)
     conformal: Mapping[str, float] = field(default_factory=dict)
     version: str = "1"
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """What it was made for."""
+        return tuple(self.domain.split())
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-able dictionary."""
