@@ -24,8 +24,8 @@ def deaf(white):
 
 
 def far(factor):
-    """Values ``factor`` deviations of the noise (5) from the 50 that the generator is sure of."""
-    return np.full((8, 8), 50.0 + 5 * factor, np.float32)
+    """Values ``factor`` deviations of the noise (5) above and below the 50 that the generator is sure of."""
+    return (50.0 + 5 * factor * (-1.0) ** np.indices((8, 8)).sum(0)).astype(np.float32)
 
 
 def test_the_results_come_first_and_then_the_failure(plan, deaf):
