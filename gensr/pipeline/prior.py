@@ -57,7 +57,7 @@ def _direct(wanted: Wanted) -> str:
 
 def _instrument(wanted: Wanted) -> str:
     name = wanted.scene.any_instrument()
-    return name if name in weights.available() else ""
+    return name if name in weights.available() and not _direct(wanted) else ""
 
 
 def _fallback(wanted: Wanted) -> str:
