@@ -62,7 +62,10 @@ class Codec:
         real = codes.astype(np.float64)
         if self.inverted:
             real = float(self.low + self.high) - real
-        return (real * self.slope + self.intercept).astype(self.precision), valid, usable
+        with np.errstate(over="ignore"):
+            values = (real * self.slope + self.intercept).astype(self.precision)
+        known = held(values)
+        return values, valid & known, usable & known
 
     def encode(self, values: Real, valid: npt.NDArray[np.bool_]) -> tuple[Codes, int]:
         """Physical values to codes: round half to even, clip, keep off the padding; see `Scene.encode`."""

@@ -168,8 +168,10 @@ def _image_group(store: ZarrStore, series: int | None) -> str:
         return ""
     images = [m for m in store.members() if m.isdigit() and "multiscales" in _ome(store.attributes(m))]
     if not images:
-        hint = "; give one of its labels/NAME" if "labels" in root else ""
-        raise FormatError(f"{store.path}: holds no OME-Zarr image (multiscales){hint}")
+        hint = (
+            "give one of its labels/NAME" if "labels" in root else "give one image file, or the folder of an OME-Zarr"
+        )
+        raise FormatError(f"{store.path}: holds no OME-Zarr image (multiscales); {hint}")
     if series is None and len(images) > 1:
         raise FormatError(f"{store.path}: holds images {', '.join(images[:8])}; choose one with series=0, 1, ...")
     chosen = images[0] if series is None else str(series)

@@ -100,7 +100,7 @@ def _check(image: FloatArray, first: tuple[int, int], side: int, where: str) -> 
 
 
 def _reduced(image: FloatArray, side: int) -> FloatArray:
-    x = torch.from_numpy(image)[None]
+    x = torch.tensor(image)[None]  # a copy: a corpus may lend arrays that cannot be written
     size = image.shape[-1]
     if size % side == 0:
         x = avg_pool2d(x, size // side)

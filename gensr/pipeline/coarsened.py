@@ -283,7 +283,7 @@ def _variance(image: Image, task: Task, values: Array) -> Array:
     if task.exact:
         return np.full_like(values, (QUANTISATION * task.quantum) ** 2)
     stated = None if image.variance is None else torch.from_numpy(image.variance.astype(np.float64))
-    found = task.noise_model.variance(torch.from_numpy(values), stated).numpy()
+    found = task.variance(torch.from_numpy(values), stated).numpy()
     return np.stack([_filled(v, u) for v, u in zip(found, image.usable, strict=True)])
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.values.image import Image
-from gensr.values.precision import Real
+from gensr.values.precision import Real, held
 
 FloatArray = npt.NDArray[np.float64]
 SIDE = 8
@@ -105,7 +105,10 @@ class Blocks:
 
 
 def blocks_of(images: Iterable[Image], bands: int) -> list[Blocks]:
-    """The usable blocks of every band: no gaps, nothing cut off at the ends of the range, not constant."""
+    """The usable blocks of every band: no gaps, nothing cut off at the ends of the range, not constant.
+
+    What is not `held` counts as a gap: its differences and squares are infinite.
+    """
     pieces: list[list[FloatArray]] = [[] for _ in range(bands)]
     kept = list(images)
     for band, found in enumerate(pieces):
@@ -179,7 +182,7 @@ def _transformed(values: FloatArray, whole: npt.NDArray[np.bool_], down: int, ac
     if rows < 1 or cols < 1:
         return np.zeros((4, 0))
     cut = np.s_[down + odd : down + odd + rows * SIDE, across + odd : across + odd + cols * SIDE]
-    kept = _blocked(whole[cut], SIDE).all(-1)
+    kept = _blocked(whole[cut] & held(values[cut]), SIDE).all(-1)
     blocks = _blocked(values[cut], SIDE)[kept]
     mean = blocks.mean(-1)
     centred = (blocks - mean[:, None]).reshape(-1, SIDE, SIDE)

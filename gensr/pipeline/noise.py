@@ -11,11 +11,12 @@ from gensr.errors import UsageError
 from gensr.operators.base import Operator
 from gensr.pipeline.contrast import Contrast, contrasts
 from gensr.pipeline.finest import blocks_of, floor, growth
-from gensr.pipeline.task import QUANTISATION, Prior
+from gensr.pipeline.task import LEAST, QUANTISATION, Prior
 from gensr.scenes.scene import Scene
 from gensr.scenes.statistics import sample_images, sample_values
 from gensr.values.noise import GaussianNoise, Noise, PoissonGaussianNoise
 from gensr.values.normalise import AffineNormaliser, Normaliser
+from gensr.values.precision import LARGEST
 from gensr.values.words import EXPECTED, parse_noise
 
 EXACT = 1.5
@@ -85,8 +86,20 @@ def spoken_noise(text: str | float, scene: Scene) -> Noise | None:
     A share is of the range between the 0.1 and 99.9 percentiles of its band.
 
     Raises:
-        UsageError: no such words, or another number of them than bands.
+        UsageError: no such words, another number of them than bands, or more noise than can be squared.
     """
+    model = _spoken(text, scene)
+    if model is not None:
+        found = (model.gain, model.sigma) if isinstance(model, PoissonGaussianNoise) else model.levels
+        if max(found) > LARGEST:
+            raise UsageError(
+                f"noise={text}: means {max(found):.3g} {scene.unit}".rstrip()
+                + f", and nothing measured is beyond {LARGEST:g}; give it in the unit of the image"
+            )
+    return model
+
+
+def _spoken(text: str | float, scene: Scene) -> GaussianNoise | PoissonGaussianNoise | None:
     try:
         words = parse_noise(text)
     except ValueError as error:
@@ -137,7 +150,7 @@ def settle_level(scene: Scene, prior: Prior, unit: Operator, pixels: float, word
         if "evidence" in generator.capabilities and not generator.card.aligned and generator.closed(unit):
             contrast = contrasts(scene, generator, unit, normaliser, known.model)
             normaliser = normaliser.scaled(tuple(c.gain for c in contrast))
-    return Level(known, normaliser, _exact(known.model, scene.quantum), contrast)
+    return Level(known, normaliser, _exact(known.model, scene.quantum, normaliser), contrast)
 
 
 def measured(scene: Scene) -> Known:
@@ -160,6 +173,10 @@ def measured(scene: Scene) -> Known:
     return Known(model, f"{UNCERTAIN}: {span}, the least is taken", doubt=f"the noise is uncertain ({span}); {ADVICE}")
 
 
-def _exact(model: Noise, quantum: float) -> bool:
-    limit = EXACT * QUANTISATION * quantum
-    return isinstance(model, GaussianNoise) and all(sigma <= limit for sigma in model.levels)
+def _exact(model: Noise, quantum: float, normaliser: Normaliser) -> bool:
+    """Whether noise is below what rounding makes of the data: that of their codes, or that of float32."""
+    if not isinstance(model, GaussianNoise):
+        return False
+    gains = normaliser.gain if isinstance(normaliser, AffineNormaliser) else (0.0,)
+    least = EXACT * QUANTISATION * quantum
+    return all((model.level(band) or 0.0) <= max(least, LEAST * gain) for band, gain in enumerate(gains))

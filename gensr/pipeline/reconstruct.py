@@ -171,7 +171,7 @@ def observe(images: Sequence[Image], task: Task, tile: Tile) -> Observation:
     middle = task.normaliser.inverse(torch.zeros_like(y))
     y = torch.where(usable, y, middle)
     u = task.normaliser.forward(y)
-    variance = task.noise_model.variance(y, _stated(images, usable)) / task.normaliser.derivative(u).square()
+    variance = task.variance(y, _stated(images, usable)) / task.normaliser.derivative(u).square()
     u, variance = u.float(), variance.clamp(max=FAINTEST).float()
     if task.generator.card.bands == 1:
         u, variance, usable = (t.flatten(0, 1)[:, None] for t in (u, variance, usable))

@@ -21,6 +21,8 @@ from gensr.values.normalise import Normaliser
 
 QUANTISATION = 12**-0.5
 """Standard deviation of rounding, in code steps."""
+LEAST = 2.0**-24
+"""Deviation, generator units, below which noise is less than the rounding of float32, in which priors compute."""
 
 
 @dataclass(frozen=True)
@@ -126,4 +128,15 @@ class Task:
         """
         if self.exact:
             return torch.full_like(observed, QUANTISATION * self.quantum or 1.0)
-        return self.noise_model.variance(observed, stated).sqrt()
+        return self.variance(observed, stated).sqrt()
+
+    def variance(self, observed: Tensor, stated: Tensor | None = None) -> Tensor:
+        """Variance of each datum, units squared: that of its noise, and never less than rounding by float32 makes.
+
+        Args:
+            observed: (band, y, x) or (n, band, y, x), physical units, float64.
+            stated: variance that the file states, same shape; None if it states none.
+        """
+        u = self.normaliser.forward(observed if observed.ndim == 4 else observed[None])
+        rounding = LEAST * u.abs().clamp(min=1) * self.normaliser.derivative(u)
+        return torch.maximum(self.noise_model.variance(observed, stated), rounding.square().view_as(observed))

@@ -7,7 +7,7 @@ from gensr.scenes.scene import Scene
 from gensr.scenes.statistics import sample_images
 from gensr.values.grid import Window
 from gensr.values.normalise import AffineNormaliser, Normaliser
-from gensr.values.precision import DOUBLE, SINGLE, SMALLEST
+from gensr.values.precision import DOUBLE, LARGEST, SINGLE, SMALLEST
 
 BLOCK = 1 << 20
 """Pixels that are looked at together."""
@@ -30,8 +30,8 @@ def refuse_empty(scene: Scene) -> None:
             if scene.read(plane, Window(row, 0, min(step, rows - row), cols)).valid.any():
                 return
     raise DomainError(
-        f"{scene.path}: no pixel has a value (all are NaN, nodata or masked), so there is nothing to refine; check the "
-        "file, its nodata value and its mask"
+        f"{scene.path}: no pixel has a value (all are NaN, beyond {LARGEST:g}, nodata or masked), so there is nothing "
+        "to refine; check the file, its scale, its nodata value and its mask"
     )
 
 

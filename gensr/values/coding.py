@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import DomainError
-from gensr.values.precision import Real, held, precision
+from gensr.values.precision import LARGEST, Real, held, precision
 
 Codes = npt.NDArray[Any]
 EXACT = 2**53
@@ -59,7 +59,9 @@ class Coding:
         """
         for scale, offset in zip(self.scales, self.offsets, strict=True):
             ends = np.array([float(low), float(high)])
-            if np.spacing(np.abs(ends * scale + offset).max()) > abs(scale):
+            with np.errstate(over="ignore"):
+                largest = np.abs(ends * scale + offset).max()
+            if np.spacing(largest) > abs(scale):
                 raise DomainError(
                     f"codes from {low} to {high} with scale {scale} and offset {offset} are rounded by float64; "
                     "work in stored values up to 2^53 with scale=1 offset=0, or rescale the file"
@@ -88,11 +90,19 @@ class Coding:
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray(codes * scale + offset, self.precision)
 
+    @property
+    def _reaches_far(self) -> bool:
+        """Whether codes may stand for values that nothing can be computed with."""
+        codes = LARGEST if self.dtype.kind == "f" else 2.0 ** (8 * self.dtype.itemsize)
+        return any(abs(s) * codes + abs(o) > LARGEST for s, o in zip(self.scales, self.offsets, strict=True))
+
     def declared_valid(self, codes: Codes) -> npt.NDArray[np.bool_]:
-        """Where codes (band, y, x) are neither nodata nor NaN or infinite."""
+        """Where codes (band, y, x) are neither nodata nor NaN, infinite or beyond `LARGEST`."""
         valid = np.ones(codes.shape, np.bool_)
         if self.dtype.kind == "f":
             valid = held(codes)
+        if self._reaches_far:
+            valid &= held(self.decode(codes))
         for band, nodata in enumerate(self.nodata):
             if nodata is not None and not np.isnan(nodata):
                 valid[band] &= codes[band] != self._code(nodata)

@@ -171,7 +171,8 @@ def test_unknown_generators_and_damaged_images_are_named(run, generator, tmp_pat
     held.write_bytes(held.read_bytes()[:100])
     damaged = run("calibrate", f"generator={generator}", f"data={held}", "unit=1")
     assert (damaged.code, len(damaged.lines)) == (1, 1)
-    assert "unreadable npz" in damaged.err
+    assert f"{held}: damaged zip" in damaged.err
+    assert "fetch it again" in damaged.err
 
 
 def test_help_names_every_key(run):

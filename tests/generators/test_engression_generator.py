@@ -252,13 +252,13 @@ class TestWeights:
     )  # fmt: skip
     def test_hostile_configurations_are_refused(self, made, key, value):
         config = config_of(made.model, made.settings) | {key: value}
-        with pytest.raises(WeightsError, match="configuration"):
+        with pytest.raises(WeightsError, match=rf"(?i)toy: .*{key}\b.*(expected|missing|give).*fetch the file again"):
             FAMILY.build(made.model.network.state_dict(), config, made.card)
 
     @pytest.mark.parametrize(("key", "value"), [("widths", [0]), ("patch", 2.0), ("blocks", 900), ("fine", -1)])
     def test_impossible_shapes_are_refused(self, made, key, value):
         config = config_of(made.model, made.settings)
-        with pytest.raises(WeightsError, match="configuration"):
+        with pytest.raises(WeightsError, match=rf"config\.shape\.{key}.*expected.*fetch the file again"):
             FAMILY.build(made.model.network.state_dict(), config | {"shape": config["shape"] | {key: value}}, made.card)
 
     def test_card_and_tensors_must_fit(self, made, engression_of):

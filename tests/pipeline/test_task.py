@@ -8,7 +8,7 @@ import torch
 from gensr.operators import Area
 from gensr.pipeline.task import Prior, load_prior
 from gensr.priors import weights
-from gensr.values.noise import GaussianNoise, StatedNoise
+from gensr.values.noise import GaussianNoise, PoissonGaussianNoise, StatedNoise
 
 
 def test_the_deviation_of_a_datum_is_that_of_its_noise_or_of_rounding(make_task):
@@ -20,6 +20,17 @@ def test_the_deviation_of_a_datum_is_that_of_its_noise_or_of_rounding(make_task)
     exact = make_task(noise_model=GaussianNoise(0.0), exact=True, quantum=6.0)
     assert exact.deviation(y).flatten().tolist() == pytest.approx([6 / 12**0.5] * 4)
     assert make_task(noise_model=GaussianNoise(0.0), exact=True).deviation(y).flatten().tolist() == [1.0] * 4
+
+
+@pytest.mark.parametrize("model", [GaussianNoise(1e-300), GaussianNoise((0.0, 0.0)), PoissonGaussianNoise(1e-300, 0.0)])
+def test_noise_is_never_less_than_the_rounding_of_what_computes(make_task, model):
+    """Of float32, of numbers of order one (gain 100) and of larger ones."""
+    scale = {"gain": (100.0, 100.0), "offset": (50.0, 50.0)}
+    task = make_task(noise_model=model, **scale)
+    y = torch.tensor([60.0, 50.0 + 100 * 8, 50.0, 50.0 - 100 * 4], dtype=torch.float64).view(2, 1, 2)
+    assert task.deviation(y).flatten().tolist() == pytest.approx([100 * k * 2.0**-24 for k in (1, 8, 1, 4)])
+    loud = make_task(noise_model=GaussianNoise(3.0), **scale)
+    assert loud.variance(y).flatten().tolist() == [9.0] * 4
 
 
 def test_the_tile_is_computed_with_means_whatever_the_operator_sums(make_task):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import gensr
 from gensr.errors import UnexplainedError
 from gensr.pipeline.events import Written
 from gensr.priors.observation import Moments
@@ -55,3 +56,17 @@ def test_files_say_so_in_their_names_and_bar_nobody(plan, deaf, tmp_path):
     assert json.loads(report.read_text())["consistency"]["chi2 per datum"] == pytest.approx(16, rel=1e-3)
     list(plan(far(0.5), deaf, output=tmp_path).run())
     assert [p for p in tmp_path.glob("*.json") if "_unexplained" not in p.name]
+
+
+@pytest.mark.parametrize("noise", ["1e-300", "poisson:gain=1e-300"])
+def test_noise_of_next_to_nothing_is_a_finite_question(noise):
+    """Ordinary data: explained, as those of noise=0 are, with a residual that is a number or none."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:24, :24] / 24
+    image = (1000 + 300 * np.sin(7 * x) * np.cos(5 * y) + 5 * rng.standard_normal((24, 24))).astype(np.float32)
+    said = {"generator": "gaussian-microscopy", "factor": 2, "samples": 0, "search": "fast"}
+    found = gensr.upsample(image, noise=noise, **said)
+    misfit = found.report["consistency"]["chi2 per datum"]
+    assert misfit is None if noise == "1e-300" else 0 <= misfit < 9
+    exact = gensr.upsample(image, noise=0, **said)
+    np.testing.assert_allclose(found.mean, exact.mean, rtol=1e-3)

@@ -113,3 +113,11 @@ def test_nodata_is_compared_in_the_dtype_of_the_file():
 )  # fmt: skip
 def test_which_numbers_a_dtype_holds(dtype, value, answer):
     assert holds(np.dtype(dtype), value) is answer
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+@pytest.mark.parametrize("scale", [1e99, 1e308, -1e99])
+def test_scaled_codes_beyond_all_measures_are_invalid(dtype, scale):
+    stored = np.array([0, 1000, -1000], dtype).reshape(1, 1, 3)
+    assert coding(dtype, scale).declared_valid(stored).ravel().tolist() == [True, False, False]
+    assert coding(dtype).declared_valid(stored).all()

@@ -99,3 +99,11 @@ def test_wide_integers_clip_without_wrapping(kind):
 def test_a_valid_nan_becomes_the_padding_not_garbage():
     codes, _ = encode(Codec(INT16, low=-32768, high=32767, padding=(-2000, -2000)), np.nan)
     assert codes.tolist() == [-2000]
+
+
+@pytest.mark.parametrize("slope", [1e99, 4e300, 1e308])
+def test_scaled_codes_beyond_all_measures_are_invalid(slope):
+    """1000 times the slope is larger than any measure, or infinite; 0 is a number at any slope."""
+    values, valid, usable = Codec(INT16, slope, 0.0, -32768, 32767, None).decode(np.array([0, 1000, -1000], np.int16))
+    assert valid.tolist() == usable.tolist() == [True, False, False]
+    assert values[0] == 0

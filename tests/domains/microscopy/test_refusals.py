@@ -54,9 +54,11 @@ def test_hostile_bytes(tmp_path: Path, name: str) -> None:
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none.tif"):
-        with pytest.raises(FormatError, match="no such file"):
-            DOMAIN.open(path, {})
+    with pytest.raises(FormatError, match=r"none\.tif: no such file"):
+        DOMAIN.open(tmp_path / "none.tif", {})
+    with pytest.raises(FormatError, match=r"holds no OME-Zarr image.*give one image file") as caught:
+        DOMAIN.open(tmp_path, {})
+    assert str(tmp_path) in str(caught.value)
 
 
 @pytest.mark.parametrize("kind_name", ["M1 bigtiff", "M5 hyperstack", "M10 saturated", "planar", "M4 stack"])

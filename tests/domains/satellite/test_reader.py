@@ -38,7 +38,7 @@ def refused(domain, path, kind, words, **options):
         ("nobig.tif", b"II+\0\x08\0\0\0", "ends inside"),
         ("loop.tif", b"II*\0\x08\0\0\0\xff\xff", "cut off"),
         ("null.tif", b"II*\0\x08\0\0\0\0\0\0\0\0\0", "cut off"),
-        ("data.nc", b"CDF\x01" + bytes(60), "netCDF"),
+        ("data.nc", b"CDF\x01" + bytes(60), "no variable has rows and columns"),
         ("data.h5", b"\x89HDF\r\n\x1a\n" + bytes(60), "HDF5"),
         ("data.zip", b"PK\x03\x04" + bytes(60), "zip"),
         ("jp2.jp2", b"\x00\x00\x00\x0cjP  \r\n\x87\n" + bytes(40), "damaged"),
@@ -51,7 +51,8 @@ def test_files_that_are_no_image(domain, tmp_path, name, content, words):
     path = tmp_path / name
     path.write_bytes(content)
     refused(domain, path, FormatError, words)
-    assert domain.sniff(path) in (0, 1)
+    # Any netCDF or HDF5 may be a raster; which it is tells only who opens it.
+    assert domain.sniff(path) <= (2 if path.suffix in (".nc", ".h5") else 1)
 
 
 def test_vrt_in_a_tif_never_reads_another_file(domain, raster, tmp_path):
