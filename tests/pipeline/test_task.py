@@ -1,13 +1,18 @@
 """A task decides every pixel and travels light."""
 
 import pickle
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from gensr.operators import Area
+from gensr.pipeline.reconstruct import observe
 from gensr.pipeline.task import Prior, load_prior
 from gensr.priors import weights
+from gensr.values.grid import PixelGrid
+from gensr.values.image import Image
 from gensr.values.noise import GaussianNoise, PoissonGaussianNoise, StatedNoise
 
 
@@ -29,6 +34,9 @@ def test_noise_is_never_less_than_the_rounding_of_what_computes(make_task, model
     task = make_task(noise_model=model, **scale)
     y = torch.tensor([60.0, 50.0 + 100 * 8, 50.0, 50.0 - 100 * 4], dtype=torch.float64).view(2, 1, 2)
     assert task.deviation(y).flatten().tolist() == pytest.approx([100 * k * 2.0**-24 for k in (1, 8, 1, 4)])
+    image = Image(y.numpy(), PixelGrid((1, 2)), np.ones((2, 1, 2), bool), np.ones((2, 1, 2), bool), ("a", "b"))
+    seen = observe([image], task, SimpleNamespace(at_end=(True, True)))
+    assert seen.variance.flatten().tolist() == pytest.approx([(k * 2.0**-24) ** 2 for k in (1, 8, 1, 4)])
     loud = make_task(noise_model=GaussianNoise(3.0), **scale)
     assert loud.variance(y).flatten().tolist() == [9.0] * 4
 
