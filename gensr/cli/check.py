@@ -35,8 +35,8 @@ window: data, Lanczos, mean, deviation, error.
   bias      mean error, in the unit of the data and in deviations of the noise
   spread    variance of draws over squared error; 1 is right
 
-What this cannot see: a wrong operator or noise level, and detail that shows only
-on scales finer than the data. Images that are smooth at the scale of their
+What this cannot see: a wrong operator or noise level, and detail that shows
+only on scales finer than the data. Images that are smooth at the scale of their
 pixels are blurred first, until their coarse data are as smooth.
 
 keys [default]:

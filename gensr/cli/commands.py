@@ -11,7 +11,7 @@ Command = Callable[[Sequence[str], Console], int]
 COMMANDS = {
     "upsample": "super-resolve files, folders or globs",
     "info": "what is understood of files, and what upsample would do with them",
-    "check": "let an input judge the prior: what it gains there, and whether its intervals hold",
+    "check": "let an input judge the prior: gain, and whether intervals hold",
     "models": "list, describe and verify generators",
     "train": "train a generator of your own",
     "completion": "print the completion script of bash, zsh or fish",

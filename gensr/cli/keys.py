@@ -243,14 +243,14 @@ _UPSAMPLE = (
     Key(
         "calibrate",
         "",
-        "factor on std: of the generator's card, or of the input itself",
+        "factor on std: of the card, or of the input itself",
         choices=lambda: CALIBRATIONS,
         default=_default("calibrate"),
     ),
     Key(
         "check",
         "",
-        "let the input judge the prior beside the run; see gensr check",
+        "let the input judge the prior as well; see gensr check",
         choices=lambda: CHECKS,
         default=_default("check"),
     ),

@@ -33,7 +33,7 @@ def home(tmp_path, monkeypatch):
         (["upsample", "generator=my"], "files", ["generator=my-model"]),
         (["upsample", "output="], "dirs", []),
         (["upsample", "overwrite="], "none", ["overwrite=true", "overwrite=false"]),
-        (["upsample", "--c"], "none", ["--config-dir"]),
+        (["upsample", "--c"], "none", ["--config", "--config-dir", "--cfg"]),
         (["upsample", "--config-dir", ""], "dirs", []),
         (["info", "format="], "none", ["format=text", "format=json"]),
         (["models", "info", "my"], "files", ["my-model"]),

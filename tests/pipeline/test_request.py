@@ -21,7 +21,7 @@ def test_what_is_not_said_is_left_to_the_scene():
         assert getattr(request, name) is None
     assert (request.overwrite, request.resume, request.options, request.runtime) == (False, False, {}, Runtime())
     assert (request.runtime.name, request.runtime.address, request.runtime.workers) == ("local", "", 0)
-    assert FACTORS == "a whole number from 2 to 64"
+    assert FACTORS == "a whole number from 2 to 64, or rows x columns such as 2x4"
 
 
 @pytest.mark.parametrize(

@@ -209,11 +209,11 @@ def test_progress_counts_every_output_pixel():
 def out_of_memory_above(count, monkeypatch):
     real, sizes = engine.reconstruct, []
 
-    def reconstruct(images, task, tiles):
+    def reconstruct(images, task, tiles, flat):
         sizes.append(len(tiles))
         if len(tiles) > count:
             raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")
-        return real(images, task, tiles)
+        return real(images, task, tiles, flat)
 
     monkeypatch.setattr(engine, "reconstruct", reconstruct)
     return sizes
@@ -235,7 +235,7 @@ def test_a_tile_that_fails_alone_is_named(monkeypatch):
 
 
 def test_other_errors_of_the_engine_are_not_hidden(monkeypatch):
-    def broken(images, task, tiles):
+    def broken(images, task, tiles, flat):
         raise RuntimeError("shape mismatch")
 
     monkeypatch.setattr(engine, "reconstruct", broken)
