@@ -33,7 +33,7 @@ FLUX = {  # astronomy: BUNIT says flux per pixel
     "sip_uint16.fits",
 }
 BY_NAME = {"eurosat_no_georef.jpg": "satellite"}  # nothing in the file says what it shows
-REFUSED = {"table_only.fits", "south_up_epsg4326.tif"}
+REFUSED = {"table_only.fits", "south_up_epsg4326.tif", "blank_integer.fits"}
 NO_INPUT = (".md", ".json", ".txt", ".msk")
 rows: dict[tuple[str, str], str] = {}
 

@@ -56,6 +56,8 @@ def recipe(request: Request, domain: str, names: Names, report: Mapping[str, Any
         if f.name in (*ASIDE, "factor", "domain", "search", "options") or (value == default and f.name != "seed"):
             continue
         entries[f.name] = ",".join(map(str, value)) if isinstance(value, tuple | list) else value
+    if request.noise is not None:
+        entries["noise"] = str(request.noise)  # numbers of Python and words of the command say the same
     if request.generator is not None and Path(request.generator).is_file():
         entries["generator"] = beside(request.generator, folder)
     if request.operator is not None:

@@ -239,8 +239,8 @@ class ArrayScene(Scene):
     def encode_bands(
         self, plane: int, values: Real, valid: npt.NDArray[np.bool_], first: int, end: int
     ) -> tuple[Codes, int]:
-        """See `Scene.encode_bands`: all bands are coded alike."""
-        return self.encode(plane, values, valid)
+        """See `Scene.encode_bands`."""
+        return self.coding.select(first, end).encode(values, valid)
 
     def metadata(self) -> dict[str, Any]:
         """See `Scene.metadata`."""

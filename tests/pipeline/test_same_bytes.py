@@ -17,6 +17,7 @@ from gensr.pipeline.request import Request, Runtime
 from gensr.pipeline.settle import settle
 
 WORDS = {
+    "domain": "microscopy",
     "factor": 2,
     "noise": 3.0,
     "generator": "gaussian-microscopy",
@@ -47,13 +48,19 @@ def by_path(path, tmp_path_factory):
     return gensr.upsample(path, output=tmp_path_factory.mktemp("path"), **WORDS)
 
 
+TOLD = ("seconds", "megapixels per second", "files", "digests")
+"""Of a report: times, sizes of files that hold relative paths, and digests of requests by path and by words."""
+
+
 def content(files):
     """Bytes of every file; a report without the time that it took."""
     found = {}
     for file in files:
         if file.suffix == ".json":
             report = json.loads(file.read_text())
-            found[file.name] = {k: v for k, v in report.items() if k not in ("seconds", "megapixels per second")}
+            found[file.name] = {k: v for k, v in report.items() if k not in TOLD}
+        elif file.name.endswith("_run.yaml"):
+            found[file.name] = [line for line in file.read_text().splitlines() if not line.startswith("inputs:")]
         else:
             found[file.name] = file.read_bytes()
     return found

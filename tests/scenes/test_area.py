@@ -6,6 +6,7 @@ is the same and their pixels are half as long.
 
 from __future__ import annotations
 
+import importlib.util
 import pickle
 import subprocess
 import sys
@@ -34,8 +35,6 @@ from gensr.scenes.names import Names
 from gensr.scenes.testing import NearestProduct
 from gensr.values.area import Area
 from gensr.values.grid import Window
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "domains" / "medical"))
 
 COL, ROW, COLS, ROWS = 3, 5, 7, 6
 WORDS = f"{COL},{ROW},{COLS},{ROWS}"
@@ -319,8 +318,20 @@ def test_nifti(axis, tmp_path):
         assert form[:3, :3] * scale == pytest.approx(affine[:3, :3], abs=1e-6)
 
 
+def medical_helpers():
+    """The builders of the medical tests, whatever else is called conftest."""
+    place = Path(__file__).parents[1] / "domains" / "medical" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("medical_helpers", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def dicom(path: Path) -> np.ndarray:
-    from conftest import dataset, put_pixels, put_place, save
+    medical = medical_helpers()
+    dataset, put_pixels, put_place, save = (
+        getattr(medical, name) for name in ("dataset", "put_pixels", "put_place", "save")
+    )
 
     codes = RNG.integers(0, 2000, (20, 24)).astype(np.int16)
     cos, sin = np.cos(0.3), np.sin(0.3)

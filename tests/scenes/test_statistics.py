@@ -78,7 +78,12 @@ def test_rare_values_set_the_scale_where_percentiles_agree():
 
 @pytest.mark.parametrize(
     ("image", "gain"),
-    [(np.full((9, 9), 7.5), 7.5), (np.zeros((9, 9)), 1.0), (np.full((9, 9), 7, np.uint16), 1.0), (np.full((9, 9), np.nan), 1.0)],
+    [
+        (np.full((9, 9), 7.5), 7.5),
+        (np.zeros((9, 9)), 1.0),
+        (np.full((9, 9), 7, np.uint16), 1.0),
+        (np.full((9, 9), np.nan), 1.0),
+    ],
 )
 def test_constant_and_empty_scenes_stay_invertible(image, gain):
     normaliser = percentile_normaliser(ArrayScene(image), 1, 99)
