@@ -17,7 +17,6 @@ from gensr.pipeline.request import Request, Runtime
 from gensr.pipeline.settle import settle
 
 WORDS = {
-    "domain": "microscopy",
     "factor": 2,
     "noise": 3.0,
     "generator": "gaussian-microscopy",
@@ -58,6 +57,7 @@ def content(files):
     for file in files:
         if file.suffix == ".json":
             report = json.loads(file.read_text())
+            report["input"].pop("domain was guessed", None)  # the command says it on its line
             found[file.name] = {k: v for k, v in report.items() if k not in TOLD}
         elif file.name.endswith("_run.yaml"):
             found[file.name] = [line for line in file.read_text().splitlines() if not line.startswith("inputs:")]
