@@ -36,7 +36,7 @@ def test_noise_is_never_less_than_the_rounding_of_what_computes(make_task, model
     assert task.deviation(y).flatten().tolist() == pytest.approx([100 * k * 2.0**-24 for k in (1, 8, 1, 4)])
     image = Image(y.numpy(), PixelGrid((1, 2)), np.ones((2, 1, 2), bool), np.ones((2, 1, 2), bool), ("a", "b"))
     seen = observe([image], task, SimpleNamespace(at_end=(True, True)))
-    assert seen.variance.flatten().tolist() == pytest.approx([(k * 2.0**-24) ** 2 for k in (1, 8, 1, 4)])
+    assert seen.variance.sqrt().flatten().tolist() == pytest.approx([k * 2.0**-24 for k in (1, 8, 1, 4)])
     loud = make_task(noise_model=GaussianNoise(3.0), **scale)
     assert loud.variance(y).flatten().tolist() == [9.0] * 4
 
