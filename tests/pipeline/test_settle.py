@@ -303,9 +303,9 @@ def test_a_plan_travels(tmp_path):
     with settle(Request(source=path, factor=2, noise=3.0, samples=0)) as plan:
         packed = pickle.dumps(plan)
         assert len(packed) < 8000
-        again = pickle.loads(packed)
-        assert again.tiles == plan.tiles
-        assert again.task.noise_model == plan.task.noise_model
-        assert again.task.generator.card == plan.task.generator.card
-        here, there = ([e for e in p.run()][-1].result for p in (plan, again))
+        with pickle.loads(packed) as again:
+            assert again.tiles == plan.tiles
+            assert again.task.noise_model == plan.task.noise_model
+            assert again.task.generator.card == plan.task.generator.card
+            here, there = ([e for e in p.run()][-1].result for p in (plan, again))
     np.testing.assert_array_equal(here.mean, there.mean)
