@@ -10,9 +10,9 @@ import numpy as np
 
 from gensr.errors import DomainError, FormatError
 from gensr.scenes.directories import check_directories
+from gensr.values.coding import EXACT
 from gensr.values.limits import expands, limit, within
 
-from .codes import EXACT
 from .tags import instructions
 from .tiff import COMPRESSION, GDAL_METADATA, SAMPLES, read_tiff
 

@@ -14,12 +14,12 @@ import numpy.typing as npt
 from gensr.errors import GridError
 from gensr.scenes.product import Codes
 from gensr.scenes.scene import Part, Scene
+from gensr.values.coding import Coding
 from gensr.values.grid import Window
 from gensr.values.image import Image
 from gensr.values.precision import Real
 
 from . import gdal
-from .codes import Coding
 from .georeference import Georeference
 from .tags import Namespaces
 

@@ -10,10 +10,10 @@ import numpy as np
 from gensr.errors import DomainError
 from gensr.scenes.scene import Scene
 from gensr.values.bands import spans
+from gensr.values.coding import EXACT, Coding, holds
 
 from . import gdal, georeference, tags
 from .checks import check_file, check_structure
-from .codes import EXACT, Coding, holds
 from .kinds import kind_of
 from .opened import PALETTE, Carried, Layout
 from .options import Options
