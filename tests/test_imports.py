@@ -3,7 +3,6 @@
 import importlib.util
 import io
 import os
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -87,10 +86,10 @@ def processor_seconds(code):
 
 
 def test_import_costs_little_more_than_torch():
-    """Medians of several runs each, in processor time."""
+    """The least of several runs each, in processor time: what else the machine does only adds to it."""
     processor_seconds("import torch, gensr.pipeline.api")  # writes byte code
-    alone = statistics.median(processor_seconds("import torch") for _ in range(5))
-    both = statistics.median(processor_seconds("import torch, gensr.pipeline.api") for _ in range(5))
+    alone = min(processor_seconds("import torch") for _ in range(5))
+    both = min(processor_seconds("import torch, gensr.pipeline.api") for _ in range(5))
     assert both - alone < 0.3
 
 
