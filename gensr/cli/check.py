@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gensr.cli.arguments import parse, said
-from gensr.cli.console import DONE, FAILED, USAGE, Console
-from gensr.cli.domains import domain_help, named_domain
-from gensr.cli.keys import KEYS, table
-from gensr.errors import OutputError, UsageError, ordinary
+from gensr.cli.console import Console
+from gensr.cli.inquiry import inquire
+from gensr.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from gensr.cli.config import CheckConfig
@@ -64,41 +62,17 @@ def run(argv: Sequence[str], console: Console) -> int:
     Returns:
         The exit code: whether everything could be judged, not how.
     """
-    arguments = parse(argv, valued=["--config-dir"], keys=KEYS["check"])
-    if "--help" in arguments.switches:
-        console.say(HELP.format(keys=table("check"), domains=domain_help()))
-        return DONE
-    from gensr.cli.asked import check_once
-    from gensr.cli.config import CheckConfig, compose
-    from gensr.cli.presets import chosen_preset
-    from gensr.scenes.inputs import expand
-    from gensr.scenes.scene import Folder
 
-    config = compose("check", CheckConfig, arguments.pairs, arguments.valued.get("--config-dir"))
-    if not arguments.inputs:
-        raise UsageError("no input given; write gensr check INPUT... [key=value...]")
-    check_once(config)
-    search = chosen_preset(config.search, said(arguments.pairs))
-    kept = Folder() if config.remote else None
-    found = expand(arguments.inputs, named_domain(config.domain), remote=None if kept is None else kept.path)
-    for note in found.notes:
-        console.note(note)
-    codes = [console.fail(error, text) for text, error in found.failed]
-    pages: list[dict[str, Any]] = []
-    for item in found.inputs:
-        with console.warnings(item.path):
-            try:
-                with ordinary(item.path):
-                    pages.append(_judge(item, config, search, console))
-            except Exception as error:  # one failed input never stops the others
-                codes.append(console.fail(error, item.path))
-    if config.format == "json":
-        from gensr.scenes.provenance import as_json
+    def answer(item: Input, config: CheckConfig, search: Preset) -> dict[str, Any]:
+        return _judge(item, config, search, console)
 
-        console.say(as_json({"inputs": pages}, indent=2))
-    if not codes:
-        return DONE
-    return USAGE if not pages and set(codes) == {USAGE} else FAILED
+    return inquire("check", HELP, _schema, answer, argv, console)
+
+
+def _schema() -> type[CheckConfig]:
+    from gensr.cli.config import CheckConfig
+
+    return CheckConfig
 
 
 def _judge(item: Input, config: CheckConfig, search: Preset, console: Console) -> dict[str, Any]:

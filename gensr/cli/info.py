@@ -6,11 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gensr.cli.arguments import parse, said
-from gensr.cli.console import DONE, FAILED, USAGE, Console
-from gensr.cli.domains import domain_help, named_domain
-from gensr.cli.keys import KEYS, table
-from gensr.errors import GensrError, UsageError, ordinary
+from gensr.cli.console import Console
+from gensr.cli.inquiry import inquire
+from gensr.errors import GensrError
 
 if TYPE_CHECKING:
     from gensr.cli.config import InfoConfig
@@ -46,44 +44,20 @@ def run(argv: Sequence[str], console: Console) -> int:
     Returns:
         The exit code.
     """
-    arguments = parse(argv, valued=["--config-dir"], keys=KEYS["info"])
-    if "--help" in arguments.switches:
-        console.say(HELP.format(keys=table("info"), domains=domain_help()))
-        return DONE
-    from gensr.cli.asked import check_once
-    from gensr.cli.config import InfoConfig, compose
-    from gensr.cli.presets import chosen_preset
-    from gensr.scenes.inputs import expand
-    from gensr.scenes.scene import Folder
 
-    config = compose("info", InfoConfig, arguments.pairs, arguments.valued.get("--config-dir"))
-    if not arguments.inputs:
-        raise UsageError("no input given; write gensr info INPUT... [key=value...]")
-    check_once(config)
-    search = chosen_preset(config.search, said(arguments.pairs))
-    kept = Folder() if config.remote else None
-    found = expand(arguments.inputs, named_domain(config.domain), remote=None if kept is None else kept.path)
-    for note in found.notes:
-        console.note(note)
-    codes = [console.fail(error, text) for text, error in found.failed]
-    pages: list[dict[str, Any]] = []
-    for item in found.inputs:
-        with console.warnings(item.path):
-            try:
-                with ordinary(item.path):
-                    pages.append(_understand(item, config, search))
-            except Exception as error:  # one failed input never stops the others
-                codes.append(console.fail(error, item.path))
-                continue
+    def answer(item: Input, config: InfoConfig, search: Preset) -> dict[str, Any]:
+        found = _understand(item, config, search)
         if config.format == "text":
-            console.say(page(pages[-1]))
-    if config.format == "json":
-        from gensr.scenes.provenance import as_json
+            console.say(page(found))
+        return found
 
-        console.say(as_json({"inputs": pages}, indent=2))
-    if not codes:
-        return DONE
-    return USAGE if not pages and set(codes) == {USAGE} else FAILED
+    return inquire("info", HELP, _schema, answer, argv, console)
+
+
+def _schema() -> type[InfoConfig]:
+    from gensr.cli.config import InfoConfig
+
+    return InfoConfig
 
 
 def _understand(item: Input, config: InfoConfig, search: Preset) -> dict[str, Any]:
