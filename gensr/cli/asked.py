@@ -15,13 +15,18 @@ from gensr.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from gensr.cli.config import AnyConfig
+    from gensr.cli.console import Console
     from gensr.pipeline.request import Request, Runtime
     from gensr.scenes.inputs import Input
     from gensr.search.presets import Preset
 
 
-def check_once(config: AnyConfig) -> None:
+def check_once(config: AnyConfig, console: Console) -> None:
     """Find what is wrong for every input before the first is opened; a weights file gets its full path.
+
+    Args:
+        config: of the command.
+        console: where the licence of a generator is shown that is used for the first time.
 
     Raises:
         UsageError: an operator or generator that there is not.
@@ -29,7 +34,7 @@ def check_once(config: AnyConfig) -> None:
     """
     from gensr.operators import parse_operator
     from gensr.pipeline.request import parse_factor
-    from gensr.priors import weights
+    from gensr.priors import store, weights
     from gensr.values.area import Area
 
     Area(config.srcwin, config.bounds)
@@ -44,7 +49,9 @@ def check_once(config: AnyConfig) -> None:
             f"generator={config.generator}: no such generator or file{advice} installed: {', '.join(known)}"
         )
     path = known.get(config.generator, Path(config.generator).absolute())
-    weights.read(path)
+    licence = store.first_use(weights.read(path))
+    if licence:
+        console.note(licence)
     config.generator = config.generator if config.generator in known else str(path)
 
 

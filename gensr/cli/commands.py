@@ -12,7 +12,7 @@ COMMANDS = {
     "upsample": "super-resolve files, folders or globs",
     "info": "what is understood of files, and what upsample would do with them",
     "check": "let an input judge the prior: gain, and whether intervals hold",
-    "models": "list, describe and verify generators",
+    "models": "list, describe, verify, add and remove generators",
     "train": "train a generator of your own",
     "completion": "print the completion script of bash, zsh or fish",
 }

@@ -16,6 +16,7 @@ from gensr.cli.commands import COMMANDS
 from gensr.cli.console import DONE, Console
 from gensr.cli.domains import option_names
 from gensr.cli.keys import KEYS, Key
+from gensr.cli.models_keys import ACTIONS as MODELS
 from gensr.errors import UsageError, nearest
 
 BASH = r"""
@@ -109,7 +110,7 @@ Prints a completion script. To switch it on:
   zsh    echo 'eval "$(gensr completion zsh)"' >> ~/.zshrc      (after compinit)
   fish   gensr completion fish > ~/.config/fish/completions/gensr.fish"""
 
-ACTIONS = {"models": ("list", "info", "verify"), "completion": tuple(SCRIPTS)}
+ACTIONS = {"models": tuple(MODELS), "completion": tuple(SCRIPTS)}
 SWITCHES = {
     "upsample": ("--config", "--config-dir", "--cfg", "--i-understand", "--multirun"),
     "info": ("--config-dir",),
@@ -159,7 +160,7 @@ def complete(words: Sequence[str]) -> tuple[str, list[str]]:
     elif command in ACTIONS and (len(words) == 2 or command == "completion"):
         kind, found = "none", list(ACTIONS[command])
     elif command == "models":
-        kind, found = "files", generator_names()
+        kind, found = _models(words[1], word)
     elif command == "train":
         kind, found = _train(words)
     elif command in KEYS:
@@ -187,6 +188,15 @@ def _train(words: Sequence[str]) -> tuple[str, list[str]]:
     from gensr.cli.train import trainer
 
     return "none", [f"{key}=" for key in trainer(named[-1]).train_options]
+
+
+def _models(action: str, word: str) -> tuple[str, list[str]]:
+    known = {key.name: key for key in MODELS.get(action, ())}
+    name, sign, _ = word.partition("=")
+    if sign:
+        key = known.get(name)
+        return (key.files or "none", [f"{name}={value}" for value in key.choices()]) if key else ("none", [])
+    return "files", [*generator_names(), *(f"{key}=" for key in known)]
 
 
 def _calibrate(word: str) -> tuple[str, list[str]]:

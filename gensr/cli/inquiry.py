@@ -56,7 +56,7 @@ def inquire(
     config = compose(command, schema(), arguments.pairs, arguments.valued.get("--config-dir"))
     if not arguments.inputs:
         raise UsageError(f"no input given; write gensr {command} INPUT... [key=value...]")
-    check_once(config)
+    check_once(config, console)
     search = chosen_preset(config.search, said(arguments.pairs))
     kept = Folder() if config.remote else None
     found = expand(arguments.inputs, named_domain(config.domain), remote=None if kept is None else kept.path)

@@ -273,7 +273,6 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
     "upsample": {key.name: key for key in _UPSAMPLE},
     "info": {key.name: key for key in (*(k for k in _UPSAMPLE if k.name not in WRITING), FORMAT)},
     "check": {key.name: key for key in (*(k for k in _UPSAMPLE if k.name not in NOT_TRIED), PICTURE, FORMAT)},
-    "models": {"format": FORMAT},
 }
 """Keys of every command that composes a configuration."""
 

@@ -1,29 +1,43 @@
-"""``gensr models``: which generators are installed, what their cards say, whether their files are whole."""
+"""``gensr models``: which generators are installed, what their cards say, whether files are whole; adding some."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gensr.cli.arguments import parse
 from gensr.cli.console import DONE, FAILED, Console
 from gensr.cli.info import page
-from gensr.cli.keys import KEYS
+from gensr.cli.models_keys import ACTIONS, checked
+from gensr.cli.models_store import add, pull, remove
 from gensr.errors import UsageError, nearest, ordinary
 
 if TYPE_CHECKING:
     from gensr.priors.weights import Weights
 
+CHANGING: Mapping[str, Callable[[Sequence[str], Mapping[str, str], Console], int]] = {
+    "add": add,
+    "pull": pull,
+    "remove": remove,
+}
+"""Actions on other things than installed generators."""
 HELP = """\
 usage: gensr models list                     installed generators
        gensr models info NAME...             cards: units, data, licence, bias
        gensr models verify [NAME|FILE...]    check files against their digest;
                                              all that are installed if none
+       gensr models add FILE... [name=]      install files under a name
+       gensr models pull https://... sha256=HEX
+       gensr models pull hf://OWNER/NAME[@REVISION][/PATH]
+                                             fetch once, go on after a break,
+                                             install what gensr wrote
+       gensr models remove NAME...           delete what you installed
 
-A NAME may also be a .safetensors file. format=json prints JSON."""
-
-ACTIONS = ("list", "info", "verify")
+A NAME may also be a .safetensors file. format=json prints JSON.
+add and pull: existing=overwrite replaces a generator of the same name.
+pull: offline=true takes only what was fetched before, seconds= is the patience
+with a silent server. remove: downloads=true deletes every fetched file, too."""
 
 
 def run(argv: Sequence[str], console: Console) -> int:
@@ -36,7 +50,7 @@ def run(argv: Sequence[str], console: Console) -> int:
     Returns:
         The exit code.
     """
-    arguments = parse(argv, keys=KEYS["models"])
+    arguments = parse(argv, keys={key.name for keys in ACTIONS.values() for key in keys})
     if "--help" in arguments.switches:
         console.say(HELP)
         return DONE
@@ -45,7 +59,13 @@ def run(argv: Sequence[str], console: Console) -> int:
         raise UsageError(
             f"unknown action {action!r}{nearest(action, ACTIONS) or ';'} write gensr models {'|'.join(ACTIONS)}"
         )
-    form = _form(arguments.pairs)
+    pairs = checked(action, arguments.pairs)
+    if action in CHANGING:
+        return CHANGING[action](names, pairs, console)
+    return _show(action, names, pairs.get("format", "text"), console)
+
+
+def _show(action: str, names: Sequence[str], form: str, console: Console) -> int:
     from gensr.priors import weights
 
     if not names and action == "info":
@@ -63,14 +83,6 @@ def run(argv: Sequence[str], console: Console) -> int:
         for found in read:
             console.say(f"{found.path}: whole, sha256 {found.digest}" if action == "verify" else page(_summary(found)))
     return FAILED if failed else DONE
-
-
-def _form(pairs: dict[str, str]) -> str:
-    for name, value in pairs.items():
-        if name != "format":
-            raise UsageError(f"unknown key {name!r}{nearest(name, ['format']) or ';'} keys: format")
-        KEYS["models"]["format"].check(value)
-    return pairs.get("format", "text")
 
 
 def _read(names: Sequence[str], console: Console) -> tuple[list[Weights], int]:

@@ -98,7 +98,7 @@ def _all(arguments: Arguments, jobs: list[tuple[sweep.Job, UpsampleConfig]], con
 
     searches = []
     for _, config in jobs:
-        check_once(config)
+        check_once(config, console)
         searches.append(chosen_preset(config.search, said(arguments.pairs)))
     batch, first = Batch(console, arguments), jobs[0][1]
     runtime = runtime_of(first.runtime)

@@ -16,6 +16,7 @@ from typing import IO
 
 from gensr.errors import FormatError, OutputError, PluginError
 from gensr.values.limits import limit, within
+from gensr.values.web import HEADERS, opener
 
 WEB = ("http", "https")
 STORES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
@@ -76,29 +77,12 @@ def fetched(address: str, folder: Path) -> Path:
     return target
 
 
-def _web() -> urllib.request.OpenerDirector:
-    """An opener of web addresses that no redirection leads to files of this machine or elsewhere."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPRedirectHandler(),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
 @contextmanager
 def _opened(address: str) -> Iterator[tuple[IO[bytes], int | None]]:
     """A stream at an address, and its size where the server says it."""
     scheme = address.partition(":")[0]
     if scheme in WEB:
-        headers = {"User-Agent": "gensr", "Accept-Encoding": "identity"}
-        with _web().open(urllib.request.Request(address, headers=headers), timeout=SECONDS) as stream:
+        with opener().open(urllib.request.Request(address, headers=HEADERS), timeout=SECONDS) as stream:
             length = stream.headers.get("Content-Length", "")
             yield stream, int(length) if length.isdigit() else None
         return

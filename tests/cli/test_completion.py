@@ -10,6 +10,7 @@ import pytest
 from gensr.cli.completion import SCRIPTS, complete
 from gensr.cli.domains import option_names
 from gensr.cli.keys import KEYS
+from gensr.cli.models_keys import ACTIONS
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ printf '%s\n' "${{COMPREPLY[@]}}"
         ("gensr upsample se", ["search=", "seed=", r"se\ quel.tif"]),
         ("gensr upsample output =", ["scans"]),
         ("gensr upsample factor = 2 search = fa", ["fast"]),
-        ("gensr models ", ["list", "info", "verify"]),
+        ("gensr models ", list(ACTIONS)),
     ],
 )
 def test_bash_completes(tmp_path, words, replies):
