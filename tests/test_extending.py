@@ -13,9 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from gensr import registry
 from gensr.cli.main import main
+from gensr.priors import weights
+from gensr.priors.foreign.plugin import Words, convert
+from gensr.priors.foreign.reading import read_foreign
 from gensr.search.presets import PRESETS
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
@@ -99,6 +103,17 @@ def test_options_of_the_solver_reach_it(package: Path, tmp_path: Path) -> None:
     assert (one["latent search"]["most steps"], many["latent search"]["most steps"]) == (1, 150)
     assert one["latent search"]["solver"] == "descent"
     assert one["latent search"]["best chi2 per datum"] > 10 * many["latent search"]["best chi2 per datum"]
+
+
+def test_a_foreign_checkpoint_becomes_weights(package: Path, tmp_path: Path) -> None:
+    frequency = torch.arange(8.0)
+    strength = 0.2 / (1 + frequency[:, None] + frequency) ** 1.5
+    torch.save({"step": 7, "state_dict": {"module.strength": strength}}, tmp_path / "waves.bin")
+    checkpoint = read_foreign(tmp_path / "waves.bin")
+    convert(checkpoint, Words("waves-own", domain="plain", licence="CC0"), tmp_path / "waves-own.safetensors")
+    report = run(package, tmp_path, f"generator={tmp_path / 'waves-own.safetensors'}", "search=fast")
+    assert report["generator"]["name"] == "waves-own"
+    assert torch.equal(weights.read(tmp_path / "waves-own.safetensors").tensors["strength"], strength)
 
 
 def test_the_command_runs(package: Path, capsys: pytest.CaptureFixture[str]) -> None:

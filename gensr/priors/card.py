@@ -31,6 +31,7 @@ class GeneratorCard:
         discrepancy: standard deviation of what the generator cannot express, generator units.
         conformal: by "x<factor> noise <level>": factor on the standard deviation for nominal 90 % coverage.
         version: of the weights.
+        source: file of another program that they were converted from, with its sha256; "" for our own.
     """
 
     name: str
@@ -51,6 +52,7 @@ class GeneratorCard:
     metrics: Mapping[str, float] = field(default_factory=dict)
     conformal: Mapping[str, float] = field(default_factory=dict)
     version: str = "1"
+    source: str = ""
 
     @property
     def domains(self) -> tuple[str, ...]:

@@ -1,0 +1,115 @@
+"""One door for checkpoints of other programs: what a file is is told by its content, and nothing in it is run."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from gensr.errors import FormatError, WeightsError
+from gensr.priors.foreign import safe, torch_legacy, torch_zip
+from gensr.priors.foreign.budget import Budget
+from gensr.priors.foreign.checkpoint import Checkpoint
+from gensr.priors.foreign.machine import unpickle
+from gensr.priors.foreign.rebuild import table
+from gensr.priors.foreign.stack import Machine
+from gensr.values.limits import within
+
+Reader = Callable[[Path, memoryview, Budget], Checkpoint]
+
+
+def read_foreign(path: Path, *more: Path) -> Checkpoint:
+    """Read a checkpoint of another program without running anything of it.
+
+    Args:
+        path: a file of any name, or a folder.
+        more: files that belong to it (a mapping network beside its synthesis).
+
+    Returns:
+        What is in it; tensors are read when they are asked for.
+
+    Raises:
+        WeightsError: missing, hostile (the message names the global), damaged, or of no known kind.
+    """
+    if more:
+        each = [read_foreign(p) for p in (path, *more)]
+        names = [c.path.name.partition(".")[0] for c in each]
+        if len(set(names)) != len(names):
+            raise WeightsError(f"{path}: files that belong together need names of their own, not {', '.join(names)}")
+        notes = dict.fromkeys(note for c in each for note in c.notes)
+        files = {c.path.name: c.path for c in each}
+        return Checkpoint(
+            path, "several", dict(zip(names, (c.root for c in each), strict=True)), {}, tuple(notes), files
+        )
+    if path.is_dir():
+        raise WeightsError(f"{path}: a folder; give the file of weights in it")
+    data = mapped(path)
+    return _reader(data)(path, data, Budget(path, len(data)))
+
+
+def mapped(path: Path) -> memoryview:
+    """The bytes of a file, which stay on disk until they are looked at.
+
+    Raises:
+        WeightsError: no regular file, an empty one, or one beyond the limit of `gensr.values.limits`.
+    """
+    try:
+        with open(path, "rb", opener=_regular) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            within("weights", size, path)
+            if not size:
+                raise WeightsError(f"{path}: an empty file; get it again")
+            return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+    except FormatError as error:
+        raise WeightsError(str(error)) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WeightsError(f"{path}: cannot be read ({reason}); give a regular file") from None
+
+
+def _regular(path: str, flags: int) -> int:
+    """Open without waiting for the other end of a pipe."""
+    found = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(found).st_mode):
+        os.close(found)
+        raise ValueError("a device or pipe")
+    return found
+
+
+def _reader(data: memoryview) -> Reader:
+    if safe.is_safetensors(data):
+        return _safetensors
+    if bytes(data[:4]) == b"PK\x03\x04":
+        return _zip
+    if torch_legacy.is_legacy(data):
+        return _legacy
+    return _pickle
+
+
+def _safetensors(path: Path, data: memoryview, budget: Budget) -> Checkpoint:
+    tensors, metadata = safe.read(data, budget)
+    return Checkpoint(path, "safetensors", tensors, metadata)
+
+
+def _zip(path: Path, data: memoryview, budget: Budget) -> Checkpoint:
+    files = torch_zip.entries(data, budget)
+    if "data.pkl" not in files:
+        raise WeightsError(f"{path}: a zip without data.pkl; unpack it and give the file of weights in it")
+    notes: dict[str, int] = {}
+    return Checkpoint(path, "torch-zip", torch_zip.read(data, budget, notes, files), {}, tuple(notes))
+
+
+def _legacy(path: Path, data: memoryview, budget: Budget) -> Checkpoint:
+    notes: dict[str, int] = {}
+    value, _ = torch_legacy.read(data, budget, notes)
+    return Checkpoint(path, "torch-legacy", value, {}, tuple(notes))
+
+
+def _pickle(path: Path, data: memoryview, budget: Budget) -> Checkpoint:
+    if data[0] != 0x80 and chr(data[0]) not in "(]}cilN":
+        raise WeightsError(f"{path}: no file of weights that is known (safetensors, torch.save, pickle, ONNX)")
+    notes: dict[str, int] = {}
+    value, _ = unpickle(Machine(data, budget, table(torch_legacy.nested), None, 0, notes))
+    return Checkpoint(path, "pickle", value, {}, tuple(notes))
