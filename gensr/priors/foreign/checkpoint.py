@@ -1,4 +1,4 @@
-"""A foreign checkpoint as it was read: tensors that are looked at, objects that are inert, and where a generator may be."""
+"""A foreign checkpoint as it was read: tensors not read yet, inert objects, and where a generator may be."""
 
 from __future__ import annotations
 

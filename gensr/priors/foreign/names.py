@@ -1,4 +1,4 @@
-"""Which globals a pickle may mention: what has a meaning for weights, and classes that stay names; never code to run."""
+"""Which globals a pickle may mention: what has a meaning for weights, and classes that stay names; never code."""
 
 from __future__ import annotations
 
@@ -7,15 +7,82 @@ import sys
 from collections.abc import Mapping
 
 PYTHON2 = frozenset(
-    "__builtin__ copy_reg commands popen2 cPickle cStringIO StringIO exceptions urllib2 httplib os2 posix nt new imp "
-    "thread dummy_thread compiler user rexec sets UserDict".split()
+    [
+        "__builtin__",
+        "copy_reg",
+        "commands",
+        "popen2",
+        "cPickle",
+        "cStringIO",
+        "StringIO",
+        "exceptions",
+        "urllib2",
+        "httplib",
+        "os2",
+        "posix",
+        "nt",
+        "new",
+        "imp",
+        "thread",
+        "dummy_thread",
+        "compiler",
+        "user",
+        "rexec",
+        "sets",
+        "UserDict",
+    ]
 )
 """Modules of the standard library that only Python 2, or another system, has."""
 TOOLS = frozenset(
-    "pip setuptools pkg_resources distutils _distutils_hack wheel IPython ipykernel jupyter joblib cloudpickle dill "
-    "numpy pandas scipy torch torchvision torchaudio sklearn tensorflow jax keras flax onnx onnxruntime requests "
-    "urllib3 fsspec pytest py nose hydra omegaconf yaml jinja2 numexpr sympy numba cffi pexpect paramiko fabric "
-    "invoke sh plumbum psutil gensr".split()
+    [
+        "pip",
+        "setuptools",
+        "pkg_resources",
+        "distutils",
+        "_distutils_hack",
+        "wheel",
+        "IPython",
+        "ipykernel",
+        "jupyter",
+        "joblib",
+        "cloudpickle",
+        "dill",
+        "numpy",
+        "pandas",
+        "scipy",
+        "torch",
+        "torchvision",
+        "torchaudio",
+        "sklearn",
+        "tensorflow",
+        "jax",
+        "keras",
+        "flax",
+        "onnx",
+        "onnxruntime",
+        "requests",
+        "urllib3",
+        "fsspec",
+        "pytest",
+        "py",
+        "nose",
+        "hydra",
+        "omegaconf",
+        "yaml",
+        "jinja2",
+        "numexpr",
+        "sympy",
+        "numba",
+        "cffi",
+        "pexpect",
+        "paramiko",
+        "fabric",
+        "invoke",
+        "sh",
+        "plumbum",
+        "psutil",
+        "gensr",
+    ]
 )
 """Packages that hold functions which run code: of these, only the names below."""
 DATA: Mapping[str, frozenset[str]] = {

@@ -1,4 +1,4 @@
-"""What the functions mean that pickles of weights call: tensors, arrays, numbers, and the objects of NVIDIA's networks."""
+"""What the functions mean that pickles of weights call: tensors, arrays, numbers, objects of NVIDIA's networks."""
 
 from __future__ import annotations
 

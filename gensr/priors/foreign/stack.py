@@ -1,7 +1,7 @@
 """The stack of a machine that reads pickles and runs nothing of them: what a global, a call and an object become.
 
-A global becomes a `Name`, an object an `Inert`, and of the functions that a pickle may call only those of a table have a
-meaning, each of them one of ours. Byte strings stay where they are in the file. What is held is counted before.
+A global becomes a `Name`, an object an `Inert`, and of the functions that a pickle may call only those of a table have
+a meaning, each of them one of ours. Byte strings stay where they are in the file. What is held is counted before.
 """
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ class Machine:
         raise ValueError("no mark")
 
     def bytes_of(self, count: int) -> memoryview:
+        """The next bytes, a view of the file."""
         if not 0 <= count <= len(self.data) - self.at:
             raise ValueError(f"{count} bytes are claimed, {len(self.data) - self.at} are left")
         self.at += count
@@ -152,8 +153,8 @@ class Machine:
             self.budget.take(OBJECT)
             return Inert(str(function), args)
         raise WeightsError(
-            f"{self.budget.path}: asks to call {str(function)!r}, and gensr runs nothing of a file; it is hostile, or of a "
-            "kind that is not known: get the weights as safetensors or as a plain state dict"
+            f"{self.budget.path}: asks to call {str(function)!r}, and gensr runs nothing of a file; it is hostile, or "
+            "of a kind that is not known: get the weights as safetensors or as a plain state dict"
         )
 
     def made(self, kind: object, args: object, keywords: object = None) -> object:

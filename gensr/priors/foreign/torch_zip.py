@@ -1,4 +1,4 @@
-"""What ``torch.save`` writes: a zip with one pickle and a file for every storage. Its kinds are told apart by their entries."""
+"""What ``torch.save`` writes: a zip with one pickle and a file for every storage."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def read(data: memoryview, budget: Budget, notes: dict[str, int], files: dict[st
     Raises:
         WeightsError: hostile or damaged.
     """
-    if "byteorder" in files and content(data, files["byteorder"], budget) != b"little":
+    if "byteorder" in files and bytes(content(data, files["byteorder"], budget)) != b"little":
         raise budget.refuse("numbers in big-endian order")
     known: dict[str, tuple[Storage, str, int]] = {}
 
