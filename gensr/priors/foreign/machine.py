@@ -1,6 +1,6 @@
 """The words of the pickle language, by their code: what is not in the table is refused.
 
-Left out on purpose are the extension registry (it imports) and buffers beside the stream; nothing else up to protocol 5.
+Left out on purpose are the extension registry (it imports) and buffers beside the stream, nothing else of protocol 5.
 """
 
 from __future__ import annotations
