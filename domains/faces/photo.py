@@ -200,10 +200,18 @@ def _png_depth(path: Path) -> tuple[int, int]:
     return int(depth), int(colour)
 
 
+def _directories(tags: Any) -> dict[int, dict[int, Any]]:  # noqa: ANN401
+    """Directories of EXIF; that of interoperability hangs on the camera's, where cameras wrote one."""
+    found = {code: dict(tags.get_ifd(code)) for code in (CAMERA, POSITION) if code in tags}
+    if INTEROPERABILITY in found.get(CAMERA, {}):
+        found[INTEROPERABILITY] = dict(tags.get_ifd(INTEROPERABILITY))
+    return found
+
+
 def _decode(path: Path, image: Any, pillow: Any) -> Photo:  # noqa: ANN401
     tags, info, mode = image.getexif(), dict(image.info), str(image.mode)
     exif = dict(tags.items())
-    directories = {code: dict(tags.get_ifd(code)) for code in DIRECTORIES if code in tags or code == INTEROPERABILITY}
+    directories = _directories(tags)
     image.load()
     text = dict(getattr(image, "text", {})) if image.format == "PNG" else {}
     indexed = image.mode == "P" and not image.has_transparency_data

@@ -193,6 +193,17 @@ def test_png_text_and_colour_chunks_are_kept(tmp_path: Path, upscale) -> None:
     assert after.info["gamma"] == pytest.approx(0.45455)
 
 
+@pytest.mark.parametrize("camera", [{}, {0xA002: 24}, {0xA002: 24, 0xA005: {1: "R98"}}])
+def test_a_camera_need_not_say_what_it_works_with(camera, upscale, tmp_path):
+    """Some releases of Pillow raise where the directory of interoperability is missing; most photographs lack it."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8769).update(camera)
+    Image.fromarray(pattern()).save(tmp_path / "a.jpg", exif=exif)
+    after = load(upscale(tmp_path / "a.jpg")["mean"]).getexif().get_ifd(0x8769)
+    assert after.get(0xA002) == (48 if camera else None)
+    assert (0xA005 in after) == (0xA005 in camera)
+
+
 def test_stale_thumbnail_is_dropped(tmp_path: Path, upscale) -> None:
     exif = Image.Exif()
     exif[271] = "Maker"
