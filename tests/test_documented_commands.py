@@ -15,7 +15,7 @@ from gensr.priors.families import family
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHOWN = re.compile(
-    r"^(?: {4}|\$ )?(?:\.venv/bin/)?(gensr (?:upsample|info|check|train|calibrate|models)\b[^\n`]*)$", re.M
+    r"^(?: {4}|\$ )?(?:\.venv/bin/)?(gensr (?:upsample|deblur|info|check|train|calibrate|models)\b[^\n`]*)$", re.M
 )
 ELSEWHERE = ("--config-dir", "search=steep", "--config fine")
 """What needs files of its own: tests/cli and tests/test_extending.py run these."""
@@ -53,6 +53,9 @@ def test_a_command_that_is_shown_is_understood(line, here, capsys):
         assert set(keys) <= {"generator", *family(name).train_options}
     elif command == "calibrate":
         assert set(keys) <= set(KEYS)
+    elif command == "deblur":
+        np.save(here / "star.npy", np.ones((3, 3)))
+        assert main([command, *words, "--cfg", "job"]) == 0, capsys.readouterr().err
     elif command == "upsample":
         plain = [word for word in words if word != "-m"]
         if "-m" in words:  # a sweep has several values to a key

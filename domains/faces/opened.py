@@ -35,7 +35,6 @@ class OpenedPhoto(Scene):
         self.grid = PixelGrid((rows, cols))
         self.dtype = photo.codes.dtype
         self.peak = int(np.iinfo(self.dtype).max)
-        self._check_alignment(rows, cols)
 
     def read(self, plane: int, window: Window) -> Image:
         """See `Scene.read`; every pixel is valid, transparent ones too."""
@@ -111,8 +110,13 @@ class OpenedPhoto(Scene):
             left.append("EXIF (damaged or too long)")
         return left
 
-    def _check_alignment(self, rows: int, cols: int) -> None:
-        aligned = self.options["aligned"]
+    def check_alignment(self) -> None:
+        """Refuse what is no aligned face.
+
+        Raises:
+            DomainError: it is not.
+        """
+        (rows, cols), aligned = self.grid.shape, self.options["aligned"]
         if aligned is False:
             raise DomainError(
                 f"{self.path}: aligned=false asks for face detection, which is not available; "

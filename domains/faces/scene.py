@@ -25,7 +25,12 @@ class FaceScene(OpenedPhoto):
     """See `OpenedPhoto`."""
 
     def operator(self, factor: Factor) -> Operator:
-        """See `Scene.operator`: pixel integration. A size that the output format cannot hold is refused here."""
+        """See `Scene.operator`: pixel integration. A size that the output format cannot hold is refused here.
+
+        A photograph that is no aligned face is refused here, too, unless only its blur is undone.
+        """
+        if factor != (1, 1):
+            self.check_alignment()
         side = max(n * f for n, f in zip(self.grid.shape, factor, strict=True))
         limit = SIDE_LIMITS.get(self.output_format)
         if limit is not None and side > limit:
@@ -37,6 +42,10 @@ class FaceScene(OpenedPhoto):
     def noise(self) -> Noise | None:
         """See `Scene.noise`: unknown, so it is estimated."""
         return None
+
+    def deblurs(self) -> str:
+        """See `Scene.deblurs`: a photograph needs no face for that, so a prior for fields of any size."""
+        return "engression-field"
 
     def generator(self) -> str:
         """See `Scene.generator`."""

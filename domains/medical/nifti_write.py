@@ -143,7 +143,8 @@ def _sidecar(scene: OpenedNifti, product: Product, kind: str, header: RawHeader)
     unit = scene.header.unit or "unit unknown"
     zooms = " x ".join(f"{float(z):.6g}" for z in header["pixdim"][1:4])
     own = repeated(product.report)
-    meaning = f"{_MEANING.get(kind, f'posterior {kind}')} of a super-resolved image"
+    done = "deblurred" if product.factor == (1, 1) else "super-resolved"
+    meaning = f"{_MEANING.get(kind, f'posterior {kind}')} of a {done} image"
     made = "repeated" if own else "generated"
     content: dict[str, Any] = {
         "Description": "labels, each voxel repeated" if own else meaning,

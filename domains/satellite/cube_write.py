@@ -13,7 +13,7 @@ from gensr.errors import OutputError
 from gensr.scenes.labelled import Labelled
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product
-from gensr.scenes.provenance import MARK, as_json, sentence, software
+from gensr.scenes.provenance import as_json, mark_of, sentence, software
 from gensr.scenes.relabel import relabelled
 from gensr.scenes.scene import Scene
 from gensr.values.grid import Window
@@ -102,6 +102,6 @@ def _provenance(product: Product, old: Any) -> dict[str, str]:  # noqa: ANN401
     history = str(old.get("history", "")).strip()
     return {
         "history": f"{software()}: {words}" + (f"\n{history}" if history else ""),
-        "gensr_generated": MARK,
+        "gensr_generated": mark_of(product.report),
         "gensr_report": as_json(product.report),
     }

@@ -32,14 +32,16 @@ def check_once(config: AnyConfig, console: Console) -> None:
         UsageError: an operator or generator that there is not.
         WeightsError: a damaged or unsafe weights file.
     """
-    from gensr.operators import parse_operator
-    from gensr.pipeline.request import parse_factor
+    from gensr.cli.domains import options_given
+    from gensr.pipeline.instrument import named_operator
+    from gensr.pipeline.request import check_task, parse_factor
     from gensr.priors import store, weights
     from gensr.values.area import Area
 
     Area(config.srcwin, config.bounds)
+    check_task(config.factor, config.operator, options_given(config.domain))
     if config.operator is not None:
-        parse_operator(config.operator, parse_factor(config.factor))
+        named_operator(config.operator, parse_factor(config.factor))
     if config.generator is None:
         return
     known = weights.available()

@@ -10,6 +10,7 @@ Command = Callable[[Sequence[str], Console], int]
 
 COMMANDS = {
     "upsample": "super-resolve files, folders or globs",
+    "deblur": "undo a blur on the grid of the input",
     "info": "what is understood of files, and what upsample would do with them",
     "check": "let an input judge the prior: gain, and whether intervals hold",
     "models": "list, describe, verify, add and remove generators",

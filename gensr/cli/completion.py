@@ -113,6 +113,7 @@ Prints a completion script. To switch it on:
 ACTIONS = {"models": tuple(MODELS), "completion": tuple(SCRIPTS)}
 SWITCHES = {
     "upsample": ("--config", "--config-dir", "--cfg", "--i-understand", "--multirun"),
+    "deblur": ("--config-dir", "--cfg"),
     "info": ("--config-dir",),
     "check": ("--config-dir",),
 }

@@ -63,6 +63,11 @@ def given_options(node: Mapping[str, Any], domain: Domain) -> dict[str, Any]:
     return options(node, domain.defaults)
 
 
+def options_given(node: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands in the configuration node ``domain`` beside the name of the domain."""
+    return {name: value for name, value in node.items() if name != "name"}
+
+
 def options(node: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Options of a domain that the user changed, checked by name.
 
@@ -73,7 +78,7 @@ def options(node: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, A
     Raises:
         UsageError: an option that this domain does not have.
     """
-    given = {name: value for name, value in node.items() if name != "name"}
+    given = options_given(node)
     for name in given:
         if name not in defaults:
             known = ", ".join(f"domain.{n}" for n in defaults) or "none"

@@ -15,7 +15,10 @@ from gensr.values import bands as band_words
 from gensr.values.area import BOUNDS, SRCWIN, parse_bounds, parse_srcwin
 from gensr.values.words import EXPECTED, LABELS, parse_noise
 
-OPERATORS = ("area", "bicubic", "lanczos", "gaussian:sigma=", "mtf:", "psf:", "kspace", "kspace:window=hamming")
+OPERATORS = (
+    *("area", "bicubic", "lanczos", "gaussian:sigma=", "mtf:", "psf:", "defocus:radius=", "motion:", "kspace"),
+    "kspace:window=hamming",
+)
 """Beginnings of operators, for completion."""
 RUNTIMES = ("local", "dask")
 _DEFAULTS = {f.name: f.default for f in fields(Request) if f.default is not MISSING}
@@ -58,8 +61,6 @@ class Key:
 
     def refusal(self, value: Any) -> str:  # noqa: ANN401
         """The message for a value that is not accepted."""
-        if self.name == "factor" and str(value) == "1":
-            return f"factor=1: nothing to do; expected {self.accepts}"
         advice = "" if self.accepts else nearest(str(value), self.choices()).rstrip("?")
         sweep = "; several values are a sweep: add -m" if "," in str(value) and self.swept(str(value)) else ""
         return f"{self.name}={value}: expected {self.expected}{advice}{sweep}"
@@ -160,7 +161,7 @@ _UPSAMPLE = (
     ),
     Key(
         "operator",
-        "area, bicubic, lanczos, gaussian:sigma=S, mtf:V, psf:FILE.npy or kspace[:window=W]",
+        "area, bicubic, lanczos, gaussian:sigma=S, mtf:V, psf:FILE, defocus:radius=R, motion:L,A or kspace[:window=W]",
         "how the instrument made the pixels",
         choices=_operators,
         optional=True,
@@ -262,15 +263,39 @@ _UPSAMPLE = (
         default=RUNTIMES[0],
     ),
 )
+_DEBLUR = (
+    Key(
+        "blur",
+        "gaussian:SIGMA, defocus:RADIUS or motion:LENGTH,ANGLE",
+        "the blur to undo, in pixels of the input",
+        good=lambda value: re.fullmatch(r"(gaussian|defocus):[^,]+|motion:[^,]+,[^,]+", value) is not None,
+        choices=lambda: ("gaussian:", "defocus:", "motion:"),
+        optional=True,
+        default="none",
+    ),
+    Key(
+        "kernel",
+        "an image of a point, or a .npy file",
+        "the blur to undo, as it was measured",
+        optional=True,
+        files="files",
+        default="none",
+    ),
+)
 FORMAT = Key("format", "", "form of what is printed", choices=lambda: ("text", "json"), default="text")
+NOT_DEBLURRED = ("factor", "operator", "labels", "check", "calibrate")
+"""Keys that mean nothing where pixels are not refined, or that other words say."""
 NOT_TRIED = (*("samples", "tile", "batch", "runtime", "calibrate", "check"), "existing", "resume")
 """Keys that mean nothing where a few windows are tried."""
 PICTURE = Key("overwrite", "true or false", "make the picture again that exists", choices=_truth, default="false")
+BLURRING = tuple(key.name for key in _DEBLUR)
+"""Keys that only ``deblur`` has."""
 WRITING = ("output", "existing", "overwrite", "resume")
 """Keys that only a run that writes has."""
 
 KEYS: Mapping[str, Mapping[str, Key]] = {
     "upsample": {key.name: key for key in _UPSAMPLE},
+    "deblur": {key.name: key for key in (*_DEBLUR, *(k for k in _UPSAMPLE if k.name not in NOT_DEBLURRED))},
     "info": {key.name: key for key in (*(k for k in _UPSAMPLE if k.name not in WRITING), FORMAT)},
     "check": {key.name: key for key in (*(k for k in _UPSAMPLE if k.name not in NOT_TRIED), PICTURE, FORMAT)},
 }

@@ -72,11 +72,26 @@ def run(argv: Sequence[str], console: Console) -> int:
             HELP.format(keys=table("upsample"), domains=domain_help(), config=CONFIG_DIR, understood=UNDERSTOOD)
         )
         return DONE
-    from gensr.cli.config import UpsampleConfig, as_yaml, compose
-    from gensr.cli.runfile import with_file
-
     if CONFIG in arguments.valued:
+        from gensr.cli.runfile import with_file
+
         arguments = with_file(arguments, arguments.valued[CONFIG])
+    return answer("upsample", arguments, console)
+
+
+def answer(command: str, arguments: Arguments, console: Console) -> int:
+    """Answer every input of a command line whose words are those of ``upsample``.
+
+    Args:
+        command: as the user called it.
+        arguments: of the command line.
+        console: where to speak.
+
+    Returns:
+        The exit code.
+    """
+    from gensr.cli.config import UpsampleConfig, as_yaml, compose
+
     many = bool(arguments.switches.intersection(sweep.SWITCHES))
     jobs = sweep.jobs(arguments.pairs) if many else [sweep.Job(arguments.pairs)]
     configs = [compose("upsample", UpsampleConfig, job.pairs, arguments.valued.get(CONFIG_DIR)) for job in jobs]
@@ -86,7 +101,7 @@ def run(argv: Sequence[str], console: Console) -> int:
         console.say("---\n".join(map(as_yaml, configs)).rstrip())
         return DONE
     if not arguments.inputs:
-        raise UsageError("no input given; write gensr upsample INPUT... [key=value...]")
+        raise UsageError(f"no input given; write gensr {command} INPUT... [key=value...]")
     return _all(arguments, list(zip(jobs, configs, strict=True)), console)
 
 

@@ -6,6 +6,7 @@ All put low-resolution pixel ``i`` in the middle of high-resolution pixels ``s i
 from gensr.operators.base import EVERYWHERE, Operator
 from gensr.operators.bicubic import Bicubic
 from gensr.operators.blind import BlindGaussianPSF
+from gensr.operators.blurs import Defocus, Motion
 from gensr.operators.kspace import KSpaceCrop
 from gensr.operators.lanczos import Lanczos
 from gensr.operators.psf import GaussianPSF, MeasuredPSF, PixelResponse
@@ -17,10 +18,12 @@ __all__ = [
     "Area",
     "Bicubic",
     "BlindGaussianPSF",
+    "Defocus",
     "GaussianPSF",
     "KSpaceCrop",
     "Lanczos",
     "MeasuredPSF",
+    "Motion",
     "Operator",
     "PixelResponse",
     "SeparableOperator",

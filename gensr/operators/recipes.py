@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gensr.errors import UsageError
 from gensr.operators.bicubic import Bicubic
+from gensr.operators.blurs import Defocus, Motion
 from gensr.operators.kspace import KSpaceCrop
 from gensr.operators.lanczos import Lanczos
 from gensr.operators.psf import GaussianPSF, MeasuredPSF
@@ -20,6 +21,13 @@ def _number(text: str) -> float:
         raise UsageError(f"{text!r} is not a number") from error
 
 
+def _pair(text: str) -> tuple[float, float]:
+    first, comma, second = text.partition(",")
+    if not comma:
+        raise UsageError(f"{text!r} is not two numbers with a comma between them")
+    return _number(first), _number(second)
+
+
 AREA = Recipe(lambda f, total, _: Area(f, total), "", False, "area")
 BICUBIC = Recipe(lambda f, total, _: Bicubic(f, total), "", False, "bicubic")
 LANCZOS = Recipe(lambda f, total, _: Lanczos(f, total), "", False, "lanczos")
@@ -32,7 +40,16 @@ MTF = Recipe(
     True,
     "mtf:0.26 (at Nyquist, pixel included)",
 )
-PSF = Recipe(lambda f, total, v: MeasuredPSF.load(f, Path(v), total), "file", True, "psf:FILE.npy", file=True)
+PSF = Recipe(lambda f, total, v: MeasuredPSF.load(f, Path(v), total), "file", True, "psf:FILE", file=True)
 KSPACE = Recipe(
     lambda f, total, v: KSpaceCrop(f, v or "none", total), "window", False, "kspace or kspace:window=hamming"
+)
+DEFOCUS = Recipe(
+    lambda f, total, v: Defocus(f, _number(v), total), "radius", True, "defocus:radius=3 (low-resolution pixels)"
+)
+MOTION = Recipe(
+    lambda f, total, v: Motion(f, *_pair(v), total),
+    "line",
+    True,
+    "motion:9,30 (length in low-resolution pixels, degrees counter-clockwise from the right)",
 )

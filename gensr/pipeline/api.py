@@ -88,7 +88,8 @@ def upsample(
         source: a file or folder that a domain reads, an array (y, x), (band, y, x), (plane, band, y, x) of NumPy,
             torch or xarray (name the domain where it has no georeference), or an object of astropy (CCDData, NDData,
             HDU, Quantity), nibabel or pydicom.
-        factor: whole number from 2 to 64, refinement of rows and columns; "2x4" or (2, 4) where they differ.
+        factor: whole number from 2 to 64, refinement of rows and columns; "2x4" or (2, 4) where they differ; 1 undoes
+            the blur of an operator on the grid of the input.
         domain: domain name; guessed from a file's content, the one that takes arrays for arrays.
         generator: name or .safetensors file; the scene's default if not given.
         operator: forward operator such as "area" or "gaussian:sigma=0.5"; the scene's default if not given.

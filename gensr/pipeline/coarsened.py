@@ -104,6 +104,8 @@ class Halves:
 def obstacle(scene: Scene, task: Task) -> str:
     """Why a scene cannot be tried, as the end of a sentence; "" if it can."""
     shape, factor = scene.grid.shape, task.factor
+    if factor == (1, 1):
+        return "data are judged by coarsening them by the factor, and 1 leaves them as they are"
     rows, cols = (n // f for n, f in zip(shape, factor, strict=True))
     said = f"{shape[1]} x {shape[0]} pixels are too {{}} to be coarsened by {factor[0]} x {factor[1]} and judged"
     if min(rows, cols) < FEWEST:

@@ -27,7 +27,7 @@ from gensr.scenes.arrays import ArrayScene
 from gensr.scenes.coded import Decoder
 from gensr.scenes.objects import kind_of
 from gensr.scenes.product import Codes
-from gensr.scenes.provenance import MARK, as_json
+from gensr.scenes.provenance import as_json, mark_of
 from gensr.scenes.relabel import relabelled
 from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
@@ -83,7 +83,7 @@ def upsample_lazily(request: Request, listened: bool = False) -> Result:
         report["warnings"] = [*report["warnings"], SAMPLED]
         window = Window(*scene.origin, *scene.grid.shape)
         made = relabelled(scene.labels, wholes, plan.task.factor, window)
-        made = made.assign_attrs(gensr=MARK, report=as_json(report))
+        made = made.assign_attrs(gensr=mark_of(report), report=as_json(report))
         arrays = {name if name in (MEAN, STD) else sample_name(int(name[6:]) - 1): w for name, w in wholes.items()}
         grid = scene.grid.refine(plan.task.factor)
         return Result(report, [], grid, scene.bands, scene.unit, b"", arrays, lazy=made)

@@ -150,7 +150,9 @@ def settle_level(scene: Scene, prior: Prior, unit: Operator, pixels: float, word
         if "evidence" in generator.capabilities and not generator.card.aligned and generator.closed(unit):
             contrast = contrasts(scene, generator, unit, normaliser, known.model)
             normaliser = normaliser.scaled(tuple(c.gain for c in contrast))
-    return Level(known, normaliser, _exact(known.model, scene.quantum, normaliser), contrast)
+    # On the grid of the data, what rounding did to them is noise that a blur would blow up: only the user can deny it.
+    exact = (unit.factor != (1, 1) or known.source == GIVEN) and _exact(known.model, scene.quantum, normaliser)
+    return Level(known, normaliser, exact, contrast)
 
 
 def measured(scene: Scene) -> Known:

@@ -215,7 +215,8 @@ class Plan(Decisions):
         """Write what was computed and hand it back; the store's folder is not needed any more."""
         samples, request = self.task.samples, self.request
         product = StoredProduct(store, self.task.factor, samples, timeless(report), self.slices)
-        title = f"{self.scene.path.name}, {self.domain}, x{request.factor} by {self.task.generator.card.name}"
+        done = "deblurred" if request.factors == (1, 1) else f"x{request.factor}"
+        title = f"{self.scene.path.name}, {self.domain}, {done} by {self.task.generator.card.name}"
         picture = preview.picture(store, self.scene, title, self.task.factor)
         held = load_arrays(store, samples, self.scene.hand, request.output is not None)
         files: list[Path] = []

@@ -39,8 +39,14 @@ class Wanted:
         return self.scene.grid.refine(self.operator.factor).shape
 
 
+def _on_the_grid(wanted: Wanted) -> str:
+    name = wanted.scene.deblurs() if wanted.operator.factor == (1, 1) else ""
+    return name if name in weights.available() else ""
+
+
 RULES: tuple[tuple[str, Callable[[Wanted], str], Callable[[Wanted], bool]], ...] = (
     ("named by the user", lambda w: w.named or "", lambda w: True),
+    ("undoes blurs on the grid of the input", lambda w: _on_the_grid(w), lambda w: w.named is None),
     ("usual for the scene", lambda w: _direct(w), lambda w: w.named is None),
     ("answers any instrument, as the usual one does not", lambda w: _instrument(w), lambda w: w.named is None),
     ("usual for the scene", lambda w: w.scene.generator(), lambda w: w.named is None),

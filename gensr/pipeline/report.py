@@ -14,7 +14,7 @@ from gensr.pipeline.store import TILE
 from gensr.pipeline.through_plane import CODES
 from gensr.pipeline.verdict import Checked, blank
 from gensr.scenes.area import area_words
-from gensr.scenes.provenance import MARK, software
+from gensr.scenes.provenance import mark_of, software
 from gensr.search.pulse import Pulse
 
 TIMES = ("seconds", "megapixels per second")
@@ -113,7 +113,7 @@ def build(settled: Decisions, store: Statistics, seconds: float, tried: Checked 
     clipped = entries if settled.through_plane is None else store.statistics(CODES)
     misfit = total["chi2"] / count if count and not task.exact else None
     return {
-        "mark": MARK,
+        "mark": mark_of({"factor": settled.request.factor}),
         **identity(settled),
         "input": {
             "name": scene.path.name,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gensr.values.grid import Factor
 
 SMALLEST_FACTOR, LARGEST_FACTOR = 2, 64
+"""Of a refinement; 1 is for a blur that is undone on the grid of the input."""
 ADDRESS = re.compile(r"((tcp|tls|ucx|ws|wss)://)?([\w.-]+|\[[\da-fA-F:.]+\]):\d+(/\S*)?")
 """What the address of a Dask scheduler looks like."""
 EXISTING = ("error", "skip", "overwrite")
@@ -31,16 +32,18 @@ EXISTING = ("error", "skip", "overwrite")
 CALIBRATIONS, CHECKS = ("card", "self"), ("auto", "on", "off")
 """Where factors on the deviation come from; when an input judges the prior."""
 FACTORS = f"a whole number from {SMALLEST_FACTOR} to {LARGEST_FACTOR}, or rows x columns such as 2x4"
+NOTHING = f"nothing to do; expected {FACTORS}, or a blur to undo on the grid of the input (gensr deblur)"
+"""What is said of a factor of 1 without an instrument."""
 
 
 def parse_factor(value: object) -> Factor:
     """Refinement of rows and of columns, from a number, a pair, or a text such as ``4`` or ``2x4``.
 
     Raises:
-        ValueError: neither, or out of range; one of the two may be 1.
+        ValueError: neither, or out of range.
 
-    >>> parse_factor(4), parse_factor("2x4"), parse_factor((1, 3))
-    ((4, 4), (2, 4), (1, 3))
+    >>> parse_factor(4), parse_factor("2x4"), parse_factor((1, 3)), parse_factor(1)
+    ((4, 4), (2, 4), (1, 3), (1, 1))
     """
     if isinstance(value, str):
         found = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", value)
@@ -48,8 +51,6 @@ def parse_factor(value: object) -> Factor:
     pair = (value, value) if _whole(value, 1) else value
     if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(_whole(f, 1, LARGEST_FACTOR) for f in pair):
         raise ValueError(f"{value!r} is no factor")
-    if max(pair) < SMALLEST_FACTOR:
-        raise ValueError("nothing to do")
     return pair[0], pair[1]
 
 
@@ -92,7 +93,8 @@ class Request:
     Attributes:
         source: a file or folder that a domain reads, an array (y, x), (band, y, x), (plane, band, y, x) of NumPy,
             torch or xarray, or an object of astropy, nibabel or pydicom.
-        factor: whole number from 2 to 64, refinement of rows and columns; "2x4" or (2, 4) where they differ.
+        factor: whole number from 2 to 64, refinement of rows and columns; "2x4" or (2, 4) where they differ; 1 undoes
+            the blur of an operator on the grid of the input.
         domain: domain name; guessed from a file's content, the one that takes arrays for arrays.
         generator: name or .safetensors file.
         operator: forward operator such as "area" or "gaussian:sigma=0.5".
@@ -157,6 +159,9 @@ class Request:
         except ValueError as error:
             raise UsageError(f"factor={self.factor}: expected {FACTORS}, for example factor=4") from error
         object.__setattr__(self, "factor", self.times)
+        check_task(self.factor, self.operator, self.options)
+        if self.factors == (1, 1) and self.labels == "nearest":
+            raise UsageError("labels=nearest: with a factor of 1 labels are what they are; leave them out with bands=")
         if not _whole(self.samples, 0):
             raise UsageError(f"samples={self.samples}: expected 0 or more")
         for name in ("tile", "batch"):
@@ -215,6 +220,16 @@ class Request:
     def replaces(self) -> bool:
         """Whether outputs that exist are made again."""
         return self.overwrite or self.existing == "overwrite"
+
+
+def check_task(factor: int | str | Factor, operator: str | None, options: Mapping[str, Any]) -> None:
+    """Refuse a factor of 1 where nothing names a blur: neither the operator nor an option of the domain.
+
+    Raises:
+        UsageError: nothing to do.
+    """
+    if parse_factor(factor) == (1, 1) and operator is None and not options:
+        raise UsageError(f"factor={factor}: {NOTHING}")
 
 
 def _whole(value: object, low: int, high: int | None = None) -> bool:

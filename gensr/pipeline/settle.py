@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from gensr.errors import SearchError, UsageError
-from gensr.operators import Operator, parse_operator
+from gensr.operators import Operator
 from gensr.operators.scaled import unit_gain
 from gensr.pipeline.cost import band_group, choose_batch
+from gensr.pipeline.instrument import settle_operator
 from gensr.pipeline.labels import all_repeated, settle_labels
 from gensr.pipeline.nearest import NearestPlan
 from gensr.pipeline.noise import Level, settle_level
@@ -171,19 +172,14 @@ def chosen_preset(request: Request) -> Preset:
     return request.search if isinstance(request.search, Preset) else preset(request.search)
 
 
-def settle_operator(scene: Scene, request: Request) -> Operator:
-    """The operator that the user names, else the scene's own; sums stay sums."""
-    factor = request.factors
-    own = scene.operator(factor)
-    return own if request.operator is None else parse_operator(request.operator, factor, total=own.gain != 1.0)
-
-
 def settle_through_plane(scene: Scene, operator: Operator, prior: Prior) -> ThroughPlane | None:
-    """Refinement through planes, where the scene asks for it.
+    """Refinement through planes, where the scene asks for it and pixels are refined as well.
 
     Raises:
         SearchError: values are sums, or the prior is for aligned pictures.
     """
+    if operator.factor == (1, 1):
+        return None
     through = scene.through_plane(operator.factor)
     if through is not None and (prior.generator.card.aligned or operator.gain != 1.0):
         raise SearchError(

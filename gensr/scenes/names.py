@@ -25,7 +25,7 @@ class Names:
 
     Attributes:
         stem: of the input's name.
-        factor: a number, or rows and columns as "2x4".
+        factor: a number, or rows and columns as "2x4"; 1 is written as "deblurred".
         mark: how the outputs came about, see `MARKED`.
     """
 
@@ -33,14 +33,19 @@ class Names:
     factor: int | str
     mark: str = MARKED
 
+    @property
+    def made(self) -> str:
+        """Stem, and what was done."""
+        return f"{self.stem}_deblurred" if str(self.factor) == "1" else f"{self.stem}_x{self.factor}"
+
     def mean(self, suffix: str) -> str:
         """Name of the posterior mean."""
-        return f"{self.stem}_x{self.factor}{self.mark}{suffix}"
+        return f"{self.made}{self.mark}{suffix}"
 
     def std(self, suffix: str) -> str:
         """Name of the standard deviation."""
-        return f"{self.stem}_x{self.factor}{self.mark}_std{suffix}"
+        return f"{self.made}{self.mark}_std{suffix}"
 
     def sample(self, index: int, suffix: str) -> str:
         """Name of sample ``index`` (0-based here, 1-based in the name)."""
-        return f"{self.stem}_x{self.factor}{self.mark}_sample{index + 1}{suffix}"
+        return f"{self.made}{self.mark}_sample{index + 1}{suffix}"

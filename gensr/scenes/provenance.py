@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 MARK = "Contains generated detail: super-resolved by gensr; not a measurement at this resolution"
+DEBLURRED = "Contains generated detail: deblurred by gensr; not a measurement at this resolution"
 REPEATED = "Labels repeated by gensr: every pixel is one of the input, nothing is generated"
 BESIDE = 1 << 20
 """Bytes up to which a file that only shares the stem of an input is taken for a part of it."""
@@ -32,7 +33,9 @@ def repeated(report: Mapping[str, Any]) -> bool:
 
 def mark_of(report: Mapping[str, Any]) -> str:
     """The mark that belongs into an output."""
-    return REPEATED if repeated(report) else MARK
+    if repeated(report):
+        return REPEATED
+    return DEBLURRED if report.get("factor") in (1, "1", [1, 1], (1, 1)) else MARK
 
 
 def sentence(report: Mapping[str, Any]) -> str:
@@ -43,7 +46,7 @@ def sentence(report: Mapping[str, Any]) -> str:
         scale = f"factor {report.get('factor', '?')}" + (f" and {slices} across slices" if slices else "")
         return f"{REPEATED}; {report.get('gensr', software())}; {scale}"
     parts = [
-        MARK,
+        mark_of(report),
         str(report.get("gensr", software())),
         f"generator {generator.get('name', '?')} sha256 {str(generator.get('sha256', ''))[:16]}",
         f"operator {report.get('operator', {}).get('name', '?')}",

@@ -199,6 +199,10 @@ class Scene(ABC):
         """Name of the generator that answers instruments which the usual one has no posterior for; "" for none."""
         return ""
 
+    def deblurs(self) -> str:
+        """Name of the generator that undoes blurs on the grid of the input; "" for what serves at other factors."""
+        return self.any_instrument()
+
     @abstractmethod
     def normaliser(self) -> Normaliser:
         """Map between physical values and the range of the domain's generators, from statistics of the scene."""

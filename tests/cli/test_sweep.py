@@ -62,7 +62,7 @@ def test_sweeps_that_make_no_sense(pairs, words):
         ("search=fast,best", "search=fast,best: expected "),
         ("factor=2;4", "factor=2;4: expected a whole number from 2 to 64, or rows x columns such as 2x4"),
         ("factor=1", "factor=1: nothing to do"),
-        ("factor=1x1", "factor=1x1: expected"),
+        ("factor=1x1", "factor=1x1: nothing to do"),
         ("factor=2x65", "factor=2x65: expected"),
     ],
 )

@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 
 from gensr.errors import GridError, UsageError
-from gensr.operators import Area, Bicubic, GaussianPSF, KSpaceCrop, Lanczos, MeasuredPSF, operator_names, parse_operator
+from gensr.operators import (
+    Area,
+    Bicubic,
+    Defocus,
+    GaussianPSF,
+    KSpaceCrop,
+    Lanczos,
+    MeasuredPSF,
+    Motion,
+    operator_names,
+    parse_operator,
+)
 from gensr.operators.registry import recipe
 
 SPECS = {
@@ -16,6 +27,9 @@ SPECS = {
     "gaussian:0.5": GaussianPSF(4, 0.5),
     "mtf:0.26": GaussianPSF.from_mtf(4, 0.26),
     "mtf:value=0.26": GaussianPSF.from_mtf(4, 0.26),
+    "defocus:radius=3": Defocus(4, 3.0),
+    "motion:9,30": Motion(4, 9.0, 30.0),
+    "motion:line=9,210": Motion(4, 9.0, 30.0),
     "kspace": KSpaceCrop(4),
     "kspace:window=hamming": KSpaceCrop(4, "hamming"),
     "kspace:fermi": KSpaceCrop(4, "fermi"),
@@ -44,7 +58,7 @@ def test_psf_takes_any_file_name(name, tmp_path):
 
 
 BAD = {
-    "sinc": "unknown operator 'sinc'.*area, bicubic, gaussian.*kspace.*lanczos.*mtf.*psf",
+    "sinc": "unknown operator 'sinc'.*area, bicubic, defocus.*gaussian.*kspace.*lanczos.*motion.*mtf.*psf",
     "": "unknown operator ''",
     "Area": "unknown operator 'Area'",
     "area:3": "area has no parameter; write area",
@@ -57,6 +71,12 @@ BAD = {
     "mtf:0.9": "pixel alone",
     "psf:": "lacks its file",
     "psf:/nowhere/none.npy": "none.npy cannot be read",
+    "defocus:radius=0": "above 0",
+    "defocus:300": "at most 100",
+    "motion:9": "two numbers with a comma",
+    "motion:9,x": "'x' is not a number",
+    "motion:-9,30": "length=-9.0 is not above 0",
+    "motion:9,nan": "angle=nan",
     "kspace:": "lacks its window",
     "kspace:window=hann": "there are none, hamming, fermi",
 }

@@ -272,11 +272,12 @@ def test_alignment(tmp_path: Path) -> None:
     Image.fromarray(pattern(20, 30)).save(tmp_path / "a.png")
     Image.fromarray(pattern(20, 20)).save(tmp_path / "b.png")
     with pytest.raises(DomainError, match=r"30 x 20 pixels.*crop.*aligned=true"):
-        DOMAIN.open(tmp_path / "a.png", {})
+        DOMAIN.open(tmp_path / "a.png", {}).operator((2, 2))
+    assert DOMAIN.open(tmp_path / "a.png", {}).operator((1, 1)).factor == (1, 1)  # a blur is undone anywhere
     assert DOMAIN.open(tmp_path / "a.png", {"aligned": "True"}).grid.shape == (20, 30)
     for name in ("a.png", "b.png"):
         with pytest.raises(DomainError, match="detection, which is not available"):
-            DOMAIN.open(tmp_path / name, {"aligned": False})
+            DOMAIN.open(tmp_path / name, {"aligned": False}).operator((2, 2))
 
 
 def test_options_are_checked(tmp_path: Path) -> None:
@@ -387,7 +388,7 @@ def test_whole_photographs_are_refused_with_the_fix(corpus: Path) -> None:
             square = image.width == image.height
         if not square:
             with pytest.raises(DomainError, match="aligned=true"):
-                DOMAIN.open(path, {})
+                DOMAIN.open(path, {}).operator((2, 2))
 
 
 def test_damaged_exif_is_left_out_and_said(tmp_path: Path, upscale) -> None:

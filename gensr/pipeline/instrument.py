@@ -1,0 +1,100 @@
+"""Which instrument made the pixels: what the user names, with its kernel read from a file, else what the scene says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from gensr.errors import FormatError, GensrError, UsageError
+from gensr.operators import MeasuredPSF, Operator, parse_operator
+from gensr.operators.psf import LARGEST_SIDE
+from gensr.operators.registry import absolute
+from gensr.pipeline.request import NOTHING, Request
+from gensr.scenes.inputs import guess, open_scene
+from gensr.scenes.scene import Scene
+from gensr.values.grid import Factor, Window
+
+KERNEL = "psf"
+"""Name of the operator whose parameter is a file with a kernel."""
+BLURS = ("gaussian", "defocus", "motion")
+"""Operators that are called blurs where nothing else is undone."""
+
+
+def blur_words(blur: str | None, kernel: str | Path | None) -> str | None:
+    """The operator that two words of ``deblur`` mean; None where neither is given.
+
+    Args:
+        blur: ``gaussian:SIGMA``, ``defocus:RADIUS`` or ``motion:LENGTH,ANGLE``, pixels of the input.
+        kernel: a file with the blur of a point.
+
+    Raises:
+        UsageError: both are given, or no such blur.
+
+    >>> blur_words("motion:9,30", None), blur_words(None, None)
+    ('motion:9,30', None)
+    """
+    if blur is not None and kernel is not None:
+        raise UsageError(f"blur={blur} and kernel={kernel} both say what the blur was; give one of them")
+    if kernel is not None:
+        return absolute(f"{KERNEL}:{kernel}")
+    if blur is not None and blur.partition(":")[0] not in BLURS:
+        raise UsageError(f"blur={blur}: expected gaussian:SIGMA, defocus:RADIUS or motion:LENGTH,ANGLE; kernel=FILE")
+    return blur
+
+
+def named_operator(spec: str, factor: Factor, total: bool = False) -> Operator:
+    """The operator that a text names; a kernel may lie in an image of any format that gensr reads.
+
+    Raises:
+        UsageError: see `gensr.operators.parse_operator`; or a file that holds no kernel.
+    """
+    name, _, path = absolute(spec).partition(":")
+    path = path.partition("=")[2]
+    if name != KERNEL or not path or Path(path).suffix.lower() == ".npy":
+        return parse_operator(spec, factor, total)
+    try:
+        return MeasuredPSF(factor, _kernel(Path(path)), total)
+    except GensrError as error:
+        raise UsageError(
+            f"operator {spec!r}: {error}; give an image with the blur of a point, or a .npy file with a 2-D array"
+        ) from error
+
+
+def _kernel(path: Path) -> npt.NDArray[np.float64]:
+    """The values of a small image, bands averaged, invalid pixels 0."""
+    if not path.is_file():
+        raise FormatError(f"{path}: no such file")
+    with open_scene(guess(path), path, {}) as scene:
+        rows, cols = scene.grid.shape
+        if scene.planes != 1 or max(rows, cols) > LARGEST_SIDE:
+            raise FormatError(
+                f"{path.name}: {scene.planes} plane(s) of {cols} x {rows} pixels are no kernel of {LARGEST_SIDE} x "
+                f"{LARGEST_SIDE} at most"
+            )
+        image = scene.read(0, Window(0, 0, rows, cols))
+        return np.asarray(np.where(image.valid, image.values, 0.0).astype(np.float64).mean(0), np.float64)
+
+
+def settle_operator(scene: Scene, request: Request) -> Operator:
+    """The operator that the user names, else the scene's own; sums stay sums.
+
+    Raises:
+        UsageError: an impossible operator, or nothing to undo with a factor of 1.
+    """
+    factor = request.factors
+    own = scene.operator(factor)
+    found = own if request.operator is None else named_operator(request.operator, factor, total=own.gain != 1.0)
+    if factor == (1, 1) and changes_nothing(found):
+        raise UsageError(f"factor=1: {NOTHING}")
+    return found
+
+
+def changes_nothing(operator: Operator) -> bool:
+    """Whether an operator of factor 1 hands out what it is given, so that data are the image itself."""
+    side = 2 * operator.reach + 3 if operator.local else 16
+    unit = torch.zeros(side, side, dtype=torch.float64)
+    unit[side // 2, side // 2] = 1.0
+    return bool((operator.forward(unit) / operator.gain - unit).abs().max() < 1e-6)
