@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import hashlib
 import json
 import logging
@@ -43,6 +44,8 @@ from gensr.pipeline.request import Request
 from gensr.pipeline.settle import settle
 
 SECONDS = 20
+WAITS = 6
+"""How many times `SECONDS` a case may take where other programs keep it from working."""
 BYTES = 3 << 30
 TICK = 200
 """Cases between two lines of progress."""
@@ -98,8 +101,12 @@ def attempt(path: Path, folder: Path, answer: bool) -> None:
 
 def judge(path: Path, folder: Path, answer: bool) -> tuple[str, str, str] | None:
     """Kind, text and trace of what went wrong with a file; None if it was answered or refused in one line."""
+    began, busy = time.monotonic(), time.process_time()
 
     def late(number: int, frame: FrameType | None) -> None:
+        if time.process_time() - busy < SECONDS and time.monotonic() - began < WAITS * SECONDS:
+            signal.setitimer(signal.ITIMER_REAL, SECONDS / 20)  # others have the processor
+            return
         raise HangError("".join(traceback.format_stack(frame)[-6:]))
 
     signal.signal(signal.SIGALRM, late)
@@ -148,7 +155,9 @@ def key_of(kind: str, text: str, trace: str) -> str:
     return f"{kind}-{hashlib.sha256('|'.join([what, *own[-3:]]).encode()).hexdigest()[:10]}"
 
 
-def cases(folder: Path, seed: int, first: int, answer: float) -> Iterator[tuple[int, str, Finding | None]]:
+def cases(
+    folder: Path, seed: int, first: int, answer: float, guarded: bool = False
+) -> Iterator[tuple[int, str, Finding | None]]:
     """Try one case after another.
 
     Args:
@@ -156,6 +165,7 @@ def cases(folder: Path, seed: int, first: int, answer: float) -> Iterator[tuple[
         seed: of the run.
         first: number of the first case.
         answer: share of the cases that are answered.
+        guarded: end this process where a library hangs outside Python, which no signal interrupts.
 
     Yields:
         Number, name of the seed, and a finding or None.
@@ -172,7 +182,11 @@ def cases(folder: Path, seed: int, first: int, answer: float) -> Iterator[tuple[
         path = folder / name
         path.write_bytes(content)
         (folder / "now.json").write_text(json.dumps([number, name]))
+        if guarded:
+            faulthandler.dump_traceback_later((WAITS + 2) * SECONDS, exit=True)
         found = judge(path, folder, rng.random() < answer)
+        if guarded:
+            faulthandler.cancel_dump_traceback_later()
         finding = None
         if found is not None:
             kind, text, trace = found
@@ -198,7 +212,7 @@ def work(arguments: argparse.Namespace) -> int:
     logging.disable(logging.CRITICAL)
     folder, ends = Path(arguments.folder), time.monotonic() + 60 * arguments.minutes
     last = arguments.first + arguments.count
-    for number, name, finding in cases(folder, arguments.seed, arguments.first, arguments.answer):
+    for number, name, finding in cases(folder, arguments.seed, arguments.first, arguments.answer, True):
         if finding is not None:
             if keep(finding, (folder / name).read_bytes(), Path(arguments.keep)):
                 print(json.dumps(asdict(finding)), flush=True)

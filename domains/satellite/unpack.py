@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,9 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+_ASKED = ("interleaving", "photometric", "compression", "gcps", "rpcs", "mask_flag_enums", "block_shapes",
+          "colorinterp", "nodatavals", "scales", "offsets", "units", "descriptions", "subdatasets")  # fmt: skip
+
 
 def look(path: str, driver: str, settings: Mapping[str, Any]) -> npt.NDArray[np.uint8]:
-    """Open a file, so that what a damaged header does is done here first.
+    """Open a file and ask what will be asked of its header, so that what a damaged one does is done here first.
 
     Args:
         path: of the file.
@@ -23,7 +27,13 @@ def look(path: str, driver: str, settings: Mapping[str, Any]) -> npt.NDArray[np.
     import rasterio
 
     with rasterio.Env(**settings):
-        _dataset(path, os.stat(path).st_mtime_ns, driver)
+        dataset = _dataset(path, os.stat(path).st_mtime_ns, driver)
+        for name in _ASKED:  # GDAL reads some of it late: the codestream of a JPEG 2000 for how it is interleaved
+            with contextlib.suppress(Exception):  # what raises does so again where it is needed
+                getattr(dataset, name)
+        for band in (0, *dataset.indexes):
+            for space in dataset.tag_namespaces(band):
+                dataset.tags(band, ns=space)
     return np.zeros(0, np.uint8)
 
 
