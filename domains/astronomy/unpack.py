@@ -135,7 +135,8 @@ def _plio(data: bytes, sides: list[int], number: int) -> None:
     words = np.frombuffer(data[: len(data) // 2 * 2], ">i2").astype(np.int64)
     if len(words) < 3 or (words[2] <= 0 and len(words) < 5):
         raise ValueError(f"tile {number} is no list of PLIO")
-    length, first = (words[2], 3) if words[2] > 0 else ((words[4] << 15) + words[3], words[1])
+    head = [int(word) for word in words[:5]]
+    length, first = (head[2], 3) if head[2] > 0 else ((head[4] << 15) + head[3], head[1])
     if not (3 <= first <= length <= len(words)):
         raise ValueError(f"tile {number}: a list of {length} words from {first} in {len(words)} words")
     words = words[first:length]
