@@ -143,7 +143,7 @@ def _plio(data: bytes, sides: list[int], number: int) -> None:
     kind, spare = words >> 12, -1
     for place in np.flatnonzero(kind == 1):  # the word behind is the upper half of a value
         if place != spare:
-            spare = place + 1
+            spare = int(place) + 1
             if spare >= len(words):
                 raise ValueError(f"tile {number}: its last value is cut")
             kind[spare] = 3
