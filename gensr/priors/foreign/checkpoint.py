@@ -137,12 +137,23 @@ def _of_object(value: Inert, place: str, depth: int) -> Iterator[Part]:
     state = value.attributes
     if is_module(value):
         yield Part(place, dict(tensors_of(value)), _kwargs(state), name)
+    elif value.name.startswith("__torch__.") and state:
+        yield Part(place, dict(_scripted(value, "", 16)), plain(state), name)
     elif isinstance(state.get("variables"), list) and "static_kwargs" in state:
         yield Part(place, dict(_variables(value, "", 3)), plain(_dict(state["static_kwargs"])), "tensorflow")
     elif state and depth < DEPTH:
         yield from _parts(state, place, depth + 1)
     elif value.items and depth < DEPTH:
         yield from _parts(value.items, place, depth + 1)
+
+
+def _scripted(module: Inert, prefix: str, depth: int) -> Iterator[tuple[str, TensorView]]:
+    """Tensors of a module of TorchScript, whose attributes are its tensors and its modules."""
+    for name, value in module.attributes.items():
+        if (found := tensor(value)) is not None:
+            yield f"{prefix}{name}", found
+        elif isinstance(value, Inert) and value.name.startswith("__torch__.") and depth:
+            yield from _scripted(value, f"{prefix}{name}.", depth - 1)
 
 
 def _variables(network: Inert, prefix: str, depth: int) -> Iterator[tuple[str, TensorView]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gensr.errors import FormatError, WeightsError
-from gensr.priors.foreign import safe, torch_legacy, torch_zip
+from gensr.priors.foreign import folders, onnx, safe, torch_legacy, torch_zip
 from gensr.priors.foreign.budget import Budget
 from gensr.priors.foreign.checkpoint import Checkpoint
 from gensr.priors.foreign.machine import unpickle
@@ -17,6 +17,8 @@ from gensr.priors.foreign.rebuild import table
 from gensr.priors.foreign.stack import Machine
 from gensr.values.limits import within
 
+EXPORTED = ("archive_format", "serialized_exported_program.json")
+"""Entries that only zips of ``torch.export`` have."""
 Reader = Callable[[Path, memoryview, Budget], Checkpoint]
 
 
@@ -44,7 +46,7 @@ def read_foreign(path: Path, *more: Path) -> Checkpoint:
             path, "several", dict(zip(names, (c.root for c in each), strict=True)), {}, tuple(notes), files
         )
     if path.is_dir():
-        raise WeightsError(f"{path}: a folder; give the file of weights in it")
+        return folders.read(path)
     data = mapped(path)
     return _reader(data)(path, data, Budget(path, len(data)))
 
@@ -85,7 +87,7 @@ def _reader(data: memoryview) -> Reader:
         return _zip
     if torch_legacy.is_legacy(data):
         return _legacy
-    return _pickle
+    return _onnx if onnx.is_onnx(data) else _pickle
 
 
 def _safetensors(path: Path, data: memoryview, budget: Budget) -> Checkpoint:
@@ -95,10 +97,34 @@ def _safetensors(path: Path, data: memoryview, budget: Budget) -> Checkpoint:
 
 def _zip(path: Path, data: memoryview, budget: Budget) -> Checkpoint:
     files = torch_zip.entries(data, budget)
+    notes: dict[str, int] = {}
+    if "constants.pkl" in files or any(name.startswith("code/") for name in files):
+        code = [name for name in files if name.startswith("code/") and not name.endswith(".debug_pkl")]
+        value = torch_zip.read(data, budget, notes, files) if "data.pkl" in files else None
+        note = f"TorchScript: {len(code)} files of a program, which are not run"
+        return Checkpoint(path, "torchscript", value, {}, (note, *notes))
+    if any(name in EXPORTED or name.startswith("models/") for name in files):
+        texts = {"tensors": str(sum("weights/" in name for name in files)), "files": str(len(files))}
+        note = "torch.export: a graph of operations, which is not run"
+        return Checkpoint(path, "torch-export", None, texts, (note,))
     if "data.pkl" not in files:
         raise WeightsError(f"{path}: a zip without data.pkl; unpack it and give the file of weights in it")
-    notes: dict[str, int] = {}
     return Checkpoint(path, "torch-zip", torch_zip.read(data, budget, notes, files), {}, tuple(notes))
+
+
+def _onnx(path: Path, data: memoryview, budget: Budget) -> Checkpoint:
+    found = onnx.inspect(data, budget)
+    texts = {
+        **found.texts,
+        "inputs": ", ".join(found.inputs),
+        "outputs": ", ".join(found.outputs),
+        "constants": str(found.tensors),
+        "operators": ", ".join(f"{name} {count}" for name, count in sorted(found.operators.items())),
+    }
+    notes = ["ONNX: a graph of operations, which is not run"]
+    if found.outside:
+        notes.append(f"keeps constants in other files ({', '.join(sorted(found.outside)[:3])}), which are not opened")
+    return Checkpoint(path, "onnx", None, texts, tuple(notes))
 
 
 def _legacy(path: Path, data: memoryview, budget: Budget) -> Checkpoint:
