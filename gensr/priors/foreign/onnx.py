@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself, read as the plain protobuf that it is; nothing is run and nothing beside it opened."""
+"""What an ONNX file says of itself, read as plain protobuf; nothing is run, and nothing beside it is opened."""
 
 from __future__ import annotations
 

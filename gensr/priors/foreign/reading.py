@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gensr.errors import FormatError, WeightsError
-from gensr.priors.foreign import folders, onnx, safe, torch_legacy, torch_zip
+from gensr.priors.foreign import onnx, safe, torch_legacy, torch_zip
 from gensr.priors.foreign.budget import Budget
 from gensr.priors.foreign.checkpoint import Checkpoint
 from gensr.priors.foreign.machine import unpickle
@@ -46,7 +46,7 @@ def read_foreign(path: Path, *more: Path) -> Checkpoint:
             path, "several", dict(zip(names, (c.root for c in each), strict=True)), {}, tuple(notes), files
         )
     if path.is_dir():
-        return folders.read(path)
+        raise WeightsError(f"{path}: a folder; give the file of weights in it")
     data = mapped(path)
     return _reader(data)(path, data, Budget(path, len(data)))
 
