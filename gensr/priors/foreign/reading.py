@@ -12,6 +12,7 @@ from gensr.errors import FormatError, WeightsError
 from gensr.priors.foreign import onnx, safe, torch_legacy, torch_zip
 from gensr.priors.foreign.budget import Budget
 from gensr.priors.foreign.checkpoint import Checkpoint
+from gensr.priors.foreign.folder import read_folder
 from gensr.priors.foreign.machine import unpickle
 from gensr.priors.foreign.rebuild import table
 from gensr.priors.foreign.stack import Machine
@@ -46,9 +47,24 @@ def read_foreign(path: Path, *more: Path) -> Checkpoint:
             path, "several", dict(zip(names, (c.root for c in each), strict=True)), {}, tuple(notes), files
         )
     if path.is_dir():
-        raise WeightsError(f"{path}: a folder; give the file of weights in it")
+        return read_folder(path)
     data = mapped(path)
     return _reader(data)(path, data, Budget(path, len(data)))
+
+
+def read_inside(folder: Checkpoint, name: str) -> Checkpoint:
+    """Read a file of a folder.
+
+    Args:
+        folder: see `gensr.priors.foreign.folder.read_folder`.
+        name: its path in it.
+
+    Raises:
+        WeightsError: no such file, or see `read_foreign`.
+    """
+    if name not in folder.files:
+        raise WeightsError(f"{folder.path}: {name} is missing; get the whole folder")
+    return read_foreign(folder.files[name])
 
 
 def mapped(path: Path) -> memoryview:
