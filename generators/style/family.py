@@ -13,10 +13,11 @@ from gensr.errors import WeightsError
 from gensr.priors.card import GeneratorCard
 from gensr.priors.generator import Generator, Options
 from gensr.priors.schema import COMPANION, List, Number, Record, Whole, check_config, check_shapes
+from gensr.priors.whitening import Whitening
 
+from .bank import Bank
 from .generator import Parts, Style
 from .network import Network, Shape
-from .whiten import Bank, Whitening
 
 CONFIG = Record(
     {

@@ -10,17 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from gensr.errors import SearchError
 from gensr.operators.base import Operator
 from gensr.priors.card import GeneratorCard
-from gensr.priors.generator import Capability, Generator, Stage
+from gensr.priors.generator import Capability, Stage
+from gensr.priors.mapped import Mapped
 from gensr.priors.observation import Observation
+from gensr.priors.whitening import Whitening
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
+from .bank import Bank
 from .network import COARSEST, Network, style_of
-from .whiten import Bank, Whitening
 
 SEARCHED = 16
 """Side up to which noise maps are searched; finer ones are grain that data do not determine."""
@@ -45,7 +48,7 @@ class Parts:
     fallback: str = ""
 
 
-class Style(Generator):
+class Style(Mapped):
     """See the module text.
 
     Args:
@@ -91,10 +94,46 @@ class Style(Generator):
         Raises:
             SearchError: no such size, or no level has the side of the stage; the message names those that do.
         """
+        t = self.parts.spread
+        u = (1 - t**2) ** 0.5 * latents["style"][:, None] + t * latents["layers"]
+        maps = [latents[f"noise{side}"] for _, side in self.shape.noise()]
+        return self._picture(self.style_of(self._whitening(u.dtype).colour(u)), maps, shape, stage)
+
+    @property
+    def whitening(self) -> Whitening:
+        """See `Mapped.whitening`."""
+        return self.parts.whitening
+
+    @property
+    def layers(self) -> int:
+        """See `Mapped.layers`."""
+        return self.shape.layers
+
+    @property
+    def maps(self) -> tuple[int, ...]:
+        """See `Mapped.maps`."""
+        return tuple(side for count, side in self.shape.noise() for _ in range(count))
+
+    def style_of(self, v: Tensor) -> Tensor:
+        """See `Mapped.style_of`."""
+        return style_of(v)
+
+    def render(self, w: Tensor, noise: Sequence[Tensor], shape: tuple[int, int], stage: Stage | None = None) -> Tensor:
+        """See `Mapped.render`."""
+        left = list(noise)
+        grouped = [torch.stack([left.pop(0) for _ in range(count)], 1) for count, _ in self.shape.noise()]
+        return self._picture(w, grouped, shape, stage)
+
+    def _picture(self, w: Tensor, noise: Sequence[Tensor], shape: tuple[int, int], stage: Stage | None) -> Tensor:
         self.latents(shape)
         level = None if stage is None else self._level(stage)
-        image: Tensor = self.parts.network.synthesis(self._styles(latents), self._noise(latents), level)
+        dtype = self.parts.network.synthesis.constant.dtype
+        image: Tensor = self.parts.network.synthesis(w.to(dtype), [maps.to(dtype) for maps in noise], level)
         return (image + 1) / 2
+
+    def _whitening(self, dtype: torch.dtype) -> Whitening:
+        kept = self.parts.whitening
+        return kept if kept.mean.dtype == dtype else kept.to(dtype)
 
     def stages(self, shape: tuple[int, int]) -> tuple[Stage, ...]:
         """See `Generator.stages`: the skip pictures of the early levels."""
@@ -131,11 +170,3 @@ class Style(Generator):
     def context(self, operator: Operator) -> int:
         """See `Generator.context`; aligned pictures are never tiled."""
         return 0
-
-    def _styles(self, latents: Latents) -> Tensor:
-        t = self.parts.spread
-        u = (1 - t**2) ** 0.5 * latents["style"][:, None] + t * latents["layers"]
-        return style_of(self.parts.whitening.colour(u.float()))
-
-    def _noise(self, latents: Latents) -> Sequence[Tensor]:
-        return [latents[f"noise{side}"].float() for _, side in self.shape.noise()]

@@ -153,9 +153,14 @@ class Modulated(nn.Module):
         y: Tensor = conv2d(x * scale[:, :, None, None].to(x.dtype), weight, padding=weight.shape[-1] // 2)
         if not self.demodulate:
             return y
-        norm = (scale.float().square() @ weight.float().square().sum((2, 3)).T + 1e-8).rsqrt()
+        norm = (_wide(scale).square() @ _wide(weight).square().sum((2, 3)).T + 1e-8).rsqrt()
         even: Tensor = y * norm[:, :, None, None].to(y.dtype)
         return even
+
+
+def _wide(x: Tensor) -> Tensor:
+    """At least single precision: squares of half have no room."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 class Layer(nn.Module):

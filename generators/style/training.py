@@ -15,8 +15,10 @@ from gensr.making.telling import Seen, tell, tell_changed
 from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
 from gensr.priors.device import AUTO, choose_device
+from gensr.priors.whitening import measure
 
-from . import calibrate, whiten
+from . import calibrate
+from .bank import bank as made
 from .discriminator import Discriminator, widths
 from .generator import Parts, Style
 from .loop import Budget, Run
@@ -159,8 +161,8 @@ def finished(
 ) -> tuple[dict[str, Tensor], dict[str, object], GeneratorCard]:
     """Tensors, configuration and card of a finished run."""
     network = _halved(run.averaged())
-    whitening = whiten.measure(network.mapping, network.shape.latent)
-    bank = whiten.bank(network, whitening)
+    whitening = measure(network.mapping, network.shape.latent)
+    bank = made(network, whitening)
     pictures = run.step * settings.budget.batch
     card = GeneratorCard(
         name=settings.name,

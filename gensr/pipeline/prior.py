@@ -11,6 +11,8 @@ from gensr.pipeline.task import Prior
 from gensr.priors import weights
 from gensr.priors.device import choose_device
 from gensr.priors.generator import Generator
+from gensr.priors.grey import LUMA, Grey
+from gensr.priors.mapped import Mapped
 from gensr.scenes.scene import Scene
 from gensr.search.presets import Preset
 
@@ -85,9 +87,10 @@ def choose_prior(wanted: Wanted) -> tuple[Prior, str]:
         generator, stored = weights.load(name)
         first = first or generator
         if generator.serves(wanted.operator, wanted.shape):
+            generator, grey = _banded(generator, wanted.scene)
             _check(generator, wanted.scene)
             placed = generator.to(choose_device(wanted.device))
-            return Prior(placed, weights.reference(name, stored), wanted.device, wanted.elsewhere), why
+            return Prior(placed, weights.reference(name, stored), wanted.device, wanted.elsewhere, grey), why
     rows, cols = wanted.shape
     assert first is not None
     other = f"generator={first.fallback}" if first.fallback else "another generator (gensr models list)"
@@ -95,6 +98,13 @@ def choose_prior(wanted: Wanted) -> tuple[Prior, str]:
         f"{wanted.scene.path.name}: {first.card.name} cannot serve {wanted.operator.describe()} and an output of "
         f"{cols} x {rows} pixels; use {other}"
     )
+
+
+def _banded(generator: Generator, scene: Scene) -> tuple[Generator, bool]:
+    """The generator, or for a grey scene the luminance of one that is searched and knows colour; and which it is."""
+    if len(scene.bands) == 1 and isinstance(generator, Mapped) and generator.card.bands == len(LUMA):
+        return Grey(generator), True
+    return generator, False
 
 
 def _check(generator: Generator, scene: Scene) -> None:

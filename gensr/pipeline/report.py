@@ -195,6 +195,8 @@ def merged(searches: list[Mapping[str, Any]]) -> dict[str, Any] | None:
     for found in searches:
         for sentence, times in found["verdicts"].items():
             verdicts[sentence] = verdicts.get(sentence, 0) + times
+    least = {key: min for key in searches[0] if key.startswith("least ")}
+    greatest = {key: max for key in searches[0] if key.startswith("greatest ")}
     return {
         "solver": searches[0]["solver"],
         "candidates": sum(found["candidates"] for found in searches),
@@ -203,4 +205,5 @@ def merged(searches: list[Mapping[str, Any]]) -> dict[str, Any] | None:
         "worst chi2 per datum": max(found["worst chi2 per datum"] for found in searches),
         "most steps": max(found["most steps"] for found in searches),
         "seconds": round(math.fsum(found["seconds"] for found in searches), 3),
+        **{key: end(found[key] for found in searches) for key, end in (least | greatest).items()},
     }

@@ -12,6 +12,8 @@ from gensr.operators.base import Operator
 from gensr.operators.scaled import unit_gain
 from gensr.priors.device import choose_device
 from gensr.priors.generator import Generator
+from gensr.priors.grey import Grey
+from gensr.priors.mapped import Mapped
 from gensr.priors.weights import Reference
 from gensr.search.posterior import Method
 from gensr.search.presets import Preset
@@ -34,28 +36,32 @@ class Prior:
         reference: of its weights; None for a generator that no file holds, which cannot travel.
         device: where it computes here.
         elsewhere: what another process is told of the device: "auto", or the user's word; "" is the same as here.
+        grey: whether the generator is the luminance of what the file holds.
     """
 
     generator: Generator
     reference: Reference | None
     device: str = "cpu"
     elsewhere: str = ""
+    grey: bool = False
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         if self.reference is None:
             raise TypeError(f"{self.generator.card.name} was made in memory; save its weights to compute elsewhere")
-        return load_prior, (self.reference, self.elsewhere or self.device)
+        return load_prior, (self.reference, self.elsewhere or self.device, self.grey)
 
 
 @lru_cache(maxsize=4)
-def load_prior(reference: Reference, device: str) -> Prior:
+def load_prior(reference: Reference, device: str, grey: bool = False) -> Prior:
     """The prior of a reference on a device of this machine; a process builds it once.
 
     Raises:
         WeightsError: no such weights here, or others of that name.
         UsageError: no such device.
     """
-    return Prior(reference.generator().to(choose_device(device)), reference, device)
+    stored = reference.generator()
+    generator = Grey(stored) if grey and isinstance(stored, Mapped) else stored
+    return Prior(generator.to(choose_device(device)), reference, device, grey=grey)
 
 
 @dataclass(frozen=True)

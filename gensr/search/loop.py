@@ -15,6 +15,7 @@ from typing import ClassVar, Generic, Literal, TypeVar
 import torch
 from torch import Tensor
 
+from gensr.priors.generator import Generator
 from gensr.search.problem import Problem
 from gensr.search.solution import Solution, StopReason
 
@@ -60,8 +61,14 @@ class Solver(ABC, Generic[S]):
     independent: ClassVar[bool] = False
     """Whether candidates are searches of their own from random starts (a sphere has no centre); the others are one
     optimum and randomised problems about it, which are posterior samples."""
+    bare: ClassVar[bool] = False
+    """Whether the picture is ``G(z)`` and nothing is added to it: no data consistency, and no deviation."""
     finished: StopReason = StopReason.CONVERGED
     """Verdict of a candidate that `terminate` ends."""
+
+    def space(self, generator: Generator) -> Generator:
+        """The generator whose latents are searched: the one given, or a view of it with latents of another kind."""
+        return generator
 
     @abstractmethod
     def init(self, problem: Problem, flat: Tensor) -> S:
@@ -79,9 +86,13 @@ class Solver(ABC, Generic[S]):
         """Last word on why candidates stopped, from the predictions of what is returned."""
         return reason
 
+    def figures(self, problem: Problem, low: Tensor) -> dict[str, Tensor]:
+        """More about what is returned than chi2, (n,) each by name, for reports."""
+        return {}
+
 
 @dataclass
-class _Track:
+class Track:
     """Best iterate and fate of every candidate."""
 
     best: Tensor
@@ -130,21 +141,21 @@ def solve(
             callback(step, state.loss, state.chi2)
     finished = solver.terminate(problem, state)
     reason = _verdicts(solver, track, finished, (state.chi2 <= 1) & use_chi2)
-    return finish(solver, problem, track.best, reason, track.moved, time.perf_counter() - began, seed)
+    return finish(solver, problem, track, reason, time.perf_counter() - began, seed)
 
 
-def _begin(state: State) -> _Track:
+def _begin(state: State) -> Track:
     good = _finite(state)
     loss = torch.where(good, state.loss, torch.inf)
     never = torch.zeros_like(good)
-    return _Track(state.flat, loss, never, ~good, torch.zeros_like(good, dtype=torch.long))
+    return Track(state.flat, loss, never, ~good, torch.zeros_like(good, dtype=torch.long))
 
 
 def _finite(state: State) -> Tensor:
     return torch.isfinite(state.loss) & torch.isfinite(state.chi2) & torch.isfinite(state.flat).all(1)
 
 
-def _follow(track: _Track, new: State) -> None:
+def _follow(track: Track, new: State) -> None:
     """Keep what is better, and mark candidates whose values are no longer finite."""
     active = ~track.done
     good = _finite(new)
@@ -164,7 +175,7 @@ def freeze(new: S, old: S, rows: Tensor) -> S:
     return replace(new, **{f.name: keep(getattr(new, f.name), getattr(old, f.name)) for f in fields(new)})
 
 
-def _verdicts(solver: Solver[S], track: _Track, finished: Tensor, explained: Tensor) -> tuple[StopReason, ...]:
+def _verdicts(solver: Solver[S], track: Track, finished: Tensor, explained: Tensor) -> tuple[StopReason, ...]:
     verdicts = []
     seen = torch.isfinite(track.loss)
     flags = torch.stack([track.broken, seen, finished, explained], 1).tolist()
@@ -182,29 +193,31 @@ def _verdicts(solver: Solver[S], track: _Track, finished: Tensor, explained: Ten
 def finish(
     solver: Solver[S],
     problem: Problem,
-    best: Tensor,
+    track: Track,
     reason: tuple[StopReason, ...],
-    moved: Tensor,
     seconds: float,
     seed: int | None,
 ) -> Solution:
     """Images and figures of the best latents, all of one iterate."""
+    best = track.best
     images = problem.images(best)
     low = problem.low(best, images)
-    correction = problem.correction(best, images)
+    correction = torch.zeros_like(images) if solver.bare else problem.correction(best, images)
     corrected = images + correction
     expected = max(1, best.shape[1]) ** 0.5
     return Solution(
         latents=problem.spec.unflatten(best, problem.fixed),
         images=corrected,
         low=problem.low(best, corrected),
+        loss=track.loss,
         objective=problem.objective(best, low),
         chi2=problem.chi2(low),
         norm=best.norm(dim=1) / expected,
         correction=correction.flatten(1).square().mean(1).sqrt(),
         reason=solver.verdict(problem, low, reason),
-        steps=moved,
+        steps=track.moved,
         seconds=seconds,
         solver=solver.name,
         seed=seed,
+        figures=solver.figures(problem, low),
     )

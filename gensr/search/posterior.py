@@ -71,7 +71,7 @@ class Answer:
 
     Attributes:
         mean: (n, band, rows, cols).
-        variance: same shape.
+        variance: same shape; NaN where the method has none (PULSE as published).
         samples: tensors like ``mean``.
         search: what a latent search found; None where none was needed.
     """
@@ -113,6 +113,8 @@ def answer(
     elif method.moments == "search":
         found = candidates(generator, data, preset, list(streams), max(samples, _spread(preset)))
         mean, drawn, search = found.best, found.others, found.solution
+        if solver_class(preset.solver).bare:
+            return Answer(mean, torch.full_like(mean, torch.nan), drawn[:samples], search)
         variance = torch.stack(drawn).var(0, unbiased=True)
     else:
         stack = torch.stack(drawn)
@@ -131,7 +133,8 @@ def answer(
 
 def _spread(preset: Preset) -> int:
     """Candidates behind the deviation of a search."""
-    return 2 if solver_class(preset.solver).independent else max(preset.draws, 2)
+    found = solver_class(preset.solver)
+    return 1 if found.bare else 2 if found.independent else max(preset.draws, 2)
 
 
 def _draws(preset: Preset, method: Method, samples: int) -> int:
@@ -173,4 +176,6 @@ def summary(found: Solution | None, rows: slice | None = None) -> dict[str, Any]
         "worst chi2 per datum": float(chi2.max()),
         "most steps": int(steps.max()),
         "seconds": found.seconds,
+        **{f"least {name}": float(values[part].min()) for name, values in found.figures.items()},
+        **{f"greatest {name}": float(values[part].max()) for name, values in found.figures.items()},
     }

@@ -85,7 +85,7 @@ PRESETS: Mapping[str, Preset] = {
         ),
         Preset(
             "pulse",
-            "the published algorithm of PULSE as a baseline: one picture, 100 spherical Adam steps, no deviation",
+            "the published algorithm of PULSE and nothing more: one picture, 100 spherical Adam steps, no deviation",
             "search",
             draws=8,
             guided=Guided(steps=16, data_step="ddnm"),

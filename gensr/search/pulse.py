@@ -4,9 +4,13 @@ Adam at rate 0.4 under the schedule ``linear1cycledrop``; after every step each 
 one) is rescaled to its length at the start. The loss is ``100 L2 + 0.05 GEOCROSS`` with the mean squared error of the
 low-resolution image on a 0..1 scale, clamped from below at ``eps``.
 
-Two things differ on purpose. The clamp and the gate ``L2 <= eps`` hold per candidate, not for the sum over a batch, and
-a missed gate is a verdict, not a reason to return nothing. GEOCROSS, the spread between the layers' vectors, is
-evaluated on the whitened latents that are searched; for generators without layered latents it is 0 by definition.
+Of a generator with a mapping network the published space is searched (`gensr.search.published`) and GEOCROSS compares
+the styles after their activation. Of others every searched tensor has its sphere, and GEOCROSS, the spread between the
+vectors of layers, is that of layered latents, 0 where there are none.
+
+Nothing is added: the picture is ``G(z)`` of the best iterate, without data consistency and without a deviation. Two
+things differ on purpose. The clamp and the gate ``L2 <= eps`` hold per candidate, not for the sum over a batch, and a
+missed gate is a verdict that says how far the data are missed, not a reason to return nothing.
 """
 
 from __future__ import annotations
@@ -18,13 +22,16 @@ import torch
 from torch import Tensor
 
 from gensr.errors import SearchError
+from gensr.priors.generator import Generator
 from gensr.search.first_order import AdamState, adam_moments
 from gensr.search.loop import Solver, Start
 from gensr.search.problem import Problem
+from gensr.search.published import PublishedSpace, published
 from gensr.search.solution import StopReason
 from gensr.values.latent import LatentSpec
 
 BETAS = (0.9, 0.999)
+DISTANCE = "squared error of the data, in units of what was asked for"
 
 
 def linear1cycledrop(step: int, steps: int) -> float:
@@ -51,22 +58,31 @@ def radii(flat: Tensor, index: Tensor) -> Tensor:
     return flat.new_zeros(len(flat), count).index_add(1, index, flat.square()).sqrt()
 
 
-def geocross(spec: LatentSpec, flat: Tensor) -> Tensor:
-    """Squared geodesic distances between the layers of layered latents, (n,); 0 if there are none.
+def geocross(w: Tensor) -> Tensor:
+    """Squared geodesic distances between the layers' vectors, (n,).
 
-    The mean over all pairs of ``(2 atan2(|x - y|, |x + y|))^2``, times ``dimension / 8`` of a layer.
+    The mean over all pairs of ``(2 atan2(|x - y|, |x + y|))^2``, times ``dimension / 8``.
+
+    Args:
+        w: (n, layers, dimension).
     """
+    layers, dim = w.shape[1:]
+    i, j = torch.triu_indices(layers, layers, 1, device=w.device)
+    apart, together = _length(w[:, i] - w[:, j]), _length(w[:, i] + w[:, j])
+    angle = 2 * torch.atan2(apart, together)
+    return angle.square().sum(1) * (2 / layers**2 * dim / 8)
+
+
+def spread(problem: Problem, flat: Tensor) -> Tensor:
+    """GEOCROSS of searched latents, (n,); see the module text for which vectors are compared."""
+    spec = problem.spec
+    latents = spec.unflatten(flat, problem.fixed)
+    if isinstance(problem.generator, PublishedSpace):
+        return geocross(problem.generator.styles(latents))
     total = flat.new_zeros(len(flat))
-    tensors = spec.unflatten(flat, {t.name: flat.new_zeros(len(flat), *t.shape) for t in spec.tensors})
     for t in spec.searched:
-        if not t.layered:
-            continue
-        w = tensors[t.name].flatten(2)  # (n, layers, dim)
-        layers, dim = w.shape[1:]
-        i, j = torch.triu_indices(layers, layers, 1, device=flat.device)
-        apart, together = _length(w[:, i] - w[:, j]), _length(w[:, i] + w[:, j])
-        angle = 2 * torch.atan2(apart, together)
-        total = total + angle.square().sum(1) * (2 / layers**2 * dim / 8)
+        if t.layered:
+            total = total + geocross(latents[t.name].flatten(2))
     return total
 
 
@@ -94,6 +110,11 @@ class Pulse(Solver[AdamState]):
     name: str = "pulse"
     start: ClassVar[Start] = "prior"
     independent: ClassVar[bool] = True
+    bare: ClassVar[bool] = True
+
+    def space(self, generator: Generator) -> Generator:
+        """See `Solver.space`."""
+        return published(generator)
 
     def error(self, problem: Problem, predicted: Tensor) -> Tensor:
         """Mean squared error of the low-resolution image on a 0..1 scale, (n,)."""
@@ -103,7 +124,7 @@ class Pulse(Solver[AdamState]):
     def loss(self, problem: Problem, flat: Tensor, predicted: Tensor) -> Tensor:
         """The published loss per candidate, (n,)."""
         clamped = self.error(problem, predicted).clamp(min=self.eps)
-        return self.fidelity * clamped + self.cross * geocross(problem.spec, flat)
+        return self.fidelity * clamped + self.cross * spread(problem, flat)
 
     def init(self, problem: Problem, flat: Tensor) -> AdamState:
         """See `Solver.init`.
@@ -133,6 +154,10 @@ class Pulse(Solver[AdamState]):
         passed = (self.error(problem, low) <= self.eps).tolist()
         gate = [StopReason.GATE if ok else StopReason.GATE_MISSED for ok in passed]
         return tuple(g if r is StopReason.STEPS else r for g, r in zip(gate, reason, strict=True))
+
+    def figures(self, problem: Problem, low: Tensor) -> dict[str, Tensor]:
+        """How far the data are missed: 1 and less passes the gate."""
+        return {DISTANCE: self.error(problem, low) / self.eps}
 
     def _evaluate(self, problem: Problem, flat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with torch.enable_grad():

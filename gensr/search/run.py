@@ -57,7 +57,8 @@ def candidates(generator: Generator, data: Observation, preset: Preset, streams:
     images = found.images.view(n, rows, *found.images.shape[1:])
     if not method.independent:
         return Found(images[:, 0], [images[:, k] for k in range(1, rows)], found)
-    order = found.objective.view(n, rows).nan_to_num(nan=float("inf")).argsort(stable=True, dim=1)
+    worth = found.loss if method.bare else found.objective
+    order = worth.view(n, rows).nan_to_num(nan=float("inf")).argsort(stable=True, dim=1)
     first = torch.arange(n, device=order.device)
     ranked = [images[first, order[:, k]] for k in range(rows)]
     return Found(ranked[0], ranked, found)
@@ -70,6 +71,7 @@ def search(generator: Generator, data: Observation, preset: Preset, streams: lis
     randomised samples after it. Discrete latents come from the generator's encoder if it has one.
     """
     method = solver(preset.solver, preset.solver_options)
+    generator = method.space(generator)
     spec = generator.latents(data.shape)
     keys = [stream.child("candidate", k) for stream in streams for k in range(count)]
     drawn = {name: t.to(data.y) for name, t in spec.sample(keys).items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -43,6 +43,7 @@ class Solution:
         latents: named latents, (n, ...).
         images: (n, band, rows, cols), generator units, with the correction for the generator's discrepancy.
         low: (n, band, rows, cols) of the low-resolution grid, ``A images``.
+        loss: (n,) what the solver minimised, at the best iterate.
         objective: (n,) minus twice the log posterior, whatever the solver minimised.
         chi2: (n,) mean squared residual of the generator's image per usable datum, in units of noise and discrepancy.
         norm: (n,) length of the latents divided by its expectation; far above 1 is an image the prior does not expect.
@@ -52,11 +53,13 @@ class Solution:
         seconds: wall time of the whole search.
         solver: name of the solver.
         seed: of the starts, None for a fixed start.
+        figures: more about every candidate, (n,) each, by what they are called in a report.
     """
 
     latents: Latents
     images: Tensor
     low: Tensor
+    loss: Tensor
     objective: Tensor
     chi2: Tensor
     norm: Tensor
@@ -66,6 +69,7 @@ class Solution:
     seconds: float
     solver: str
     seed: int | None = None
+    figures: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def best(self) -> int:
@@ -84,4 +88,5 @@ class Solution:
             "correction": self.correction.tolist(),
             "steps": self.steps.tolist(),
             "verdict": [reason.sentence for reason in self.reason],
+            **{name: values.tolist() for name, values in self.figures.items()},
         }

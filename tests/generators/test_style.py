@@ -8,8 +8,9 @@ import torch
 from torch.nn.functional import avg_pool2d, conv2d
 
 from gensr.errors import SearchError, UsageError, WeightsError
-from gensr.generators.style import FAMILY, calibrate, whiten
+from gensr.generators.style import FAMILY, calibrate
 from gensr.generators.style.augment import augment, probability
+from gensr.generators.style.bank import bank
 from gensr.generators.style.discriminator import Discriminator, deviation, widths
 from gensr.generators.style.generator import Parts, Style
 from gensr.generators.style.loop import Budget, Run, frozen
@@ -21,6 +22,7 @@ from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
 from gensr.priors.generator import Stage
 from gensr.priors.observation import Observation
+from gensr.priors.whitening import measure
 from gensr.search.presets import preset
 from gensr.search.problem import Problem
 from gensr.search.run import search
@@ -48,8 +50,8 @@ def network(seed=0):
 @pytest.fixture(scope="module")
 def style():
     net = network()
-    whitening = whiten.measure(net.mapping, SHAPE.latent, 4000)
-    return Style(Parts(net, whitening, whiten.bank(net, whitening, 64), 0.5), CARD)
+    whitening = measure(net.mapping, SHAPE.latent, 4000)
+    return Style(Parts(net, whitening, bank(net, whitening, 64), 0.5), CARD)
 
 
 def streams(count):
@@ -119,7 +121,7 @@ class TestNetwork:
 class TestWhitening:
     def test_whitened_values_have_mean_0_and_covariance_1(self):
         net = network()
-        whitening = whiten.measure(net.mapping, SHAPE.latent, 20_000)
+        whitening = measure(net.mapping, SHAPE.latent, 20_000)
         z = torch.randn(20_000, SHAPE.latent, generator=torch.Generator().manual_seed(77))
         u = whitening.whiten(net.mapping(z))
         assert float(u.mean(0).abs().max()) < 0.05
@@ -151,8 +153,8 @@ class TestGenerator:
     def test_fine_noise_is_not_searched(self):
         torch.manual_seed(0)
         net = Network(Shape(widths=(8, 8, 8, 4), latent=4, style=4)).requires_grad_(False)
-        whitening = whiten.measure(net.mapping, 4, 500)
-        made = Style(Parts(net, whitening, whiten.bank(net, whitening, 8), 0.5), CARD)
+        whitening = measure(net.mapping, 4, 500)
+        made = Style(Parts(net, whitening, bank(net, whitening, 8), 0.5), CARD)
         assert [t.name for t in made.latents((64, 64)).tensors if not t.searched] == ["noise32"]
 
     @pytest.mark.parametrize("shape", [(32, 32), (SIDE, 8), (8, 8)])

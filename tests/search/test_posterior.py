@@ -197,16 +197,18 @@ def test_a_search_has_as_many_candidates_as_samples_and_deviation_need(white, dr
     assert len(found.samples) == samples
 
 
-def test_independent_candidates_are_as_few_as_tell_a_deviation(white):
-    """PULSE promises no deviation, so two searches are enough, and the best of all is the mean."""
+def test_pulse_is_one_search_and_nothing_is_added_to_it(white):
+    """No deviation is made up, and no data step moves the picture: it is G(z) of the candidate of least loss."""
     pulse = replace(PRESETS["pulse"], solver_options={"steps": 3})
-    assert len(ask(white("linear"), data(), pulse).search.reason) == 2 * 2
-    found = ask(white("linear"), data(), pulse, samples=3)
-    assert len(found.search.reason) == 2 * 3
-    best = found.search.objective.view(2, 3).argmin(1)
-    for image, row in enumerate(best):
-        picked = found.search.images.view(2, 3, 1, 6, 6)[image, row]
-        assert float((found.mean[image] - picked).abs().mean()) < 0.05
+    assert len(ask(white("linear"), data(), pulse).search.reason) == 2
+    for seen in (data(), replace(data(), exact=True)):
+        found = ask(white("linear", discrepancy=0.3), seen, pulse, samples=3)
+        assert len(found.search.reason) == 2 * 3
+        assert found.variance.isnan().all()
+        best = found.search.loss.view(2, 3).argmin(1)
+        plain = white("linear").synthesize(found.search.latents, (6, 6)).view(2, 3, 1, 6, 6)
+        for image, row in enumerate(best):
+            assert torch.equal(found.mean[image], plain[image, row])
 
 
 def test_samples_of_a_search_stand_beside_moments_of_the_generator(white):
@@ -224,7 +226,7 @@ def test_a_search_in_numbers():
     steps, gate = StopReason.STEPS, StopReason.GATE
     t = torch.zeros(5)
     found = Solution(
-        {}, t, t, t, torch.tensor([0.5, 4.0, 2.0, 1.0, 9.0]), t, t, (steps, gate, steps, steps, gate),
+        {}, t, t, t, t, torch.tensor([0.5, 4.0, 2.0, 1.0, 9.0]), t, t, (steps, gate, steps, steps, gate),
         torch.tensor([10, 30, 20, 5, 40]), 1.5, "adam",
     )  # fmt: skip
     assert summary(None) is None
@@ -237,5 +239,7 @@ def test_a_search_in_numbers():
         "most steps": 30,
         "seconds": 1.5,
     }
+    told = summary(replace(found, figures={"error": torch.tensor([3.0, 1.0, 2.0, 0.5, 9.0])}), slice(0, 3))
+    assert (told["least error"], told["greatest error"]) == (1.0, 3.0)
     assert summary(found)["candidates"] == 5
     assert summary(found, slice(3, 5))["best chi2 per datum"] == 1.0

@@ -15,10 +15,9 @@ from gensr.priors.observation import Observation
 from gensr.search.loop import solve
 from gensr.search.presets import PRESETS
 from gensr.search.problem import Problem
-from gensr.search.pulse import Pulse, geocross, linear1cycledrop, radii, spheres
+from gensr.search.pulse import Pulse, geocross, linear1cycledrop, radii, spheres, spread
 from gensr.search.run import candidates, search
 from gensr.search.solution import StopReason
-from gensr.values.latent import LatentSpec, LatentTensor
 from gensr.values.random import Stream
 
 
@@ -43,7 +42,6 @@ def test_default_numbers_are_the_published_ones() -> None:
 
 
 def test_geocross_is_the_mean_of_squared_angles_over_all_pairs() -> None:
-    spec = LatentSpec((LatentTensor("w", (18, 512), layered=True),))
     w = torch.randn(2, 18, 512, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = []
     for row in w:
@@ -52,15 +50,18 @@ def test_geocross_is_the_mean_of_squared_angles_over_all_pairs() -> None:
             for y in row:
                 total += (2 * math.atan2(float((x - y).norm()), float((x + y).norm()))) ** 2
         expected.append(total / 18**2 * 512 / 8)
-    torch.testing.assert_close(geocross(spec, w.flatten(1)), torch.tensor(expected, dtype=torch.float64))
-    single = LatentSpec((LatentTensor("z", (512,)),))
-    assert geocross(single, w[:, 0]).tolist() == [0.0, 0.0]
+    torch.testing.assert_close(geocross(w), torch.tensor(expected, dtype=torch.float64))
+
+
+def test_a_generator_without_layers_has_no_spread() -> None:
+    data = fields()
+    problem = Problem(toy(2), data, {"component": torch.zeros(2)})
+    assert spread(problem, torch.randn(2, problem.spec.dimension)).tolist() == [0.0, 0.0]
 
 
 def test_equal_layers_have_no_spread_and_a_finite_gradient() -> None:
-    spec = LatentSpec((LatentTensor("w", (3, 4), layered=True),))
-    w = torch.ones(1, 12, dtype=torch.float64, requires_grad=True)
-    value = geocross(spec, w)
+    w = torch.ones(1, 3, 4, dtype=torch.float64, requires_grad=True)
+    value = geocross(w)
     (grad,) = torch.autograd.grad(value.sum(), w)
     assert float(value.detach()) < 1e-12
     assert torch.isfinite(grad).all()
@@ -140,10 +141,10 @@ def test_independent_candidates_are_in_order_of_worth() -> None:
     generator, data, preset = toy(2), fields(), PRESETS["pulse"]
     streams = [Stream(0).child("tile", k) for k in range(2)]
     found = candidates(generator, data, preset, streams, 3)
-    objective = found.solution.objective.view(2, 3)
+    loss = found.solution.loss.view(2, 3)
     images = found.solution.images.view(2, 3, 1, SIDE, SIDE)
     for i in range(2):
-        order = objective[i].argsort()
+        order = loss[i].argsort(stable=True)
         assert torch.equal(torch.stack([o[i] for o in found.others]), images[i, order])
     assert torch.equal(found.best, found.others[0])
     assert torch.equal(search(generator, data, preset, streams, 3).objective, found.solution.objective)

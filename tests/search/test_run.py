@@ -95,7 +95,8 @@ def test_what_the_generator_cannot_express_is_drawn_too(white):
 def solution(objective, images):
     n = len(objective)
     t = torch.zeros(n)
-    return Solution({}, images, t, torch.tensor(objective), t, t, t, (StopReason.STEPS,) * n, t, 0.1, "pulse")
+    worth = torch.tensor(objective)
+    return Solution({}, images, t, worth, worth, t, t, t, (StopReason.STEPS,) * n, t, 0.1, "pulse")
 
 
 def test_independent_candidates_come_in_order_of_worth(white, monkeypatch):

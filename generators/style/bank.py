@@ -1,8 +1,4 @@
-"""Statistics of a trained mapping network that make its search space white, and a bank of starts for a search.
-
-The pre-activation v of the last mapping layer is nearly Gaussian (Wulff and Torralba, arXiv:2009.06529), unlike the
-style w. With mean and full covariance ``F F^T`` of v, ``u = F^-1 (v - mean)`` is standard normal: what is searched.
-"""
+"""A bank of starts for a search: random styles, and the small pictures that they give."""
 
 from __future__ import annotations
 
@@ -12,38 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from .network import MappingNetwork, Network, style_of
+from gensr.priors.whitening import Whitening
 
-SAMPLES = 50_000
-"""Latents that mean and covariance are measured on."""
-FLAT = 1e-7
-"""Smallest variance of a direction, relative to the largest."""
+from .network import Network, style_of
+
 BANK = 480
 """Starts in the bank."""
 SEEN = 8
 """Side of the bank's pictures, pixels."""
 CHUNK = 60
-
-
-@dataclass(frozen=True)
-class Whitening:
-    """Mean (style,) and factor (style, style) of v, directions of most variance first."""
-
-    mean: Tensor
-    factor: Tensor
-
-    def to(self, device: str) -> Whitening:
-        """A copy on a device."""
-        return Whitening(self.mean.to(device), self.factor.to(device))
-
-    def colour(self, u: Tensor) -> Tensor:
-        """White (..., style) to v."""
-        return u @ self.factor.T + self.mean
-
-    def whiten(self, v: Tensor) -> Tensor:
-        """Inverse of `colour`."""
-        square = self.factor.square().sum(0)  # the columns are orthogonal
-        return (v - self.mean) @ self.factor / square
 
 
 @dataclass(frozen=True)
@@ -74,19 +47,6 @@ class Bank:
         distance = weight @ pool.square().T - 2 * (weight * seen) @ pool.T
         order = distance.argsort(stable=True, dim=1)
         return self.style[order[:, torch.arange(count, device=order.device) % len(self.style)].flatten()]
-
-
-@torch.no_grad()
-def measure(mapping: MappingNetwork, latent: int, samples: int = SAMPLES, seed: int = 50_021) -> Whitening:
-    """Mean and covariance of v over ``samples`` latents."""
-    draw = torch.Generator().manual_seed(seed)
-    parts = torch.randn(samples, latent, generator=draw).split(5000)
-    wide = torch.cat([mapping(z).double() for z in parts])
-    mean = wide.mean(0)
-    centred = wide - mean
-    variance, direction = torch.linalg.eigh(centred.T @ centred / (len(wide) - 1))
-    scale = variance.clamp(min=float(variance[-1]) * FLAT).sqrt()
-    return Whitening(mean.float(), (direction * scale).flip(1).float())
 
 
 @torch.no_grad()
