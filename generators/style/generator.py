@@ -94,10 +94,8 @@ class Style(Mapped):
         Raises:
             SearchError: no such size, or no level has the side of the stage; the message names those that do.
         """
-        t = self.parts.spread
-        u = (1 - t**2) ** 0.5 * latents["style"][:, None] + t * latents["layers"]
         maps = [latents[f"noise{side}"] for _, side in self.shape.noise()]
-        return self._picture(self.style_of(self._whitening(u.dtype).colour(u)), maps, shape, stage)
+        return self._picture(self._styles(latents), maps, shape, stage)
 
     @property
     def whitening(self) -> Whitening:
@@ -123,6 +121,11 @@ class Style(Mapped):
         left = list(noise)
         grouped = [torch.stack([left.pop(0) for _ in range(count)], 1) for count, _ in self.shape.noise()]
         return self._picture(w, grouped, shape, stage)
+
+    def _styles(self, latents: Latents) -> Tensor:
+        t = self.parts.spread
+        u = (1 - t**2) ** 0.5 * latents["style"][:, None] + t * latents["layers"]
+        return style_of(self._whitening(u.dtype).colour(u))
 
     def _picture(self, w: Tensor, noise: Sequence[Tensor], shape: tuple[int, int], stage: Stage | None) -> Tensor:
         self.latents(shape)
