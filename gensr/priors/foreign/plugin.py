@@ -57,9 +57,9 @@ class Words:
         data: training data.
         bias: known bias and failure.
         bands: bands that it makes, where a choice is possible; 0 leaves it to the file.
-        low: value that the network makes of black.
-        high: value that it makes of white.
-        alignment: how content must be aligned.
+        low: value that the network makes of black; None leaves it to the family.
+        high: value that it makes of white; None leaves it to the family.
+        alignment: how content must be aligned; "none" for fields of any size, "" leaves it to the family.
         discrepancy: standard deviation of what it cannot express, generator units.
     """
 
@@ -71,10 +71,21 @@ class Words:
     data: str = "not stated"
     bias: str = "not stated: what it was trained on, and what that lacks, it shows"
     bands: int = 0
-    low: float = -1.0
-    high: float = 1.0
+    low: float | None = None
+    high: float | None = None
     alignment: str = ""
     discrepancy: float = 0.05
+
+    def range(self, low: float = -1.0, high: float = 1.0) -> tuple[float, float]:
+        """Values that the network makes of black and white: as the user says, else as its family knows.
+
+        Raises:
+            WeightsError: both are the same.
+        """
+        said = (low if self.low is None else self.low, high if self.high is None else self.high)
+        if said[0] == said[1]:
+            raise WeightsError(f"low={said[0]:g}, high={said[1]:g}: black and white are the same; give two values")
+        return said
 
     def card(
         self, family_name: str, bands: int, checkpoint: Checkpoint, recipe: str, aligned: bool = True
