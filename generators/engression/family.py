@@ -9,25 +9,20 @@ from typing import Any
 from torch import Tensor
 
 from gensr.errors import WeightsError
+from gensr.priors import unet
 from gensr.priors.card import GeneratorCard
 from gensr.priors.generator import Generator, Options
-from gensr.priors.schema import COMPANION, List, Number, Record, Table, Whole, check_config
+from gensr.priors.schema import COMPANION, Number, Record, Table, Whole, check_config
 
 from .generator import Engression, Settings
 from .model import Model
-from .network import Shape, restored
+from .network import Network, Shape
 from .prior import Prior
 
-_NETWORK = {
-    **dict.fromkeys(("bands", "patch", "blocks"), Whole(1, 64)),
-    "widths": List(Whole(1, 4096), 1, 6),
-    "embedding": Whole(1, 4096),
-    "fine": Whole(0, 256),
-}
 CONFIG = Record(
     {
-        "shape": Record(_NETWORK),
-        "prior": Record(dict.fromkeys(("mean", "level", "corner", "slope"), Number())),
+        "shape": unet.SCHEMA,
+        "prior": Record(dict.fromkeys(("mean", "level", "corner", "slope"), Number()), {"alike": Number(0, 1)}),
         "side": Whole(1, 1 << 20),
     },
     {"companion": COMPANION, "scaling": Table(Number())},
@@ -43,6 +38,7 @@ class EngressionFamily:
         "domain": "field of science whose files and defaults are used; several with commas share one network",
         "data": "folder, .zip, .npz or image to train on; several with commas; for several domains their groups with ;",
         "held": "held-out images in the same form, to validate on; nothing is chosen by them",
+        "aligned": "true for aligned square pictures, all bands jointly (default: true for faces)",
         "grey": "true to train on the luminance of pictures of three bands, not on each band",
         "init": "engression (name or file) to start from; its network and prior are kept",
         "name": "name of the new generator (default: engression-<domain>-own)",
@@ -51,8 +47,8 @@ class EngressionFamily:
         "steps": "most training steps (default: as many as fit)",
         "batch": "data per step, two draws each (default 24)",
         "rate": "learning rate (default 0.0006)",
-        "side": "side of the windows (default 64)",
-        "patch": "side of the pixel blocks that become channels (default 2)",
+        "side": "side of the windows of fields (default 64), or of aligned pictures (default: their own)",
+        "patch": "side of the pixel blocks that become channels (default 2; 4 for aligned pictures above 64 px)",
         "widths": "channels by level, with commas",
         "low": "percentile of an image that becomes 0",
         "high": "percentile of an image that becomes 1",
@@ -81,9 +77,9 @@ class EngressionFamily:
             settings = Settings.from_config(config)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise WeightsError(f"{card.name}: unreadable configuration ({error!r}); fetch the file again") from error
-        if shape.bands != card.bands or card.aligned:
+        if (shape.bands, shape.aligned) != (card.bands, card.aligned):
             raise WeightsError(f"{card.name}: configuration and card disagree; fetch the file again")
-        return Engression(Model(restored(shape, tensors), prior), card, settings)
+        return Engression(Model(unet.restored(lambda: Network(shape), tensors), prior), card, settings)
 
 
 FAMILY = EngressionFamily()

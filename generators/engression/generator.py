@@ -20,16 +20,19 @@ from gensr.operators.scaled import Scaled
 from gensr.priors.card import GeneratorCard
 from gensr.priors.generator import NO_OPTIONS, Capability, Cost, Generator, Options, Stage
 from gensr.priors.observation import Moments, Observation
+from gensr.priors.unet import fast_half, place
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
 from .imagined import freely, imagine
 from .linear import QUIET, Estimate, correction, estimate
-from .model import Model, deviation, fast_half
-from .network import Network, place
+from .model import Model, deviation
+from .network import Network
 
 REACH = 40
 """High-resolution pixels beyond which the network's answer hardly changes."""
 LARGEST_FACTOR = 16
+BEYOND = 2
+"""Sides of aligned content that are served, of the training side."""
 MEMORY = 520.0
 """Bytes per pixel and band that an answer holds, measured on a network of the usual size at factors of 1 and 4."""
 ROUNDS = 4
@@ -106,16 +109,20 @@ class Engression(Generator):
         return invariant and max(operator.factor) <= LARGEST_FACTOR
 
     def serves(self, operator: Operator, shape: tuple[int, int]) -> bool:
-        """See `Generator.serves`: what it has a posterior for, fields of any size."""
-        return self.closed(operator)
+        """See `Generator.serves`: what it has a posterior for, aligned content up to twice its own size."""
+        return self.closed(operator) and self._fits(shape)
+
+    def _fits(self, shape: tuple[int, int]) -> bool:
+        return not self.card.aligned or (shape[0] == shape[1] and shape[0] <= BEYOND * self.settings.side)
 
     # Prior
 
     def latents(self, shape: tuple[int, int]) -> LatentSpec:
         """See `Generator.latents`: the white noise that the network turns into an image."""
-        if min(shape) < 1:
-            size = f"{shape[1]} x {shape[0]}"
-            raise SearchError(f"{self.card.name} cannot make an image of {size} pixels, but any from 1 x 1")
+        if min(shape) < 1 or not self._fits(shape):
+            most = int(BEYOND * self.settings.side)
+            sizes = f"square ones of up to {most} pixels a side" if self.card.aligned else "any from 1 x 1"
+            raise SearchError(f"{self.card.name} cannot make an image of {shape[1]} x {shape[0]} pixels, but {sizes}")
         return LatentSpec((LatentTensor("noise", (self.card.bands, *shape)),))
 
     def synthesize(self, latents: Latents, shape: tuple[int, int], stage: Stage | None = None) -> Tensor:
@@ -126,6 +133,8 @@ class Engression(Generator):
 
     def context(self, operator: Operator) -> int:
         """See `Generator.context`."""
+        if self.card.aligned:
+            return 0
         return math.ceil(REACH / min(operator.factor)) + (operator.reach if operator.local else 0)
 
     def alignment(self, operator: Operator, options: Options = NO_OPTIONS) -> int:

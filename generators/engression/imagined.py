@@ -16,7 +16,7 @@ from torch import Tensor
 from gensr.priors.observation import Observation
 
 from .linear import Estimate, assumed, correction, phases_without_data
-from .prior import Prior, filtered, frequencies
+from .prior import Prior, alike, filtered, frequencies
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Noise:
 
 
 def of_prior(white: Tensor, prior: Prior, periodic: bool) -> Tensor:
-    """Images of the prior less its mean, of standard normal numbers (..., rows, cols)."""
+    """Images of the prior less its mean, of standard normal numbers (..., band, rows, cols)."""
     rows, cols = (frequencies(n, periodic, white) for n in white.shape[-2:])
-    return filtered(white, prior.power(rows, cols).sqrt(), periodic)
+    return filtered(alike(white, prior.alike), prior.power(rows, cols).sqrt(), periodic)
 
 
 def of_data(white: Tensor, noise: Tensor, data: Observation, prior: Prior) -> Tensor:

@@ -17,12 +17,14 @@ from gensr.errors import UsageError, WeightsError
 from gensr.making import checkpoint
 from gensr.making.telling import status
 from gensr.priors.observation import Observation
+from gensr.priors.unet import fast_half, place
+from gensr.values.grid import Factor
 
 from .imagined import Noise, freely, of_data, twice
 from .instruments import Recipe, instrument, observe
 from .linear import QUIET, Estimate, estimate
-from .model import Model, fast_half, gaussian_loss
-from .network import Network, place
+from .model import Model, gaussian_loss
+from .network import Network
 from .prior import Prior
 from .score import energy, energy_of_sums, error_of_sums
 
@@ -48,6 +50,9 @@ class Source(Protocol):
 
     def batch(self, count: int, draw: torch.Generator) -> Tensor:
         """Clean images (count, band, side, side), generator units."""
+
+    def cut(self, x: Tensor, factor: Factor) -> Tensor:
+        """Images with sides that are multiples of ``factor``."""
 
 
 @dataclass(frozen=True)
@@ -256,8 +261,7 @@ def pairs(sources: Sequence[Source], prior: Prior, recipe: Recipe, count: int, d
     order = torch.randperm(len(sources), generator=draw).tolist()
     x = torch.cat([sources[j].batch(shares[i], draw) for i, j in enumerate(order) if shares[i]])
     operator = instrument(recipe, draw)
-    rows, cols = (n // s * s for n, s in zip(x.shape[-2:], operator.factor, strict=True))
-    x = x[torch.randperm(len(x), generator=draw), ..., :rows, :cols].contiguous()
+    x = sources[0].cut(x[torch.randperm(len(x), generator=draw)], operator.factor)
     data = observe(x, operator, recipe, draw)
     kept = torch.rand(count, generator=draw) >= recipe.free
     white = torch.randn(2 * count, *x.shape[1:], generator=draw)

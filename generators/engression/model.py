@@ -20,6 +20,8 @@ from .prior import Prior
 
 LEAST, MOST = -12.0, 8.0
 """Range of the logarithm of a variance, in units of the linear one."""
+USUAL_SIDE = 128
+"""Pixels of aligned pictures; the network is told how much larger its own are."""
 NEIGHBOURS = 17
 """Side of the square that the detail of the linear mean is relative to, pixels."""
 
@@ -45,8 +47,11 @@ class Model:
     def _outputs(self, told: Estimate, noise: Noise, drawn: bool) -> tuple[Tensor, ...]:
         planes = torch.cat([noise.white, noise.imagined, *self._planes(told)], 1)
         flag = torch.full((len(planes), 1), float(drawn), device=planes.device)
-        scalars = torch.cat([flag, told.factor.to(flag).log2() / 3], 1)
         rows, cols = planes.shape[-2:]
+        parts = [flag, told.factor.to(flag).log2() / 3]
+        if self.network.shape.aligned:
+            parts.append(torch.full_like(flag, math.log2(math.sqrt(rows * cols) / USUAL_SIDE)))
+        scalars = torch.cat(parts, 1)
         multiple = self.network.shape.multiple
         extra = (-rows % multiple, -cols % multiple)
         if extra != (0, 0):
@@ -66,14 +71,6 @@ def local_mean(x: Tensor, side: int = NEIGHBOURS) -> Tensor:
     """Mean over a square around each pixel."""
     rows = avg_pool2d(x, (side, 1), 1, (side // 2, 0), count_include_pad=False)
     return avg_pool2d(rows, (1, side), 1, (0, side // 2), count_include_pad=False)
-
-
-def fast_half(device: str) -> bool:
-    """Whether bfloat16 convolutions are native: on CUDA, and on processors that have them."""
-    if torch.device(device).type != "cpu":
-        return True
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 def gaussian_loss(error: Tensor, spread: Tensor) -> Tensor:

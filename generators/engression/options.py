@@ -10,6 +10,7 @@ from gensr.errors import UsageError
 from gensr.making.options import Reader
 from gensr.priors import weights
 
+ALIGNED_DOMAINS = ("faces",)
 PERCENTILES = {"microscopy": (1.0, 99.9), "satellite": (2.0, 98.0), "medical": (0.5, 99.9)}
 """What each domain's own normaliser does; see their `Domain.normaliser`."""
 OTHERWISE = (1.0, 99.9)
@@ -22,6 +23,7 @@ class Options:
     domains: tuple[str, ...]
     data: tuple[tuple[Path, ...], ...]
     held: tuple[tuple[Path, ...], ...]
+    aligned: bool
     grey: bool
     init: str
     name: str
@@ -69,15 +71,19 @@ def parse(options: Mapping[str, str]) -> Options:
             raise UsageError(f"{key}= is missing; try gensr train generator=engression domain=microscopy data=DIR")
     domains = tuple(word.strip() for word in read.text("domain").split(",") if word.strip())
     data, held = (_groups(read, key, domains) for key in ("data", "held"))
-    side, patch = read.whole("side", 64, 16, 512), read.whole("patch", 2, 1, 8)
+    switch = read.switch("aligned")
+    aligned = domains[0] in ALIGNED_DOMAINS if switch is None else switch
+    if aligned and len(domains) > 1:
+        raise UsageError(f"domain={read.text('domain')}: aligned pictures share no network; give one domain")
     init = read.text("init")
-    fixed = [key for key in ("patch", "widths") if init and read.text(key)]
+    fixed = [key for key in ("patch", "widths", "aligned") if init and read.text(key)]
     if fixed:
         raise UsageError(f"{fixed[0]}={read.text(fixed[0])}: {init} settles it; leave it out, or train without init=")
     return Options(
         domains=domains,
         data=data,
         held=held,
+        aligned=aligned,
         grey=read.switch("grey") or False,
         init=init,
         name=read.text("name", f"engression-{domains[0]}-own"),
@@ -86,8 +92,8 @@ def parse(options: Mapping[str, str]) -> Options:
         steps=read.whole("steps", 10**9, 1, 10**9),
         batch=read.whole("batch", 24, 1, 4096),
         rate=read.value("rate", 6e-4, 1e-7, 1.0),
-        side=side,
-        patch=patch,
+        side=read.whole("side", 0, 16, 512),
+        patch=read.whole("patch", 0, 1, 8),
         widths=_widths(read.text("widths")),
         low=read.number("low", 0, 100),
         high=read.number("high", 0, 100),
@@ -116,7 +122,7 @@ def _groups(read: Reader, key: str, domains: tuple[str, ...]) -> tuple[tuple[Pat
 
 def _widths(text: str) -> tuple[int, ...]:
     try:
-        channels = tuple(int(w) for w in text.split(",")) if text else (48, 72, 112)
+        channels = tuple(int(w) for w in text.split(",")) if text else ()
     except ValueError as error:
         raise UsageError(f"widths={text}: expected whole numbers with commas, for example 48,72,112") from error
     if any(not 8 <= w <= 1024 or w % 4 for w in channels) or len(channels) > 6:

@@ -1,4 +1,4 @@
-"""Batches of training windows in generator units, varied so that instruments, stains and scenes differ.
+"""Batches of training windows, or of aligned pictures, in generator units, varied so that what was seen differs.
 
 Contrast, offset, gamma, negative, flips and turns, scale and blur; every choice comes from the generator that is given,
 so that a step can be repeated wherever a run was stopped.
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, interpolate, pad
 
+from gensr.values.grid import Factor
+
 FloatArray = npt.NDArray[np.float32]
 FLAT = 0.02
 """Deviation below which a window is called flat, generator units."""
@@ -24,6 +26,8 @@ WILDEST = 6.0
 """Largest value of a plane that is used: in a nearly empty plane percentiles say nothing."""
 LARGEST_SCALE = 2.0
 TRIES = 30
+SIDES = (1.0, 1.0, 1.0, 0.75, 0.5)
+"""Of a batch of aligned pictures, as shares of their own, each as often as it stands here."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +91,67 @@ class Fields:
         piece = torch.rot90(piece, turn % 4)
         return piece.flip(0) if turn > 3 else piece
 
+    def cut(self, x: Tensor, factor: Factor) -> Tensor:
+        """Windows with sides that are multiples of ``factor``."""
+        rows, cols = (n // s * s for n, s in zip(x.shape[-2:], factor, strict=True))
+        return x[..., :rows, :cols].contiguous()
+
     def batch(self, count: int, draw: torch.Generator) -> Tensor:
         """(count, 1, side, side)."""
         stack = torch.stack([self.window(draw) for _ in range(count)])[:, None]
         return varied(stack, self.variation, draw)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Whole aligned pictures and their mirror images, all bands together; some batches smaller.
+
+    Attributes:
+        stack: (n, band, side, side), generator units, half precision.
+        variation: of contrast, offset and gamma; aligned content has no other scale or sign.
+        sides: see `SIDES`.
+    """
+
+    stack: Tensor
+    variation: Variation
+    sides: tuple[float, ...] = SIDES
+
+    @staticmethod
+    def of(
+        images: Iterable[FloatArray], unit: float, variation: Variation, sides: tuple[float, ...] = SIDES
+    ) -> Pictures:
+        """Pictures (band, side, side) of one size; ``unit`` is full scale.
+
+        Raises:
+            ValueError: sizes differ, or pictures are not square.
+        """
+        stack = torch.stack([torch.from_numpy(image / np.float32(unit)).half() for image in images])
+        if stack.ndim != 4 or stack.shape[-1] != stack.shape[-2]:
+            raise ValueError("pictures are not square")
+        return Pictures(stack, variation, sides)
+
+    def __len__(self) -> int:
+        return len(self.stack)
+
+    def batch(self, count: int, draw: torch.Generator) -> Tensor:
+        """(count, band, side, side)."""
+        chosen = torch.randint(0, len(self.stack), (count,), generator=draw)
+        x = self.stack[chosen].float()
+        x = torch.where(torch.rand(count, 1, 1, 1, generator=draw) < 0.5, x.flip(-1), x)
+        share = self.sides[int(torch.randint(0, len(self.sides), (), generator=draw))]
+        side = round(share * x.shape[-1])
+        return varied(_resized(x, (side, side)), self.variation, draw)
+
+    def cut(self, x: Tensor, factor: Factor) -> Tensor:
+        """Images with sides that are multiples of ``factor``, of the same field of view."""
+        rows, cols = (n // s * s for n, s in zip(x.shape[-2:], factor, strict=True))
+        return _resized(x, (rows, cols))
+
+
+def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(x.shape[-2:]) == size:
+        return x
+    return interpolate(x, size=size, mode="bicubic", antialias=True, align_corners=False)
 
 
 def varied(x: Tensor, variation: Variation, draw: torch.Generator) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 NARROWEST, WIDEST = 1e-4, 0.5
 """Range of the corner, cycles per pixel."""
@@ -28,6 +29,7 @@ class Prior:
         level: generator units squared.
         corner: cycles per pixel below which the spectrum is flat.
         slope: of the spectrum above the corner; 2 is that of cartoons, 0 that of white noise.
+        alike: correlation of the bands of what the prior imagines; estimates take bands one by one.
 
     Raises:
         ValueError: no such prior.
@@ -37,12 +39,16 @@ class Prior:
     level: float = 1e-3
     corner: float = 0.01
     slope: float = 2.5
+    alike: float = 0.0
 
     def __post_init__(self) -> None:
-        numbers = (self.mean, self.level, self.corner, self.slope)
-        fits = self.level > 0 and NARROWEST <= self.corner <= WIDEST and 0 <= self.slope <= 6
+        numbers = (self.mean, self.level, self.corner, self.slope, self.alike)
+        fits = self.level > 0 and NARROWEST <= self.corner <= WIDEST and 0 <= self.slope <= 6 and 0 <= self.alike <= 1
         if not (all(math.isfinite(v) for v in numbers) and fits):
-            raise ValueError(f"{self} is no prior: give a positive level, a corner in (0, 0.5] and a slope of 0 to 6")
+            raise ValueError(
+                f"{self} is no prior: give a positive level, a corner in (0, 0.5], a slope of 0 to 6, and bands alike "
+                "from 0 to 1"
+            )
 
     def power(self, rows: Tensor, cols: Tensor) -> Tensor:
         """Eigenvalues at frequencies (m,) and (n,), cycles per pixel: (m, n)."""
@@ -50,7 +56,7 @@ class Prior:
 
     def to_config(self) -> dict[str, float]:
         """As JSON-able dictionary."""
-        return {"mean": self.mean, "level": self.level, "corner": self.corner, "slope": self.slope}
+        return {"mean": self.mean, "level": self.level, "corner": self.corner, "slope": self.slope, "alike": self.alike}
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> Prior:
@@ -59,7 +65,8 @@ class Prior:
         Raises:
             KeyError, ValueError, TypeError: no such prior.
         """
-        return Prior(*(float(config[name]) for name in ("mean", "level", "corner", "slope")))
+        told = (float(config[name]) for name in ("mean", "level", "corner", "slope"))
+        return Prior(*told, float(config.get("alike", 0.0)))
 
 
 def fit(images: Tensor, mean: float | None = None) -> Prior:
@@ -83,7 +90,7 @@ def fit(images: Tensor, mean: float | None = None) -> Prior:
     rings = torch.arange(1, side // 2)
     level = torch.stack([power[ring == r].mean() for r in rings.tolist()]).clamp(min=1e-12).log()
     at = torch.stack([radius[ring == r].mean() for r in rings.tolist()])
-    best, found = math.inf, Prior(centre)
+    best, found, alike = math.inf, Prior(centre), _alike(images)
     for corner in torch.logspace(-2.5, -1, 31, dtype=torch.float64).tolist():
         axis = -0.5 * (at.square() + corner**2).log()
         slope = float(((axis - axis.mean()) * (level - level.mean())).sum() / (axis - axis.mean()).square().sum())
@@ -91,8 +98,28 @@ def fit(images: Tensor, mean: float | None = None) -> Prior:
         offset = float((level - slope * axis).mean())
         miss = float((level - slope * axis - offset).square().sum())
         if miss < best:
-            best, found = miss, Prior(centre, math.exp(offset), corner, slope)
+            best, found = miss, Prior(centre, math.exp(offset), corner, slope, alike)
     return found
+
+
+def _alike(images: Tensor) -> float:
+    """Correlation of the finest detail of bands, at most 0.98, so that none is certain of another."""
+    if images.shape[1] == 1:
+        return 0.0
+    detail = (images - avg_pool2d(images, 3, 1, 1, count_include_pad=False)).double()
+    own = detail.square().mean()
+    shared = detail.mean(1).square().mean()  # own (1 + (b - 1) alike) / b
+    bands = images.shape[1]
+    return min(max(float((bands * shared / own.clamp(min=1e-30) - 1) / (bands - 1)), 0.0), 0.98)
+
+
+def alike(white: Tensor, correlation: float) -> Tensor:
+    """Standard normal (..., band, rows, cols) with that correlation of any two bands."""
+    bands = white.shape[-3]
+    if correlation == 0 or bands == 1:
+        return white
+    common = white.mean(-3, keepdim=True)
+    return math.sqrt(1 - correlation) * (white - common) + math.sqrt(1 + (bands - 1) * correlation) * common
 
 
 def cosines(x: Tensor, dim: int) -> Tensor:

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import chain, islice
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from gensr.errors import UsageError
-from gensr.making import corpus
 from gensr.making.telling import Seen, tell, tell_changed
 from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
 from gensr.priors.device import choose_device
+from gensr.priors.unet import count
 
 from .generator import Engression, Settings, config_of
 from .instruments import Recipe
 from .loop import Budget, Log, Run
 from .model import Model
-from .network import Network, Shape, count
+from .network import Network
 from .options import Options, lasting, parse
-from .pictures import Fields, Variation
 from .prior import fit
+from .sources import Corpora, corpora, held, names, shape_for
 from .validation import COLUMNS, Case, cases, panel, table
 
-FloatArray = npt.NDArray[np.float32]
-MOST_IMAGES = 60_000
-FEWEST = 10
 FITTED = 512
 """Windows of each domain that the prior is fitted on."""
-HELD = 16
-"""Windows of each domain that are validated."""
-LUMINANCE = (0.299, 0.587, 0.114)
-"""Of red, green and blue, ITU-R BT.601."""
 
 
 def train(options: Mapping[str, str], progress: Callable[[int, int], None] | None) -> Path:
@@ -55,32 +45,36 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
         raise UsageError(f"companion={chosen.fallback} is not installed; installed: {installed}")
     torch.manual_seed(chosen.seed)
     first = _initial(chosen)
-    shape = first.model.network.shape if first else Shape(1, chosen.patch, chosen.widths)
-    if chosen.side % shape.multiple:
-        raise UsageError(f"side={chosen.side}: expected a multiple of {shape.multiple}")
     seen, apart = Seen(), Seen()
-    sources = [_fields(chosen, chosen.data, i, Variation(), seen) for i in range(len(chosen.domains))]
+    found = corpora(chosen, seen)
+    shape = first.model.network.shape if first else shape_for(chosen, found)
+    if found.side % shape.multiple or found.bands != shape.bands:
+        expected = f"a multiple of {shape.multiple} and {shape.bands} band(s)"
+        raise UsageError(f"side {found.side} and {found.bands} band(s): expected {expected}")
     draw = torch.Generator().manual_seed(chosen.seed)
-    prior = first.model.prior if first else fit(torch.cat([source.batch(FITTED, draw) for source in sources]))
+    prior = first.model.prior if first else fit(torch.cat([source.batch(FITTED, draw) for source in found.sources]))
     network = Network(shape)
     if first:
         network.load_state_dict(first.model.network.state_dict())
     folder = chosen.output / f"{chosen.name}.training"
     folder.mkdir(parents=True, exist_ok=True)
     budget = Budget(chosen.steps, chosen.minutes, chosen.batch, chosen.rate, validate=chosen.validate)
-    run = Run(network, prior, sources, Recipe(), budget, folder, chosen.seed, device, lasting(options), seen.identity)
+    run = Run(
+        network, prior, found.sources, Recipe(), budget, folder, chosen.seed, device, lasting(options), seen.identity
+    )
     if run.resume():
         tell_changed(progress, run.before, seen)
         tell(progress, f"goes on from step {run.step}")
-    settings = _settings(chosen)
-    card = _card(chosen, f"{sum(len(s) for s in sources)} planes", settings)
-    held = {name: _held(chosen, i, apart) for i, name in enumerate(chosen.domains)} if chosen.held else {}
-    where = f"{apart.words} held out, panels in {folder}/panel-*.png" if held else "none held out (held=)"
+    settings = Settings(chosen.fallback, found.side, found.scaling)
+    kind = "pictures" if chosen.aligned else "planes"
+    card = _card(chosen, f"{sum(len(s) for s in found.sources)} {kind}", found)
+    shown = held(chosen, found, apart)
+    where = f"{apart.words} held out, panels in {folder}/panel-*.png" if shown else "none held out (held=)"
     tell(progress, f"found {seen.words}; {where}")
 
     def validate(model: Model, step: int, minutes: float) -> None:
-        if held:
-            _validated(folder, Engression(model, card, settings), held, step, minutes)
+        if shown:
+            _validated(folder, Engression(model, card, settings), shown, step, minutes)
 
     try:
         run(progress, validate)
@@ -102,10 +96,9 @@ def _initial(chosen: Options) -> Engression | None:
     if not chosen.init:
         return None
     found, _ = weights.load(chosen.init)
-    if not isinstance(found, Engression) or found.card.bands != 1:
-        raise UsageError(
-            f"init={chosen.init}: {found.card.family} of {found.card.bands} band(s), not engression of one"
-        )
+    if not isinstance(found, Engression) or found.card.aligned != chosen.aligned:
+        kind = "aligned pictures" if chosen.aligned else "fields"
+        raise UsageError(f"init={chosen.init}: of the {found.card.family} family; give an engression of {kind}")
     return found
 
 
@@ -127,72 +120,32 @@ def _validated(folder: Path, generator: Engression, held: dict[str, Tensor], ste
         panel(folder / f"panel-{label}.png", generator, list(held.values()), one)
 
 
-def _read(chosen: Options, groups: tuple[tuple[Path, ...], ...], index: int) -> Iterator[FloatArray]:
-    for image in chain.from_iterable(corpus.read(path, chosen.domains[index]) for path in groups[index]):
-        if not np.isfinite(image).all():
-            raise UsageError(f"an image of {_names(groups[index])} holds NaN or infinity; fill or remove it")
-        grey = chosen.grey and image.shape[0] == len(LUMINANCE)
-        yield np.tensordot(np.array(LUMINANCE, np.float32), image, 1)[None] if grey else image
-
-
-def _names(paths: tuple[Path, ...]) -> str:
-    return ", ".join(path.name for path in paths[:3]) + (" ..." if len(paths) > 3 else "")
-
-
-def _fields(
-    chosen: Options,
-    groups: tuple[tuple[Path, ...], ...],
-    index: int,
-    variation: Variation,
-    seen: Seen,
-    fewest: int = FEWEST,
-) -> Fields:
-    low, high = chosen.percentiles(chosen.domains[index])
-    images = seen.watch(islice(_read(chosen, groups, index), MOST_IMAGES))
-    fields = Fields(images, low, high, chosen.side, variation)
-    if len(fields) < fewest:
-        raise UsageError(
-            f"{_names(groups[index])}: {len(fields)} planes of {chosen.side} pixels or more that show something are "
-            f"too few; give {fewest} or more"
-        )
-    return fields
-
-
-def _held(chosen: Options, index: int, seen: Seen) -> Tensor:
-    """The windows that all validations of a run show, as they are."""
-    plain = Variation(0, 0, 0, 0, 0, 0)
-    fields = _fields(chosen, chosen.held, index, plain, seen, 1)
-    return fields.batch(HELD, torch.Generator().manual_seed(index))
-
-
-def _settings(chosen: Options) -> Settings:
-    found = {chosen.percentiles(domain) for domain in chosen.domains}
-    low, high = next(iter(found))
-    return Settings(chosen.fallback, chosen.side, {"low": low, "high": high} if len(found) == 1 else {})
-
-
 def _machine(device: str) -> str:
     return f"{torch.get_num_threads()} CPU thread(s)" if device == "cpu" else torch.cuda.get_device_name(0)
 
 
-def _card(chosen: Options, used: str, settings: Settings) -> GeneratorCard:
+def _card(chosen: Options, used: str, found: Corpora) -> GeneratorCard:
     others = f"; trained together with {', '.join(chosen.domains[1:])}" if chosen.domains[1:] else ""
-    scaling = ", ".join(
-        f"{name}: percentile {chosen.percentiles(name)[0]:g} of an image is 0, {chosen.percentiles(name)[1]:g} is 1"
-        for name in chosen.domains
+    scaling = (
+        f"{found.unit:g} is 1"
+        if chosen.aligned
+        else ", ".join(
+            f"{name}: percentile {chosen.percentiles(name)[0]:g} of an image is 0, {chosen.percentiles(name)[1]:g} is 1"
+            for name in chosen.domains
+        )
     )
     return GeneratorCard(
         name=chosen.name,
         family="engression",
         domain=" ".join(chosen.domains),
-        bands=1,
-        aligned=False,
+        bands=found.bands,
+        aligned=chosen.aligned,
         unit=scaling,
         value_range=(0.0, 1.0),
         pixel=chosen.pixel,
         licence=chosen.licence,
         data=chosen.source,
-        split=f"{used} of {'; '.join(_names(group) for group in chosen.data)}{others}",
+        split=f"{used} of {'; '.join(names(group) for group in chosen.data)}{others}",
         recipe="",
         bias=chosen.bias,
         audit="not made yet: gensr calibrate",

@@ -9,23 +9,18 @@ from typing import Any
 from torch import Tensor
 
 from gensr.errors import WeightsError
+from gensr.priors import unet
 from gensr.priors.card import GeneratorCard
 from gensr.priors.generator import Generator, Options
-from gensr.priors.schema import COMPANION, Flag, List, Number, Optional, Record, Table, Whole, check_config
+from gensr.priors.schema import COMPANION, Flag, Number, Optional, Record, Table, Whole, check_config
 
 from .generator import Flow, Settings
 from .model import Model, Scales
-from .network import Shape, restored
+from .network import Network, Shape
 
-_NETWORK = {
-    **dict.fromkeys(("bands", "patch", "blocks"), Whole(1, 64)),
-    "widths": List(Whole(1, 4096), 1, 6),
-    "embedding": Whole(1, 4096),
-    "aligned": Flag(),
-}
 CONFIG = Record(
     {
-        "shape": Record(_NETWORK, {"fine": Whole(0, 256)}),
+        "shape": unet.SCHEMA,
         "scales": Table(Number(1e-12, 1e12), r"[1-9]\d{0,3}", 64),
         "stretch": Record({}, {"softening": Optional(Number(1e-30)), "top": Number(1e-30)}),
         "side": Whole(1, 1 << 20),
@@ -88,7 +83,7 @@ class FlowFamily:
             raise WeightsError(f"{card.name}: unreadable configuration ({error!r}); fetch the file again") from error
         if (shape.bands, shape.aligned) != (card.bands, card.aligned):
             raise WeightsError(f"{card.name}: configuration and card disagree; fetch the file again")
-        return Flow(Model(restored(shape, tensors), scales), card, settings)
+        return Flow(Model(unet.restored(lambda: Network(shape), tensors), scales), card, settings)
 
 
 FAMILY = FlowFamily()

@@ -22,12 +22,13 @@ from gensr.priors.card import GeneratorCard
 from gensr.priors.diffusion import integrate, karras
 from gensr.priors.generator import NO_OPTIONS, Capability, Cost, Generator, Options, Stage
 from gensr.priors.observation import Moments, Observation
+from gensr.priors.unet import fast_half, place
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 from gensr.values.normalise import AffineNormaliser
 
 from .hint import CENTRE, Hint, hint
-from .model import BLIND, NOISE_IN_BASE, Model, fast_half
-from .network import Network, place
+from .model import BLIND, NOISE_IN_BASE, Model
+from .network import Network
 from .stretch import Stretch
 
 FIRST = 3.0

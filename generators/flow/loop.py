@@ -16,11 +16,12 @@ from torch import Tensor
 from gensr.errors import UsageError, WeightsError
 from gensr.making import checkpoint
 from gensr.making.telling import status
+from gensr.priors.unet import fast_half, place
 
 from .degrade import Recipe, observe
 from .hint import CENTRE, Hint
-from .model import BLIND, Model, Scales, fast_half
-from .network import Network, place
+from .model import BLIND, Model, Scales
+from .network import Network
 from .stretch import Stretch
 
 VARIANCE_WEIGHT = 0.05

@@ -117,14 +117,6 @@ class Model:
         if extra != (0, 0):
             planes = pad(planes, (0, extra[1], 0, extra[0]), mode="replicate")
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.half):
-            value, spread = self.network(planes, scalars)
+            value, spread = self.network.predict(planes, scalars)
         value, spread = value[..., : shape[0], : shape[1]], spread[..., : shape[0], : shape[1]]
         return Prediction(hint.base + keep * z + out * value, out.square() * spread.exp(), spread)
-
-
-def fast_half(device: str) -> bool:
-    """Whether bfloat16 convolutions are native: on CUDA, and on processors that have them."""
-    if torch.device(device).type != "cpu":
-        return True
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))

@@ -18,13 +18,14 @@ from gensr.making.telling import Seen, tell, tell_changed
 from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
 from gensr.priors.device import choose_device
+from gensr.priors.unet import count
 
 from . import sheet
 from .degrade import Recipe
 from .generator import Flow, Settings, config_of
 from .loop import Budget, Corpus, Run, measure
 from .model import Model
-from .network import Network, Shape, count
+from .network import Network, Shape
 from .options import FLUX_DOMAINS, PERCENTILES, Options, lasting, parse
 from .pictures import Aligned, Contrast, Fields, Sized
 from .stretch import Stretch

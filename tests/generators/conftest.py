@@ -85,7 +85,7 @@ def engression_of() -> Callable[..., Engression]:
 
     def make(bands: int = 1, seed: int = 3) -> Engression:
         torch.manual_seed(seed)
-        network = EngressionNetwork(EngressionShape(bands, 2, (8, 12), 1, 8, 4))
+        network = EngressionNetwork(EngressionShape(bands, 2, (8, 12), 1, 8, fine=4))
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(0.05 * torch.randn_like(parameter))

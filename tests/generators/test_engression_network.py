@@ -8,10 +8,11 @@ from gensr.errors import WeightsError
 from gensr.generators.engression.imagined import Noise
 from gensr.generators.engression.linear import Estimate
 from gensr.generators.engression.model import LEAST, MOST, Model, deviation, gaussian_loss, local_mean
-from gensr.generators.engression.network import OUTPUTS, SCALARS, Network, Shape, count, restored
+from gensr.generators.engression.network import OUTPUTS, Network, Shape
 from gensr.generators.engression.prior import Prior
+from gensr.priors.unet import count, restored
 
-TINY = Shape(1, 2, (8, 12), 1, 8, 4)
+TINY = Shape(1, 2, (8, 12), 1, 8, fine=4)
 
 
 def awake(shape=TINY, seed=0):
@@ -35,10 +36,12 @@ def test_the_default_has_about_a_million_parameters():
     assert Shape().multiple == 8
 
 
-@pytest.mark.parametrize("shape", [Shape(), TINY, Shape(3, 4, (16,), 2, 8, 0), Shape(1, 1, (8, 12, 16), 1, 8, 4)])
+@pytest.mark.parametrize(
+    "shape", [Shape(), TINY, Shape(3, 4, (16,), 2, 8, fine=0), Shape(1, 1, (8, 12, 16), 1, 8, fine=4)]
+)
 def test_the_work_is_what_is_counted_while_it_runs(shape):
     with FlopCounterMode(display=False) as counted:
-        Network(shape)(torch.zeros(1, shape.inputs, 64, 64), torch.zeros(1, SCALARS))
+        Network(shape)(torch.zeros(1, shape.inputs, 64, 64), torch.zeros(1, shape.scalars))
     assert shape.work == pytest.approx(counted.get_total_flops() / 64**2, rel=0.01)
 
 
@@ -53,7 +56,7 @@ def test_any_size(size):
 
 def test_far_pixels_and_other_images_do_not_matter():
     network = awake()
-    x, scalars = torch.randn(2, TINY.inputs, 128, 128), torch.randn(2, SCALARS)
+    x, scalars = torch.randn(2, TINY.inputs, 128, 128), torch.randn(2, TINY.scalars)
     changed = x.clone()
     changed[0, :, :, 96:] += 1
     changed[1] += 1
@@ -103,10 +106,10 @@ def test_local_means_are_means():
 
 def test_tensors_that_do_not_fit_are_refused():
     tensors = awake().state_dict()
-    assert torch.equal(restored(TINY, tensors).head.weight, tensors["head.weight"])
+    assert torch.equal(restored(lambda: Network(TINY), tensors).head.weight, tensors["head.weight"])
     for wrong in (
         {}, {**tensors, "more": torch.zeros(1)}, {**tensors, "head.bias": torch.zeros(3)},
         {**tensors, "head.bias": torch.full((8,), torch.inf)},
     ):  # fmt: skip
         with pytest.raises(WeightsError, match="fetch the file again"):
-            restored(TINY, wrong)
+            restored(lambda: Network(TINY), wrong)

@@ -16,7 +16,7 @@ from gensr.generators.engression.instruments import Recipe
 from gensr.generators.engression.linear import estimate, phases_without_data
 from gensr.generators.engression.loop import COLUMNS, PARTS, Budget, Run, losses_of, pairs
 from gensr.generators.engression.model import Model, deviation
-from gensr.generators.engression.network import Network, Shape, place
+from gensr.generators.engression.network import Network, Shape
 from gensr.generators.engression.options import lasting, parse
 from gensr.generators.engression.prior import Prior
 from gensr.generators.engression.validation import COLUMNS as FIGURES
@@ -24,9 +24,10 @@ from gensr.generators.engression.validation import DRAWS, Answer, Case, answer, 
 from gensr.operators import Area, GaussianPSF
 from gensr.priors import weights
 from gensr.priors.observation import Observation
+from gensr.priors.unet import place
 
 SMALL = {"widths": "8,12", "side": "32", "batch": "4", "minutes": "1000", "device": "cpu"}
-TINY = Shape(1, 2, (8, 12), 1, 8, 4)
+TINY = Shape(1, 2, (8, 12), 1, 8, fine=4)
 PRIOR = Prior(0.4, 1e-3, 0.05, 2.2)
 EASY = Recipe(unequal=0.0, noisy=1.0, uneven=0.0, free=0.0)
 

@@ -15,7 +15,7 @@ from gensr.errors import FormatError, UsageError, WeightsError
 from gensr.generators.flow import FAMILY, loop
 from gensr.generators.flow.degrade import Recipe
 from gensr.generators.flow.loop import Budget, Corpus, Run, measure, pairs
-from gensr.generators.flow.network import Network, Shape, place
+from gensr.generators.flow.network import Network, Shape
 from gensr.generators.flow.options import lasting, parse
 from gensr.generators.flow.pictures import Aligned, Contrast, Fields, Sized
 from gensr.generators.flow.sheet import FACTOR, GAP, ROWS
@@ -24,6 +24,7 @@ from gensr.generators.flow.training import FLUX_JITTER, train
 from gensr.making.checkpoint import load
 from gensr.operators import Area
 from gensr.priors import weights
+from gensr.priors.unet import place
 
 SMALL = {"widths": "8,12", "side": "32", "batch": "4", "minutes": "1000"}
 TINY = Shape(1, 2, (8, 12), 1, 8)

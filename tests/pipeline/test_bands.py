@@ -10,7 +10,7 @@ import rasterio
 import xarray as xr
 
 import gensr
-from gensr.generators.flow.model import fast_half
+from gensr.priors.unet import fast_half
 
 SCALE = 100.0
 # A difference in the seventh digit may turn the rounding of a network in bfloat16, which is 5e-4 of the range.
