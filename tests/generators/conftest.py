@@ -83,14 +83,14 @@ def discs() -> Callable[..., list[FloatArray]]:
 def engression_of() -> Callable[..., Engression]:
     """An engression in single precision in which every layer matters; a new one on every call."""
 
-    def make(bands: int = 1, seed: int = 3) -> Engression:
+    def make(bands: int = 1, seed: int = 3, aligned: bool = False) -> Engression:
         torch.manual_seed(seed)
-        network = EngressionNetwork(EngressionShape(bands, 2, (8, 12), 1, 8, fine=4))
+        network = EngressionNetwork(EngressionShape(bands, 2, (8, 12), 1, 8, aligned, 4))
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(0.05 * torch.randn_like(parameter))
         card = GeneratorCard(
-            "engression-toy", "engression", "microscopy", bands, False, "none", (0.0, 1.0), "1 px", "CC0", "none",
+            "engression-toy", "engression", "microscopy", bands, aligned, "none", (0.0, 1.0), "1 px", "CC0", "none",
             "none", "by hand", bias="all", audit="none", discrepancy=0.0,
         )  # fmt: skip
         model = EngressionModel(network.requires_grad_(False), Prior(0.5, 1e-3, 0.03, 2.2), half=False)

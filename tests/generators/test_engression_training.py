@@ -57,6 +57,10 @@ class Drawn:
         white = torch.randn(count, 1, 32, 32, generator=draw)
         return PRIOR.mean + self.contrast * of_prior(white, PRIOR, False)
 
+    def cut(self, x, factor):
+        rows, cols = (n // s * s for n, s in zip(x.shape[-2:], factor, strict=True))
+        return x[..., :rows, :cols]
+
 
 @pytest.fixture
 def options(tmp_path, discs):
@@ -256,7 +260,7 @@ class TestCommand:
             torch.testing.assert_close(second.model.network.state_dict()[key], value, rtol=0, atol=2e-3)
         with pytest.raises(UsageError, match="settles it"):
             FAMILY.train({**options, "init": str(path)}, None)
-        with pytest.raises(UsageError, match="gaussian of 1 band"):
+        with pytest.raises(UsageError, match="of the gaussian family; give an engression of fields"):
             FAMILY.train({**bare, "init": "gaussian-microscopy"}, None)
 
     @pytest.mark.parametrize(
