@@ -109,9 +109,7 @@ class TestGenerator:
         assert float((mean[..., :8, :8] - mean[..., -8:, -8:].flip(-1, -2)).abs().max()) > 1e-3
         other = y.clone()
         other[:, 2] += 0.2
-        moved, _ = made.model.moments(
-            estimate(Observation(other, data.operator, data.variance, data.usable), made.model.prior)
-        )
+        moved, _ = made.model.moments(estimate(replace(data, y=other), made.model.prior))
         assert float((moved[:, 0] - mean[:, 0]).abs().max()) > 1e-3
         drawn = made.model.draw(told, Noise(torch.randn(1, 3, 32, 32), torch.randn(1, 3, 32, 32)))
         assert drawn.shape == (1, 3, 32, 32)
