@@ -42,3 +42,5 @@ class Shape(unet.Shape):
 
 class Network(unet.UNet):
     """See the module text."""
+
+    shape: Shape

@@ -65,8 +65,8 @@ class Prior:
         Raises:
             KeyError, ValueError, TypeError: no such prior.
         """
-        told = (float(config[name]) for name in ("mean", "level", "corner", "slope"))
-        return Prior(*told, float(config.get("alike", 0.0)))
+        mean, level, corner, slope = (float(config[name]) for name in ("mean", "level", "corner", "slope"))
+        return Prior(mean, level, corner, slope, float(config.get("alike", 0.0)))
 
 
 def fit(images: Tensor, mean: float | None = None) -> Prior:

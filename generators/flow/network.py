@@ -34,6 +34,8 @@ class Shape(unet.Shape):
 class Network(unet.UNet):
     """See the module text."""
 
+    shape: Shape
+
     def predict(self, planes: Tensor, scalars: Tensor) -> tuple[Tensor, Tensor]:
         """Prediction and logarithm of its variance, each (n, bands, rows, cols); see `unet.UNet.forward`."""
         value, spread = self(planes, scalars).chunk(2, 1)
