@@ -28,6 +28,8 @@ class Microscopy(Domain):
     Options of `open`:
         series: number of the image in a file that holds several; None if it holds one.
         container: "same" kind of file as the input, "ome" for OME-TIFF, or "zarr" for OME-Zarr 0.5.
+        psf: "own" undoes a Gaussian of the width that aperture and wavelength in OME imply; None only the pixels.
+        psf_fwhm: the width as measured on beads, pixel included: source pixels (2.1) or a length (0.25um).
         positions: OME stage positions belong to the "pixel-centre" of the first pixel and move, or "keep" them.
     """
 
@@ -41,6 +43,8 @@ class Microscopy(Domain):
         "series": None,
         "container": "same",
         "positions": "pixel-centre",
+        "psf": None,
+        "psf_fwhm": None,
     }
 
     def sniff(self, path: Path) -> int:

@@ -21,6 +21,7 @@ from .calibration import Calibration, ome_pixels, read_calibration
 from .codes import Census, CodeRange, code_range, encode, is_ramp
 from .container import Container, compression_name
 from .cropped import cropped_xml
+from .optics import Optics, find_optics
 from .segments import PlaneReader, Planes
 
 BANDS = ("intensity",)
@@ -44,6 +45,7 @@ class OpenedMicrograph(Scene):
         options: options of the domain.
         white: the lowest code is white (MINISWHITE).
         orientation: TIFF's: 1 where rows run down and columns to the right; a viewer turns others, pixels stay.
+        optics: what is undone beside the integration of pixels, None for nothing.
         packed_bits: bits of a sample where they are not those of its type: 12 bits in two bytes, say; None else.
     """
 
@@ -51,6 +53,7 @@ class OpenedMicrograph(Scene):
     palette: npt.NDArray[Any] | None = None
     orientation: int = 1
     packed_bits: int | None = None
+    optics: Optics | None = None
 
     def __init__(self, container: Container, options: Mapping[str, Any]) -> None:
         self.container = container
@@ -94,6 +97,7 @@ class OpenedMicrograph(Scene):
         self.precision = precision(self.dtype)
         transform, frame = self.calibration.transform()
         self.grid = PixelGrid((self.reader.rows, self.reader.cols), transform, frame)
+        self.optics = find_optics(self._ome_image(), (calibration.y, calibration.x), options)
         self.codes: CodeRange | None = None
         self.names = self._channel_names()
         if self.dtype.kind in "iu" and self.dtype.itemsize <= 2:
@@ -114,6 +118,11 @@ class OpenedMicrograph(Scene):
             top = self.codes.saturation[self.channel(plane)]
             usable = valid & (codes != top) if top is not None else valid
         return Image(values, self.grid.crop(window), valid, usable, BANDS)
+
+    def _ome_image(self) -> Any:  # noqa: ANN401
+        """The Image element of OME-XML; None for files without."""
+        container = self.container
+        return ome_pixels(container.ome, container.index).parentNode if container.kind == "ome" else None
 
     def crop(self, window: Window) -> Scene:
         """See `Scene.crop`; the range of codes is that of the whole file."""
@@ -194,13 +203,19 @@ class OpenedMicrograph(Scene):
             "polarity": "the lowest code is white (MINISWHITE)" if self.white else None,
             "nodata": "NaN" if self.dtype.kind == "f" else None,
             "noise": "estimated from the data",
-            "operator": "area (pixel integration); no point spread function is assumed",
+            "operator": self._instrument(),
         }
         if cal.z is not None and cal.x is not None:
             facts["anisotropy_z"] = cal.z / cal.x
         facts |= self._code_facts()
         facts["not_carried"] = self._not_carried()
         return facts
+
+    def _instrument(self) -> str:
+        """What is undone, in words."""
+        if self.optics is None:
+            return "area (pixel integration); no point spread function is assumed"
+        return f"point spread function ({self.optics.origin}), then pixel integration"
 
     def _code_facts(self) -> dict[str, Any]:
         """Range, step, bits and saturation of integer codes."""

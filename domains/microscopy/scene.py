@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gensr.errors import DomainError
-from gensr.operators import Area, Operator
+from gensr.operators import Operator
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product
 from gensr.scenes.rehearsal import Blank
@@ -21,6 +21,7 @@ from .container import suffix_of
 from .layers import output_kind
 from .looks import grey
 from .opened import OpenedMicrograph
+from .optics import operator_of
 from .rehearsal import rehearse
 from .writer import write_product
 from .zarr_convert import described
@@ -33,7 +34,7 @@ class MicroscopyScene(OpenedMicrograph):
     counts_photons = True
 
     def operator(self, factor: Factor) -> Operator:
-        """See `Scene.operator`: pixel integration. A stack that will not fit an ImageJ file is refused here."""
+        """See `Scene.operator`: pixels, behind optics to be undone. A stack too large for ImageJ is refused here."""
         if output_kind(self) == "imagej":
             imagej.check_size(self, factor)
             imagej.output_shape(self, factor, self.dtype.name)
@@ -41,7 +42,7 @@ class MicroscopyScene(OpenedMicrograph):
             described(self)
         if output_kind(self) == "ome" and self.dtype.name == "float16":
             raise DomainError(f"{self.path}: OME-TIFF has no word for 16-bit floats; convert it to float32")
-        return Area(factor)
+        return operator_of(self.optics, factor)
 
     def noise(self) -> Noise | None:
         """See `Scene.noise`: no file says it, so it is estimated."""

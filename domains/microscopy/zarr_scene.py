@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gensr.errors import DomainError, FormatError, GensrError, OutputError
-from gensr.operators import Area, Operator
+from gensr.operators import Operator
 from gensr.scenes.chunks import ChunkReader, Codes
 from gensr.scenes.names import Names
 from gensr.scenes.product import Product
@@ -26,6 +26,7 @@ from gensr.values.grid import Factor, Window
 from gensr.values.limits import within
 
 from .ngff import Multiscale, understand
+from .optics import operator_of
 from .scene import MicroscopyScene
 from .zarr_write import Layout, write_zarr
 
@@ -107,8 +108,8 @@ class OmeZarrScene(MicroscopyScene):
         return part
 
     def operator(self, factor: Factor) -> Operator:
-        """See `Scene.operator`: pixel integration."""
-        return Area(factor)
+        """See `Scene.operator`: pixels, behind the optics that are to be undone."""
+        return operator_of(self.optics, factor)
 
     def write(self, product: Product, folder: Path, names: Names) -> list[Path]:
         """See `Scene.write`; the standard deviation is a floating point image of the same kind."""
@@ -152,7 +153,7 @@ class OmeZarrScene(MicroscopyScene):
             "frame_interval_s": cal.interval,
             "nodata": "NaN" if self.dtype.kind == "f" else None,
             "noise": "estimated from the data",
-            "operator": "area (pixel integration); no point spread function is assumed",
+            "operator": self._instrument(),
             "not_carried": list(self.multiscale.left),
         }
         return {**found, **self._code_facts()}
@@ -161,6 +162,9 @@ class OmeZarrScene(MicroscopyScene):
         """See `Scene.close`."""
         self.reader.close()
         self.store.close()
+
+    def _ome_image(self) -> None:
+        """OME-Zarr says neither aperture nor wavelength."""
 
     def _channel_names(self) -> list[str]:
         found = self.multiscale.omero.get("channels")
