@@ -128,7 +128,7 @@ def _parts(value: object, place: str, depth: int) -> Iterator[Part]:
             if depth < DEPTH and isinstance(v, dict | list | tuple | Inert) and not isinstance(v, Array):
                 yield from _parts(v, f"{place}/{k}".lstrip("/"), depth + 1)
     elif isinstance(value, list | tuple) and len(value) <= 64 and depth < DEPTH:
-        for i, v in enumerate(value):
+        for i, v in reversed(list(enumerate(value))):  # (G, D, Gs): the averaged one stands last
             yield from _parts(v, f"{place}[{i}]", depth + 1)
 
 

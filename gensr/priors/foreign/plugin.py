@@ -43,6 +43,17 @@ class Match:
         """Whether it can be converted."""
         return not self.missing
 
+    @property
+    def found(self) -> Part:
+        """The part that it is about.
+
+        Raises:
+            WeightsError: there is none.
+        """
+        if self.part is None:
+            raise WeightsError("no part of the checkpoint was found to be a generator")
+        return self.part
+
 
 @dataclass(frozen=True)
 class Words:
@@ -60,6 +71,7 @@ class Words:
         low: value that the network makes of black; None leaves it to the family.
         high: value that it makes of white; None leaves it to the family.
         alignment: how content must be aligned; "none" for fields of any size, "" leaves it to the family.
+        label: class that it is told, of those that it knows; None for all.
         discrepancy: standard deviation of what it cannot express, generator units.
     """
 
@@ -74,6 +86,7 @@ class Words:
     low: float | None = None
     high: float | None = None
     alignment: str = ""
+    label: int | None = None
     discrepancy: float = 0.05
 
     def range(self, low: float = -1.0, high: float = 1.0) -> tuple[float, float]:
@@ -229,23 +242,30 @@ def convert(checkpoint: Checkpoint, words: Words, out: Path) -> tuple[str, Conve
     return weights.save(out, made.tensors, made.config, made.card), made, match
 
 
-def signature(checkpoint: Checkpoint, needed: Sequence[str]) -> Match | None:
+def signature(checkpoint: Checkpoint, needed: Sequence[str], words: str = "") -> Match | None:
     """The part of a checkpoint that has most of the names that a family cannot be without.
 
     Args:
         checkpoint: as it was read.
         needed: regular expressions, each for one tensor or more.
+        words: what a file with all of them is.
 
     Returns:
         None where no part has a single one.
     """
-    best: Match | None = None
+    near: Match | None = None
     for part in checkpoint.parts:
         missing = tuple(readable(p) for p in needed if not _any(p, part.tensors))
         score = 1 - len(missing) / len(needed)
-        if score > 0 and (best is None or score > best.score):
-            best = Match(score, missing, part)
-    return best
+        if score > 0 and (near is None or score > near.score):
+            near = Match(score, missing, part, words)
+    return near
+
+
+def best(matches: Iterable[Match | None]) -> Match | None:
+    """The one that fits, or comes nearest."""
+    found = [m for m in matches if m is not None]
+    return max(found, key=lambda m: (m.fits, m.score), default=None)
 
 
 def _any(pattern: str, names: Iterable[str]) -> bool:
