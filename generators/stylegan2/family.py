@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
-from gensr.errors import UsageError
 from gensr.priors.card import GeneratorCard
 from gensr.priors.generator import NO_OPTIONS, Generator, Options
 from gensr.priors.schema import check_config
@@ -19,15 +17,10 @@ from .structure import CONFIG, structure
 
 
 class StyleGan2Family:
-    """See `gensr.priors.generator.Family`."""
+    """Rebuilds, and does not train: see `gensr.priors.generator.Family`."""
 
     name = "stylegan2"
     options: Options = NO_OPTIONS
-    train_options: Mapping[str, str] = {}
-
-    def train(self, options: Mapping[str, str], progress: Callable[[int, int], None] | None) -> Path:
-        """See `gensr.priors.generator.Family.train`; there is no training here."""
-        raise UsageError("generator=stylegan2 is converted, not trained: gensr models convert FILE; style trains one")
 
     def build(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: GeneratorCard) -> Generator:
         """See `gensr.priors.generator.Family.build`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -167,7 +168,7 @@ class StyleGan2(StyledNetwork):
         image: Tensor | None = None
         maps: list[Tensor | None] = list(noise) if self.maps else [None] * (2 * len(self.levels))
         at = 0
-        for number, level in enumerate(self.levels):
+        for number, level in enumerate(cast("list[Level]", list(self.levels))):
             count = level.convolutions
             x = level(x, [w[:, at + i] for i in range(count)], [maps.pop(0) for _ in range(count)])
             at += count

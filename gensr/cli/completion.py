@@ -178,7 +178,8 @@ def _commands() -> list[str]:
 
 
 def _train(words: Sequence[str]) -> tuple[str, list[str]]:
-    word, families = words[-1], registry.names("generators")
+    word, converted = words[-1], registry.names("foreign")
+    families = [name for name in registry.names("generators") if name not in converted]  # those are not trained
     if word.startswith("generator="):
         return "none", [f"generator={name}" for name in families]
     if "=" in word:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gensr.cli.arguments import parse
 from gensr.cli.console import DONE, FAILED, Console
 from gensr.cli.info import page
+from gensr.cli.models_foreign import convert, inspect
 from gensr.cli.models_keys import ACTIONS, checked
 from gensr.cli.models_store import add, pull, remove
 from gensr.errors import UsageError, nearest, ordinary
@@ -20,6 +21,8 @@ CHANGING: Mapping[str, Callable[[Sequence[str], Mapping[str, str], Console], int
     "add": add,
     "pull": pull,
     "remove": remove,
+    "inspect": inspect,
+    "convert": convert,
 }
 """Actions on other things than installed generators."""
 HELP = """\
@@ -33,11 +36,19 @@ usage: gensr models list                     installed generators
                                              fetch once, go on after a break,
                                              install what gensr wrote
        gensr models remove NAME...           delete what you installed
+       gensr models inspect FILE             what a checkpoint of another
+                                             program is, and what is unsafe
+       gensr models convert FILE out=X.safetensors [licence=] [domain=] ...
+                                             make a generator of it, once
 
 A NAME may also be a .safetensors file. format=json prints JSON.
 add and pull: existing=overwrite replaces a generator of the same name.
 pull: offline=true takes only what was fetched before, seconds= is the patience
-with a silent server. remove: downloads=true deletes every fetched file, too."""
+with a silent server. remove: downloads=true deletes every fetched file, too.
+inspect and convert run nothing of a file, whatever it is called; several files
+that belong together may be given. convert: name=, domain=, licence=, unit=,
+pixel=, data=, bias=, alignment= are words for the card; low= and high= are what
+the network makes of black and white, label= is a class of a conditional one."""
 
 
 def run(argv: Sequence[str], console: Console) -> int:
@@ -50,7 +61,7 @@ def run(argv: Sequence[str], console: Console) -> int:
     Returns:
         The exit code.
     """
-    arguments = parse(argv, keys={key.name for keys in ACTIONS.values() for key in keys})
+    arguments = parse(argv, valued=["--out"], keys={key.name for keys in ACTIONS.values() for key in keys})
     if "--help" in arguments.switches:
         console.say(HELP)
         return DONE
@@ -59,7 +70,8 @@ def run(argv: Sequence[str], console: Console) -> int:
         raise UsageError(
             f"unknown action {action!r}{nearest(action, ACTIONS) or ';'} write gensr models {'|'.join(ACTIONS)}"
         )
-    pairs = checked(action, arguments.pairs)
+    out = {"out": arguments.valued["--out"]} if "--out" in arguments.valued else {}
+    pairs = checked(action, {**arguments.pairs, **out})
     if action in CHANGING:
         return CHANGING[action](names, pairs, console)
     return _show(action, names, pairs.get("format", "text"), console)

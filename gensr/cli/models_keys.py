@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gensr.cli.keys import FORMAT, Key
 from gensr.errors import UsageError, nearest
@@ -27,6 +27,36 @@ SECONDS = Key(
 )
 DOWNLOADS = Key("downloads", "", "delete every fetched file, too", choices=_truth, default="false")
 
+OUT = Key("out", "a .safetensors file to write", "the converted generator")
+EXISTING = Key(
+    "existing", "", "what to do where the file exists", choices=lambda: ("error", "overwrite"), default="error"
+)
+
+
+def _number(low: float = -float("inf")) -> Callable[[str], bool]:
+    return lambda text: low <= float(text) < float("inf")
+
+
+def _whole(text: str) -> bool:
+    return int(text) >= 0
+
+
+CARD = (
+    Key("domain", "a field of science, or several with spaces", "that it serves", default="faces"),
+    Key("licence", "words", "of the weights, for the card", default="not stated"),
+    Key("unit", "words", "meaning of its values, for the card"),
+    Key("pixel", "words", "pixel size of its training images, for the card"),
+    Key("data", "words", "its training data, for the card"),
+    Key("bias", "words", "known bias and failure, for the card"),
+    Key("alignment", "words", "how content must be aligned, for the card"),
+    Key("low", "a number", "value that the network makes of black", good=_number(), default="of the family"),
+    Key("high", "a number", "value that the network makes of white", good=_number(), default="of the family"),
+    Key("bands", "a whole number from 0", "bands that it makes", good=_whole, default="of the file"),
+    Key("label", "a whole number from 0", "class of a conditional network", good=_whole, default="all classes"),
+    Key("discrepancy", "a number from 0", "deviation that it cannot express, 0..1", good=_number(0.0), default="0.05"),
+)
+"""What the card of a converted generator says that its file does not know."""
+
 ACTIONS: Mapping[str, tuple[Key, ...]] = {
     "list": (FORMAT,),
     "info": (FORMAT,),
@@ -34,6 +64,8 @@ ACTIONS: Mapping[str, tuple[Key, ...]] = {
     "add": (NAME, TAKEN),
     "pull": (SHA256, NAME, TAKEN, OFFLINE, SECONDS),
     "remove": (DOWNLOADS,),
+    "inspect": (FORMAT,),
+    "convert": (OUT, EXISTING, NAME, *CARD),
 }
 """Keys by action."""
 

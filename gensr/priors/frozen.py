@@ -82,7 +82,7 @@ class Modulated(Frozen):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """``x`` (n, inward, h, w), ``w`` (n, style)."""
         scale = self.affine(w)
-        y = x * scale[:, :, None, None].to(x.dtype)
+        y: Tensor = x * scale[:, :, None, None].to(x.dtype)
         weight = self.weight.to(x.dtype)
         if self.doubles:
             y = doubled(conv_transpose2d(y, weight, stride=2), self.taps, weight.shape[-1])

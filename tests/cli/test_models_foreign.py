@@ -1,0 +1,95 @@
+"""``gensr models inspect`` and ``convert``, and pictures through what was converted."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gensr.priors import weights
+from tests.foreign_files import nvidia
+from tests.generators.reference_stylegan2 import random_tensors
+
+
+class Evil:
+    def __reduce__(self):
+        return eval, ("open('/tmp/never', 'w')",)
+
+
+@pytest.fixture
+def snapshot(tmp_path):
+    return nvidia(tmp_path / "network-snapshot-000400.pkl", random_tensors(side=32), {"z_dim": 12, "img_channels": 3})
+
+
+def test_inspect(run, snapshot):
+    outcome = run("models", "inspect", snapshot)
+    assert (outcome.code, outcome.err) == (0, "")
+    for words in ("stylegan2", "NVIDIA's PyTorch names", "G_ema", "z_dim", "not stated", "never run", "sha256"):
+        assert words in outcome.out
+    page = json.loads(run("models", "inspect", snapshot, "format=json").out)
+    assert (page["family"], page["kind"], page["generator at"]) == ("stylegan2", "pickle", "G_ema")
+    assert page["arguments"] == {"z_dim": 12, "img_channels": 3}
+    assert page["parts"]["D"] == "1 tensors of DiscriminatorOfNobody"
+
+
+def test_inspect_what_nobody_knows(run, tmp_path):
+    torch.save({"strange.weight": torch.ones(2)}, tmp_path / "a.pt")
+    outcome = run("models", "inspect", tmp_path / "a.pt")
+    assert outcome.code == 0
+    assert "none that is known" in outcome.out
+    outcome = run("models", "convert", tmp_path / "a.pt", f"out={tmp_path / 'a.safetensors'}")
+    assert outcome.code == 1
+    assert "no known generator (tensors: strange.weight)" in outcome.err
+    assert len(outcome.lines) == 1
+
+
+@pytest.mark.parametrize("action", ["inspect", "convert"])
+def test_hostile_files_are_one_line(run, tmp_path, action):
+    (tmp_path / "a.pt").write_bytes(pickle.dumps({"w": Evil()}))
+    outcome = run("models", action, tmp_path / "a.pt", *([f"out={tmp_path / 'b.safetensors'}"][: action == "convert"]))
+    assert outcome.code == 1
+    assert len(outcome.lines) == 1
+    assert "builtins.eval" in outcome.err
+
+
+@pytest.mark.parametrize("form", ["--out {}", "--out={}", "out={}"])
+def test_convert_and_upsample_from_16_px(run, snapshot, tmp_path, form):
+    out = tmp_path / "own.safetensors"
+    outcome = run("models", "convert", snapshot, *form.format(out).split(" "), "licence=CC0-1.0", "pixel=1 px")
+    assert outcome.code == 0, outcome.err
+    assert f"{out}: StyleGAN2" in outcome.out
+    assert "licence of the weights: CC0-1.0" in outcome.err
+    card = weights.read(out).card
+    assert (card.name, card.licence, card.pixel, card.domains) == ("own", "CC0-1.0", "1 px", ("faces",))
+    assert snapshot.name in card.source
+    if form != "out={}":
+        return
+    assert run("models", "convert", snapshot, f"out={out}").lines == [
+        f"gensr: {out}: exists; add existing=overwrite, or give another out="
+    ]
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(60, 190, (16, 16, 3), dtype=np.uint8)).save(tmp_path / "face.png")
+    for search in ("fast", "pulse"):
+        words = ["factor=2", f"generator={out}", f"search={search}", "search.steps=3", "samples=0", "domain=faces"]
+        done = run("upsample", tmp_path / "face.png", *words, f"output={tmp_path / search}", "noise=8")
+        assert done.code == 0, done.err
+        (report,) = (tmp_path / search).glob("*.json")
+        assert json.loads(report.read_text())["generator"]["name"] == "own"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "out=: expected the .safetensors file to write"),
+        (["out=a.pt"], "out=a.pt: expected the .safetensors file"),
+        (["out=a.safetensors", "low=dark"], "low=dark: expected a number"),
+        (["out=a.safetensors", "lisence=CC0"], "unknown key 'lisence'; did you mean 'licence'?"),
+    ],
+)
+def test_wrong_usage(run, snapshot, words, said):
+    outcome = run("models", "convert", snapshot, *words)
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert len(outcome.lines) == 1
