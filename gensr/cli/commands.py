@@ -18,3 +18,9 @@ COMMANDS = {
     "completion": "print the completion script of bash, zsh or fish",
 }
 """Each is the function ``run`` of ``gensr.cli.<name>``."""
+PLUGINS = {
+    "benchmark": "measure quality and speed beside other methods",
+    "calibrate": "try a generator on held-out images and fill its card",
+    "serve": "a page in the browser to try everything; needs gensr[app]",
+}
+"""Our own among the commands that come through entry points."""

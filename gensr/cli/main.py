@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
-from gensr.cli.commands import COMMANDS, Command
+from gensr.cli.commands import COMMANDS, PLUGINS, Command
 from gensr.cli.console import FAILED, INTERRUPTED, USAGE, Console
 from gensr.errors import PluginError, UsageError, nearest
 
@@ -120,6 +120,7 @@ def _plugin(name: str, rest: list[str]) -> int:
 def _help() -> str:
     from gensr import registry
 
-    every = {**COMMANDS, **{n: "from a plug-in" for n in registry.names("commands") if n not in COMMANDS}}
+    others = {n: PLUGINS.get(n, "from a plug-in") for n in registry.names("commands") if n not in COMMANDS}
+    every = {**COMMANDS, **others}
     lines = "\n".join(f"  {name:<11} {text}" for name, text in every.items())
     return HELP.format(version=version("gensr"), commands=lines).rstrip()

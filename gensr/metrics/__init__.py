@@ -4,6 +4,7 @@
 2. `distortion`: how far from the truth is it?
 3. `calibration`: is the stated uncertainty true?
 4. `realism`: does it have the texture of real images?
+5. `diversity`: how much do answers differ, and what have they in common?
 
 Images are numpy arrays (..., y, x) in physical units unless said otherwise; sums are in float64.
 """
@@ -27,6 +28,7 @@ from gensr.metrics.distortion import (
     ssim,
     ssim_map,
 )
+from gensr.metrics.diversity import agreement, diversity, pairwise
 from gensr.metrics.realism import (
     frc_crossing,
     radial_power,
@@ -38,15 +40,18 @@ from gensr.metrics.realism import (
 __all__ = [
     "LEVELS",
     "affine_fit",
+    "agreement",
     "chi_square",
     "conformal_scale",
     "consistency_rms",
     "coverage_gaussian",
     "coverage_samples",
+    "diversity",
     "ergas",
     "foreground",
     "frc_crossing",
     "nrmse_affine",
+    "pairwise",
     "psnr",
     "radial_power",
     "ring_correlation",

@@ -45,17 +45,17 @@ def panel(scene: Scene, title: str, factor: Factor, image: Image, fine: Mapping[
     """
     fy, fx = factor
     reference = np.where(image.valid, image.values, np.nan)
-    hidden = ~_nearest(image.valid, fy, fx)
+    hidden = ~nearest(image.valid, fy, fx)
 
     def shown(values: Real) -> Picture:
         return np.asarray(scene.render(np.where(hidden, np.nan, values), reference), np.uint8)
 
     pictures = [
-        ("input", np.asarray(scene.render(_nearest(reference, fy, fx), reference), np.uint8)),
-        ("Lanczos", shown(_lanczos(image, factor))),
+        ("input", np.asarray(scene.render(nearest(reference, fy, fx), reference), np.uint8)),
+        ("Lanczos", shown(lanczos(image, factor))),
         ("mean (generated)", shown(fine[MEAN])),
         ("std", _heat(fine[STD])),
-        ("residual / noise", _diverging(_nearest(fine[RESIDUAL], fy, fx))),
+        ("residual / noise", _diverging(nearest(fine[RESIDUAL], fy, fx))),
     ]
     if SAMPLE in fine:
         pictures.append(("one sample (generated)", shown(fine[SAMPLE])))
@@ -73,7 +73,7 @@ def plain(scene: Scene, title: str, factor: Factor) -> bytes:
     plane, window = window_of(scene, factor)
     image = scene.read(plane, window)
     values = np.where(image.valid, image.values, np.float32(np.nan))
-    return _compose(title, [("labels", np.asarray(scene.render(_nearest(values, *factor), values), np.uint8))])
+    return _compose(title, [("labels", np.asarray(scene.render(nearest(values, *factor), values), np.uint8))])
 
 
 def trial_panel(scene: Scene, title: str, trial: Compared) -> bytes:
@@ -155,11 +155,13 @@ def picture(store: Store, scene: Scene, title: str, factor: Factor) -> bytes:
     return panel(scene, title, factor, scene.read(plane, window), fine)
 
 
-def _nearest(values: npt.NDArray[Any], fy: int, fx: int) -> npt.NDArray[Any]:
+def nearest(values: npt.NDArray[Any], fy: int, fx: int) -> npt.NDArray[Any]:
+    """Every pixel of (band, y, x) repeated."""
     return np.repeat(np.repeat(values, fy, 1), fx, 2)
 
 
-def _lanczos(image: Image, factor: Factor) -> Real:
+def lanczos(image: Image, factor: Factor) -> Real:
+    """An image by interpolation, its gaps filled with the median."""
     middle = float(np.median(image.values[image.valid])) if image.valid.any() else 0.0
     return upsample(np.where(image.valid, image.values, middle).astype(np.float64), factor, "lanczos")
 

@@ -164,6 +164,8 @@ class Request:
             raise UsageError("labels=nearest: with a factor of 1 labels are what they are; leave them out with bands=")
         if not _whole(self.samples, 0):
             raise UsageError(f"samples={self.samples}: expected 0 or more")
+        if not _whole(self.seed, 0):
+            raise UsageError(f"seed={self.seed}: expected a whole number from 0")
         for name in ("tile", "batch"):
             value = getattr(self, name)
             if value is not None and not _whole(value, 1):

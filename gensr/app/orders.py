@@ -1,0 +1,44 @@
+"""What a page may ask for, and the names of what it shows; nothing heavy is imported here, for the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gensr.errors import UsageError
+from gensr.pipeline.request import Request
+
+INPUT, LANCZOS, MEAN, STD, AGREEMENT = "input", "Lanczos", "mean", "std", "agreement"
+"""Names of pictures; samples are called ``answer 1``, ``answer 2``, ..."""
+ASKED = ("factor", "generator", "search", "samples", "seed", "noise", "tile")
+"""Words of the request that a page may say; everything else has its default."""
+MOST_SAMPLES = 16
+
+
+def requested(order: Mapping[str, Any]) -> Request:
+    """The request of an order.
+
+    Args:
+        order: ``path``, ``domain`` ("" for a guess), ``output`` and ``asked``.
+
+    Raises:
+        UsageError: a word that is impossible, or that a page must not say.
+    """
+    from gensr.priors import weights
+
+    asked = {key: value for key, value in order["asked"].items() if value not in (None, "")}
+    strange = sorted(set(asked) - set(ASKED))
+    if strange:
+        raise UsageError(f"{', '.join(strange)}: expected {', '.join(ASKED)}")
+    generator = asked.get("generator")
+    if generator is not None and generator not in weights.available():
+        raise UsageError(f"generator={generator}: expected one of {', '.join(sorted(weights.available()))}")
+    for name in ("search", "noise"):
+        if not isinstance(asked.get(name, ""), str):
+            raise UsageError(f"{name}={asked[name]}: expected a word")
+    samples = asked.get("samples", 1)
+    if isinstance(samples, int) and samples > MOST_SAMPLES:
+        raise UsageError(f"samples={samples}: expected {MOST_SAMPLES} or fewer on the page")
+    source, output = Path(order["path"]), Path(order["output"])
+    return Request(source=source, domain=order.get("domain") or None, output=output, **asked)

@@ -1,0 +1,112 @@
+"""What may be done to an input before it is answered: blurred, pixelated, moved."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gensr.errors import UsageError
+
+KINDS = ("none", "blur", "pixelate", "motion")
+MOST = {"none": 0.0, "blur": 8.0, "pixelate": 64.0, "motion": 41.0}
+"""Largest amounts: deviation of a Gaussian, side of a block, length of a line; pixels of the input."""
+WIDTHS = 4
+"""A Gaussian is cut at this many deviations."""
+MOST_NOISE = 20.0
+_LEAST = {"none": 0.0, "blur": 0.1, "pixelate": 2.0, "motion": 2.0}
+Kernel = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Spoil:
+    """What is done to an input before it is answered.
+
+    Attributes:
+        kind: one of `KINDS`.
+        amount: see `MOST`.
+        angle: of a motion, degrees counter-clockwise from the rows.
+        noise: white noise that is added then, percent of the range of every band.
+        told: whether the answer knows what was done; otherwise it takes the data for those of the usual instrument.
+
+    Raises:
+        UsageError: for anything else.
+    """
+
+    kind: str = "none"
+    amount: float = 0.0
+    angle: float = 0.0
+    noise: float = 0.0
+    told: bool = True
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UsageError(f"spoil={self.kind}: expected {', '.join(KINDS)}")
+        numbers = (self.amount, self.angle, self.noise)
+        if any(isinstance(n, bool) or not isinstance(n, int | float) or not math.isfinite(n) for n in numbers):
+            raise UsageError(f"amount={self.amount}, angle={self.angle}, noise={self.noise}: expected numbers")
+        if not 0 <= self.noise <= MOST_NOISE:
+            raise UsageError(f"noise={self.noise:g}: expected 0 to {MOST_NOISE:g} percent")
+        low, high = _LEAST[self.kind], MOST[self.kind]
+        if self.kind != "none" and not low <= self.amount <= high:
+            raise UsageError(f"amount={self.amount:g}: expected {low:g} to {high:g} pixels for {self.kind}")
+        if self.kind == "pixelate" and self.amount != int(self.amount):
+            raise UsageError(f"amount={self.amount:g}: expected a whole number of pixels for pixelate")
+
+    @property
+    def words(self) -> str:
+        """What was done, for the report."""
+        noise = f", then noise of {self.noise:g} %" if self.noise else ""
+        told = f"{noise}{'' if self.told else '; the answer was not told'}"
+        return {
+            "none": "",
+            "blur": f"blurred with a Gaussian of {self.amount:g} px{told}",
+            "pixelate": f"averaged over blocks of {self.amount:g} x {self.amount:g} px{told}",
+            "motion": f"blurred along a line of {self.amount:g} px at {self.angle:g} degrees{told}",
+        }[self.kind]
+
+    @property
+    def mark(self) -> str:
+        """What the names of outputs say of it."""
+        return {
+            "none": "",
+            "blur": f"_blurred{self.amount:g}",
+            "pixelate": f"_pixelated{self.amount:g}",
+            "motion": f"_moved{self.amount:g}at{self.angle:g}",
+        }[self.kind]
+
+    def kernel(self) -> Kernel:
+        """The blur as (odd, odd) non-negative weights with sum 1, in pixels of the input."""
+        return np.outer(self.taps(), self.taps()) if self.kind == "blur" else line_kernel(self.amount, self.angle)
+
+    def taps(self) -> Kernel:
+        """One axis of a Gaussian blur, (odd,), sum 1."""
+        reach = math.ceil(WIDTHS * self.amount)
+        line = np.exp(-0.5 * (np.arange(-reach, reach + 1) / self.amount) ** 2)
+        return np.asarray(line / line.sum())
+
+
+def line_kernel(length: float, angle: float) -> Kernel:
+    """A straight motion at constant speed: weights of a line, spread over the four pixels around each of its points.
+
+    Args:
+        length: pixels, from 1.
+        angle: degrees counter-clockwise from the rows.
+
+    >>> line_kernel(3, 0).round(2).tolist()
+    [[0.0, 0.0, 0.0], [0.33, 0.33, 0.33], [0.0, 0.0, 0.0]]
+    """
+    reach = math.ceil((length - 1) / 2)
+    kernel = np.zeros((2 * reach + 1, 2 * reach + 1))
+    turn = math.radians(angle)
+    count = 8 * math.ceil(length) + 1 if length != int(length) or angle % 90 else int(length)
+    for t in np.linspace(-(length - 1) / 2, (length - 1) / 2, count):
+        y, x = reach - t * math.sin(turn), reach + t * math.cos(turn)
+        row, col = math.floor(y + 1e-9), math.floor(x + 1e-9)
+        for r, c in ((row, col), (row, col + 1), (row + 1, col), (row + 1, col + 1)):
+            weight = (1 - abs(y - r)) * (1 - abs(x - c))
+            if weight > 1e-9:
+                kernel[r, c] += weight
+    return np.asarray(kernel / kernel.sum())

@@ -1,0 +1,224 @@
+"""Orders to the process that opens what users sent: what it tells, and what lies there in the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from PIL import Image
+
+from gensr.app import worker
+from gensr.app.orders import MOST_SAMPLES, requested
+from gensr.app.worker import carry_out
+from gensr.errors import UsageError
+
+
+@pytest.fixture
+def order(tmp_path, images):
+    def make(name="photo.png", spoil=None, **asked):
+        asked = {"factor": 2, "search": "fast", "samples": 0, **asked}
+        return {
+            "do": "answer",
+            "path": str(images.get(name, name)),
+            "domain": "",
+            "output": str(tmp_path / "out"),
+            "shown": str(tmp_path / "shown"),
+            "asked": asked,
+            "spoil": spoil or {},
+        }
+
+    return make
+
+
+def loaded(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def events(order, stopped=lambda: False):
+    found = []
+    carry_out(order, found.append, stopped)
+    json.dumps(found)  # they travel as JSON
+    return found
+
+
+def test_an_answer_tells_its_plan_its_way_and_its_result(order, tmp_path):
+    found = events(order(samples=4))
+    assert [e["event"] for e in found][:1] == ["settled"]
+    assert "flow-faces" in found[0]["words"]
+    assert [e["done"] / e["total"] for e in found if e["event"] == "progress"] == [0, 1]
+    done = found[-1]
+    assert done["event"] == "done"
+    assert not done["failure"]
+    answers = [f"answer {k}" for k in range(1, 5)]
+    assert done["pictures"] == ["input", "Lanczos", "mean", *answers, "std", "agreement"]
+    pictures = {name: loaded(tmp_path / "shown" / f"{name}.png") for name in done["pictures"]}
+    assert {picture.shape for picture in pictures.values()} == {(32, 32, 3)}
+    assert len({picture.tobytes() for picture in pictures.values()}) == len(pictures)
+    assert len(done["answers"]) == 4
+    assert all(text.startswith("explains its data") for text in done["answers"])
+    names = [path.rpartition("/")[2] for path in done["files"]]
+    assert names[0] == "photo_x2_generated.png"
+    assert not any(name.endswith("_run.yaml") for name in names)
+    text = " ".join(done["words"])
+    assert "Not for identification" in text
+    assert "inventions of the model" in text
+
+
+def test_a_picture_is_what_is_downloaded(order, tmp_path):
+    done = events(order())[-1]
+    np.testing.assert_array_equal(loaded(tmp_path / "shown" / "mean.png"), loaded(done["files"][0]))
+
+
+@pytest.mark.parametrize("name", ["photo.png", "map.tif", "sky.fits"])
+def test_looking_says_what_it_is(order, images, tmp_path, name):
+    found = events({"do": "look", "path": str(images[name]), "domain": "", "shown": str(tmp_path / "shown")})
+    domain = {"photo.png": "faces", "map.tif": "satellite", "sky.fits": "astronomy"}[name]
+    assert [e["event"] for e in found] == ["seen"]
+    assert found[0]["domain"] == domain
+    assert any(
+        prior.endswith(domain.replace("satellite", "satellite-rgb")) or domain in prior for prior in found[0]["priors"]
+    )
+    assert (tmp_path / "shown" / "input.png").exists()
+
+
+def test_pixelated_maps_are_answered_on_their_own_grid(order):
+    rasterio = pytest.importorskip("rasterio")
+    done = events(order("map.tif", {"kind": "pixelate", "amount": 4}, factor=8))[-1]
+    assert done["event"] == "done", done
+    assert done["files"][0].endswith("map_pixelated4_x8_generated.tif")
+    with rasterio.open(done["files"][0]) as out:
+        assert (out.height, out.width, out.dtypes[0], out.nodata) == (64, 96, "uint16", 0)
+        assert out.transform == rasterio.Affine(5, 0, 600000, 0, -5, 5200000)
+        assert out.crs.to_epsg() == 32632
+    report = json.loads(next(Path(f).read_text() for f in done["files"] if f.endswith("_report.json")))
+    assert report["input"]["spoiled on purpose"] == "averaged over blocks of 4 x 4 px"
+
+
+def test_pixelated_skies_keep_their_coordinates(order, images):
+    done = events(order("sky.fits", {"kind": "pixelate", "amount": 2}))[-1]
+    assert done["event"] == "done", done
+    before, after = fits.getheader(images["sky.fits"]), fits.getheader(done["files"][0])
+    for key in ("CRPIX1", "CRPIX2", "CDELT1", "CRVAL1", "NAXIS1", "NAXIS2", "BUNIT"):
+        assert after[key] == pytest.approx(before[key]) if isinstance(before[key], float) else after[key] == before[key]
+
+
+def test_a_blurred_map_is_sharpened_when_it_is_told(order, images):
+    """The answer that knows of the blur explains its data, and is nearer to the truth than the one that does not."""
+    rasterio = pytest.importorskip("rasterio")
+    errors = {}
+    for told in (True, False):
+        spoil = {"kind": "blur", "amount": 1.5, "noise": 0.5, "told": told}
+        done = events(order("map.tif", spoil))[-1]
+        assert done["event"] == "done", done
+        with rasterio.open(images["map.tif"]) as before, rasterio.open(done["files"][0]) as after:
+            truth, fine = before.read().astype(float), after.read().astype(float)
+        errors[told] = np.square(fine.reshape(3, 32, 2, 48, 2).mean((2, 4)) - truth).mean()
+    assert errors[True] < 0.6 * errors[False]
+
+
+def test_a_run_is_cancelled_between_two_tiles(order, tmp_path):
+    seen = []
+
+    def tell(event):
+        seen.append(event)
+
+    def stopped():
+        return any(e["event"] == "progress" and e["done"] for e in seen)
+
+    carry_out(order("map.tif", tile=16), tell, stopped)
+    assert seen[-1] == {"event": "stopped"}
+    assert 0 < seen[-2]["done"] < seen[-2]["total"]
+    assert not list((tmp_path / "out").glob("map*"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"output": "/etc"}, "output: expected factor"),
+        ({"generator": "/tmp/x.safetensors"}, "expected one of"),
+        ({"operator": "psf:/etc/passwd"}, "operator: expected"),
+        ({"samples": MOST_SAMPLES + 1}, "or fewer on the page"),
+        ({"samples": -1}, "samples=-1"),
+        ({"factor": "4; rm"}, "factor=4; rm"),
+        ({"search": {"steps": 10**9}}, "expected a word"),
+        ({"noise": "psf:x"}, "noise=psf:x"),
+        ({"tile": "all"}, "tile=all"),
+        ({"seed": "x"}, "seed=x"),
+    ],
+)
+def test_words_that_a_page_must_not_say_are_refused(order, asked, said):
+    with pytest.raises(UsageError, match=said):
+        requested(order(**asked))
+    (failed,) = events(order(**asked))
+    assert failed["event"] == "failed"
+    assert "\n" not in failed["text"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"path": "/etc/passwd"}, "no domain"),
+        ({"path": "/proc/self/mem"}, "belongs to the system"),
+        ({"path": "/nowhere.tif"}, "no such file"),
+        ({"do": "dance"}, "expected look or answer"),
+        ({"spoil": {"kind": "blur", "amount": 1e9}}, "0.1 to 8"),
+        ({"domain": "astrology"}, "astrology"),
+    ],
+)
+def test_hostile_orders_are_one_line(order, change, said):
+    (failed,) = events({**order(), **change})
+    assert failed["event"] == "failed"
+    assert said in failed["text"]
+    assert "bug in gensr" not in failed["text"]
+
+
+def test_a_damaged_file_is_one_line(order):
+    (failed,) = events(order("evil.tif"))
+    assert failed["event"] == "failed"
+    assert "evil.tif" in failed["text"]
+    assert "bug in gensr" not in failed["text"]
+
+
+def test_what_is_far_from_its_data_is_shown_and_said(order, monkeypatch):
+    from gensr.pipeline import report
+
+    monkeypatch.setattr(report, "UNEXPLAINED", 1e-9)
+    done = events(order("map.tif", noise="1%"))[-1]
+    assert done["event"] == "done"
+    assert "deviations of the noise away" in done["failure"]
+    assert "mean" in done["pictures"]
+
+
+def test_labels_are_repeated_and_said(order, tmp_path):
+    codes = np.zeros((16, 16), np.uint8)
+    codes[4:9, 3:8], codes[10:14, 8:14] = 1, 2
+    rasterio = pytest.importorskip("rasterio")
+    path = tmp_path / "classes.tif"
+    place = {"crs": "EPSG:32632", "transform": rasterio.Affine(10, 0, 0, 0, -10, 0)}
+    with rasterio.open(path, "w", driver="GTiff", width=16, height=16, count=1, dtype="uint8", **place) as out:
+        out.write(codes, 1)
+    found = events({**order(str(path)), "domain": "satellite"})
+    assert found[-1]["event"] == "failed"
+    assert "label" in found[-1]["text"]
+
+
+def test_the_process_keeps_its_lines_clean():
+    """What a library prints does not become a line of the protocol."""
+    import subprocess
+    import sys
+
+    code = (
+        "import gensr.app.worker as w\n"
+        "w.carry_out = lambda order, tell, stopped: (print('noise'), tell({'event': 'done'}))\n"
+        "w.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], input=b'{"do": "look"}\n', capture_output=True, timeout=120, check=True
+    )
+    assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == ["ready", "done"]
+    assert b"noise" in done.stderr
+    assert worker.__name__ == "gensr.app.worker"
