@@ -53,6 +53,7 @@ class Answer:
     Attributes:
         mean: (band, y, x) of the picture, or of the window that was asked for.
         std: same shape, before conformal scaling.
+        conformal: (band, 1, 1) factor on ``std`` that a file would have.
         samples: posterior samples, each like ``mean``.
         residual: of the mean, see `gensr.pipeline.reconstruct.TileResult`.
         misfits: per sample its summed squared residual and chi square, keys "square", "chi2" and "count".
@@ -62,6 +63,7 @@ class Answer:
 
     mean: Array
     std: Array
+    conformal: Array
     samples: list[Array]
     residual: Mapping[str, float]
     misfits: list[Mapping[str, float]]
@@ -103,6 +105,7 @@ def ask(
     return Answer(
         result.mean.astype(np.float64),
         result.std.astype(np.float64) / scale,
+        scale.astype(np.float64),
         drawn,
         result.residual,
         [_misfit(settled.task, seen, sample) for sample in drawn],

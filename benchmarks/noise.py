@@ -7,22 +7,20 @@ is halved, with white noise of a known deviation, a masked corner and a few lost
 
 from __future__ import annotations
 
-import csv
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gensr.errors import UsageError
 from gensr.pipeline.finest import Floor, blocks_of, floor
 from gensr.values.grid import PixelGrid
 from gensr.values.image import Image
 
 from .datasets import load, luminance
 from .scores import Row
+from .script import words, write
 
 SUBJECTS = {"microscopy": "test", "satellite": "test", "faces": "test", "medical_brain": "test", "astronomy": "test"}
 """Domains and their splits."""
@@ -92,12 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         UsageError: an unknown argument.
     """
-    given = {"data": "../shared/data", "output": "benchmarks/results", "cases": "20"}
-    for word in argv if argv is not None else sys.argv[1:]:
-        key, _, value = word.partition("=")
-        if key not in given:
-            raise UsageError(f"unknown argument {word!r}; keys: {', '.join(given)}")
-        given[key] = value
+    given = words(argv, {"data": "../shared/data", "output": "benchmarks/results", "cases": "20"})
     limit, rows = int(given["cases"]), []
     for domain in SUBJECTS:
         clean = list(scenes(Path(given["data"]), domain, limit))[:limit]
@@ -106,24 +99,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             images = [observed(plane, noise, rounded, i) for i, plane in enumerate(clean)]
             found = [floor(blocks_of([image], 1)[0]) for image in images]
             rows.append(row(domain, noise, found, rounded))
-    _write(Path(given["output"]), rows)
-    return 0
-
-
-def _write(output: Path, rows: Sequence[Row]) -> None:
-    output.mkdir(parents=True, exist_ok=True)
-    with (output / "noise.csv").open("w", newline="", encoding="utf-8") as stream:
-        table = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        table.writerows({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in one.items()} for one in rows)
     total, near, doubt, wrong = (sum(int(one[key]) for one in rows) for key in ("scenes", "near", "uncertain", "wrong"))
-    lines = ["# Noise that nobody stated", "", PREFACE, ""]
-    lines += [f"Of {total} scenes {near} near, {doubt} called uncertain, {wrong} wrong.", ""]
-    lines += ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
-    for one in rows:
-        cells = (f"{v:.3g}" if isinstance(v := one[column], float) else str(v) for column in COLUMNS)
-        lines.append("| " + " | ".join(cells) + " |")
-    (output / "noise.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    said = f"Of {total} scenes {near} near, {doubt} called uncertain, {wrong} wrong."
+    write(Path(given["output"]), "noise", ["# Noise that nobody stated", "", PREFACE, "", said], COLUMNS, rows)
+    return 0
 
 
 if __name__ == "__main__":

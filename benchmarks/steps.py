@@ -6,8 +6,6 @@ its spread against the error of the mean, error of the mean of two, and time. On
 
 from __future__ import annotations
 
-import csv
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gensr.errors import UsageError
 from gensr.metrics import sliced_wasserstein, spectrum_distance
 from gensr.operators import Area
 from gensr.priors import weights
@@ -25,6 +22,7 @@ from gensr.priors.observation import Observation
 from gensr.values.random import Stream
 
 from .scores import Row
+from .script import words, write
 from .sets import SETS, BenchmarkSet
 
 SUBJECTS = ("microscopy", "satellite", "faces", "chest-xray")
@@ -100,12 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         UsageError: an unknown argument.
     """
-    given = {"data": "../shared/data", "output": "benchmarks/results", "cases": str(CASES)}
-    for word in argv if argv is not None else sys.argv[1:]:
-        key, _, value = word.partition("=")
-        if key not in given:
-            raise UsageError(f"unknown argument {word!r}; keys: {', '.join(given)}")
-        given[key] = value
+    given = words(argv, {"data": "../shared/data", "output": "benchmarks/results", "cases": str(CASES)})
     torch.set_num_threads(1)
     installed = weights.available()
     rows: list[Row] = []
@@ -113,33 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = item.generators[0]
         if item.name in SUBJECTS and name in installed:
             rows += rows_of(item, weights.load(name)[0], pictures(item, Path(given["data"]), int(given["cases"])))
-    output = Path(given["output"])
-    output.mkdir(parents=True, exist_ok=True)
-    with (output / "steps.csv").open("w", newline="", encoding="utf-8") as stream:
-        table = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        table.writerows({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
-    lines = [
-        "# Evaluations per sample",
-        "",
-        PREFACE,
-        "",
-        "| " + " | ".join(COLUMNS) + " |",
-        "|---" * len(COLUMNS) + "|",
-    ]
-    lines += ["| " + " | ".join(_cell(row[c]) for c in COLUMNS) + " |" for row in rows]
-    (output / "steps.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write(Path(given["output"]), "steps", ["# Evaluations per sample", "", PREFACE], COLUMNS, rows)
     return 0
-
-
-def _cell(value: str | int | float) -> str:
-    return (
-        f"{value:.3g}"
-        if isinstance(value, float) and value < 10
-        else f"{value:.4g}"
-        if isinstance(value, float)
-        else str(value)
-    )
 
 
 if __name__ == "__main__":

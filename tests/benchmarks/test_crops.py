@@ -129,7 +129,9 @@ def test_only_some_pictures_have_several_samples(small_packs: Path, monkeypatch:
         shape = (1, window.rows * factor, window.cols * factor)
         drawn = [100 + rng.normal(size=shape) for _ in range(samples)]
         misfit = {"square": 4.0, "chi2": 2.0, "count": 1.0}
-        return Answer(np.full(shape, 100.0), np.ones(shape), drawn, {}, [misfit] * samples, 0.0, 1.0)
+        return Answer(
+            np.full(shape, 100.0), np.ones(shape), np.ones((1, 1, 1)), drawn, {}, [misfit] * samples, 0.0, 1.0
+        )
 
     monkeypatch.setattr(cells, "ask", answered)
     monkeypatch.setattr(cells, "MANY_ON", 2)
