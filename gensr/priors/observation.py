@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from gensr.operators.base import Operator
@@ -47,3 +48,9 @@ class Observation:
         """High-resolution (rows, cols)."""
         fy, fx = self.operator.factor
         return self.y.shape[-2] * fy, self.y.shape[-1] * fx
+
+    def filled(self) -> Tensor:
+        """The data (n, band, rows, cols); what is not usable takes the mean of the rest."""
+        usable = self.usable.to(self.y.dtype)
+        total = torch.where(self.usable, self.y, 0.0).sum((-2, -1), keepdim=True)
+        return torch.where(self.usable, self.y, total / usable.sum((-2, -1), keepdim=True).clamp(min=1))

@@ -106,9 +106,5 @@ class _Told:
 
 def _blurred(data: Observation) -> Tensor:
     """The data spread over the image: where the first evaluation starts; what is not usable takes the mean."""
-    usable = data.usable.to(data.y.dtype)
-    total = (torch.where(data.usable, data.y, 0.0)).sum((-2, -1), keepdim=True)
-    mean = total / usable.sum((-2, -1), keepdim=True).clamp(min=1)
-    filled = torch.where(data.usable, data.y, mean)
     fy, fx = data.operator.factor
-    return filled.repeat_interleave(fy, -2).repeat_interleave(fx, -1)
+    return data.filled().repeat_interleave(fy, -2).repeat_interleave(fx, -1)
