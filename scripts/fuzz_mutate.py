@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import random
 import re
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
 
@@ -22,6 +24,9 @@ TAGS = (256, 257, 258, 259, 262, 270, 273, 277, 278, 279, 317, 322, 330, 339, 33
 CARDS = b"NAXIS NAXIS1 NAXIS9 BITPIX BSCALE BZERO BLANK CRPIX1 CD1_1 A_ORDER CTYPE1 PC1_1 GCOUNT PCOUNT ZTILE1 ZCMPTYPE"
 VALUES = (*WORDS[:9], "'text'", "F", "(1,2)", "-5", "1.5", "'electron'")
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+OTHERS = (None, -1, 0, 1e30, float("nan"), 2**40, "", "x" * 300, "../a", [], {}, [1, 2], True, "<f4", "|O", "pickle")
+DAMAGE = (struct.error, ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, OSError, EOFError,
+          zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)  # fmt: skip
 Mutation = Callable[[random.Random, bytes], bytes]
 
 
@@ -263,7 +268,31 @@ def boxes(rng: random.Random, raw: bytes) -> bytes:
     return bytes(data)
 
 
+def hierarchy(rng: random.Random, raw: bytes) -> bytes:
+    """Files of a zip: values in JSON, bytes of chunks, names, and what is missing."""
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    name = rng.choice(sorted(files))
+    what = rng.randrange(8)
+    try:
+        told = json.loads(files[name])
+        files[name] = spoilt_json(json.dumps(told), rng.choice(list(places(told))), rng.choice(OTHERS)).encode()
+    except ValueError:
+        files[name] = bytes_at_random(rng, files[name] or b"x")
+    if what == 0:
+        files[rng.choice(("../a", "/a", f"{name}/a", "c/0/0", "a\\b", name.upper()))] = files[name]
+    elif what == 1:
+        del files[name]
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
+        for entry, content in files.items():
+            archive.writestr(entry, content)
+    return target.getvalue()
+
+
 def _by_name(name: str, raw: bytes) -> Mutation:
+    if name.endswith(".zarr.zip"):
+        return hierarchy
     if name.endswith(".safetensors"):
         return safetensors
     if raw[:2] in (b"II", b"MM"):
@@ -286,6 +315,6 @@ def mutate(rng: random.Random, name: str, raw: bytes) -> bytes:
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         try:
             raw = (bytes_at_random if rng.random() < 0.2 else _by_name(name, raw))(rng, raw)
-        except (struct.error, ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError):
+        except DAMAGE:
             raw = bytes_at_random(rng, raw or b"x")  # a structure that an earlier mutation destroyed
     return raw

@@ -20,6 +20,8 @@ import pydicom
 import rasterio
 import tifffile
 import torch
+import xarray
+import zarr
 from PIL import Image
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from rasterio.errors import NotGeoreferencedWarning
@@ -61,7 +63,7 @@ def make(folder: Path) -> list[Path]:
         warnings.simplefilter("ignore")
         for name, build in hostile.GOOD.items():
             build(folder / name)
-        for build_more in (_tiffs, _rasters, _fits, _dicoms, _niftis, _pictures, _weights):
+        for build_more in (_tiffs, _rasters, _cubes, _fits, _dicoms, _niftis, _pictures, _weights):
             build_more(folder, hostile)
     return sorted(folder.iterdir())
 
@@ -106,6 +108,29 @@ def _rasters(folder: Path, hostile: ModuleType) -> None:
     write("raster.jp2", driver="JP2OpenJPEG", count=1, QUALITY="100", REVERSIBLE="YES")
     write("raster.png", driver="PNG", count=3, crs=None, transform=None)
     (folder / "raster.wld").write_text("10\n0\n0\n-10\n500005\n4999995\n")
+
+
+def _cubes(folder: Path, hostile: ModuleType) -> None:
+    said = {"_FillValue": np.int16(-1), "scale_factor": 0.1, "add_offset": 1.0, "units": "K"}
+    coords = {"y": 50.0 - 0.01 * np.arange(24), "x": 9.0 + 0.01 * np.arange(20)}
+    bands = np.stack([field(dtype="int16"), field(dtype="int16")[::-1]])
+    cube = xarray.Dataset({"tb": (("time", "y", "x"), bands, said)}, {"time": [0, 6], **coords})
+    cube.to_netcdf(folder / "classic.nc", engine="scipy")
+    how = {"tb": {"zlib": True, "shuffle": True, "chunksizes": (1, 16, 16)}}
+    cube.to_netcdf(folder / "four.nc", engine="h5netcdf", encoding=how)
+    scales = {"type": "scale", "scale": [0.5, 0.1, 0.1]}
+    axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space", "unit": "micrometer"} for n in "yx")]
+    level = {"path": "0", "coordinateTransformations": [scales]}
+    for version in (2, 3):
+        with zarr.storage.ZipStore(folder / f"ome{version}.zarr.zip", mode="w") as store:
+            group = zarr.open_group(store, mode="w", zarr_format=version)
+            image = [{"version": "0.4" if version == 2 else "0.5", "axes": axes, "datasets": [level]}]
+            group.attrs.update(
+                {"multiscales": image} if version == 2 else {"ome": {"version": "0.5", "multiscales": image}}
+            )
+            group.create_array("0", data=bands.astype(np.uint16), chunks=(1, 16, 16))
+        with zarr.storage.ZipStore(folder / f"cube{version}.zarr.zip", mode="w") as store:
+            cube.to_zarr(store, zarr_format=version, consolidated=False)
 
 
 def _fits(folder: Path, hostile: ModuleType) -> None:

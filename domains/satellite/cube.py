@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from gensr.errors import DomainError, FormatError, GensrError, PluginError, UsageError
 from gensr.operators import Area, Operator
+from gensr.scenes.distant import DistantArray
 from gensr.scenes.labelled import Labelled, labelled
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product
@@ -212,15 +213,36 @@ def _opened(path: Path, kind: str) -> tuple[Any, Callable[[], None]]:
         warnings.simplefilter("ignore")  # about attributes that no convention knows; they are carried as they are
         if kind == "zarr":
             store = ZarrStore(path)
-            for name in store.members():
-                if store.is_array(name):
-                    store.facts(name)
+            facts = {name: store.facts(name) for name in store.members() if store.is_array(name)}
+            for found in facts.values():
+                if len(found.shape) < 2 or found.dtype.kind not in "uif":
+                    store.rehearse(found)  # opening reads it here, too
             dataset = xr.open_zarr(store.library, group=store.inside.rstrip("/") or None, consolidated=False, **how)
-            return dataset, store.close
-        if kind == "hdf5":
-            hdf.check(path)
-        dataset = xr.open_dataset(path, engine="h5netcdf" if kind == "hdf5" else "scipy", **how)
-    return dataset, dataset.close
+            return _distant(dataset, lambda name, variable: store.array(facts[name])), store.close
+        if kind == "classic":
+            dataset = xr.open_dataset(path, engine="scipy", **how)
+            return dataset, dataset.close
+        hdf.check(path)
+        dataset = xr.open_dataset(path, engine="h5netcdf", **how)
+    return _distant(dataset, lambda name, variable: hdf.array(path, name, *variable)), dataset.close
+
+
+def _distant(dataset: Any, array: Callable[[str, tuple[tuple[int, ...], Any]], DistantArray]) -> Any:  # noqa: ANN401
+    """The dataset with images that are decoded in the child process.
+
+    Args:
+        dataset: opened in chunks.
+        array: of a name, and the shape and dtype of the variable.
+    """
+    import dask.array
+
+    for name, variable in dataset.variables.items():
+        if variable.chunks is not None and variable.ndim >= 2 and variable.dtype.kind in "uif":
+            source = array(str(name), (variable.shape, variable.dtype))
+            if source.shape != variable.shape or source.dtype != variable.dtype:
+                raise ValueError(f"{name} is {source.dtype} {source.shape}, read as {variable.dtype} {variable.shape}")
+            variable.data = dask.array.from_array(source, variable.chunks, fancy=False)
+    return dataset
 
 
 def _image(path: Path, source: Any, wanted: tuple[str, ...] | None) -> tuple[Any, list[str]]:  # noqa: ANN401

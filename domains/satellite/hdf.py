@@ -1,13 +1,19 @@
-"""HDF5 under netCDF-4, looked at before any pixel is read: nothing may lie in another file, or claim absurd sizes."""
+"""HDF5 under netCDF-4, looked at before any pixel is read: nothing may lie in another file, or claim absurd sizes.
+
+The library parses headers, trees and filters in C: the child process opens a file first, and it alone reads images.
+"""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 from gensr.errors import FormatError, PluginError
-from gensr.values.limits import expands, limit, within
+from gensr.scenes.decoding import decoded
+from gensr.scenes.distant import DistantArray
+from gensr.values.limits import LIMITS, expands, limit, within
+
+from . import hdf_unpack
 
 
 def load() -> Any:  # noqa: ANN401
@@ -30,42 +36,27 @@ def check(path: Path) -> None:
     Raises:
         FormatError: damaged, links or pixels in other files, or claims beyond the limits.
     """
-    h5py = load()
+    load()
+    names = ("depth", "elements", "scene", "block", "believed", "ratio")
     try:
-        with h5py.File(path, "r") as file:
-            _group(path, file, h5py, [0], 0)
-    except FormatError:
-        raise
+        _, refused = decoded(hdf_unpack.look, [str(path.absolute()), {name: limit(name) for name in names}], 0)
     except Exception as error:  # the library meets damage with any exception there is
         raise FormatError(f"{path}: is no readable HDF5 or netCDF-4 ({_line(error)}); get an intact copy") from error
+    if not refused:
+        return
+    kind, name, *numbers = refused
+    if kind in LIMITS and kind != "ratio":
+        within(kind, numbers[0], f"{path}: {str(name)[:80]}")
+    elif kind == "ratio":
+        expands(str(name)[:80], *numbers, path)
+    elif kind == "link":
+        raise FormatError(f"{path}: {name[:80]!r} is a link to another file; refused, put the data into one")
+    raise FormatError(f"{path}: the numbers of {name[:80]!r} lie in another file; refused, copy them into one")
 
 
-def _group(path: Path, group: Any, h5py: Any, seen: list[int], depth: int) -> None:  # noqa: ANN401
-    within("depth", depth, path)
-    for name in group:
-        seen[0] += 1
-        within("elements", seen[0], path)
-        link = group.get(name, getlink=True)
-        if isinstance(link, h5py.ExternalLink):
-            raise FormatError(f"{path}: {name[:80]!r} is a link to another file; refused, put the data into one")
-        if isinstance(link, h5py.SoftLink):
-            continue
-        found = group.get(name)
-        if isinstance(found, h5py.Group):
-            _group(path, found, h5py, seen, depth + 1)
-        elif isinstance(found, h5py.Dataset):
-            _dataset(path, name, found)
-
-
-def _dataset(path: Path, name: str, found: Any) -> None:  # noqa: ANN401
-    if found.external or found.is_virtual:
-        raise FormatError(f"{path}: the numbers of {name[:80]!r} lie in another file; refused, copy them into one")
-    size = math.prod(found.shape or (0,)) * found.dtype.itemsize
-    within("scene", size, f"{path}: {name}")
-    if found.chunks:
-        within("block", math.prod(found.chunks) * found.dtype.itemsize, f"{path}: {name}")
-    if size > limit("believed"):
-        expands(name, found.id.get_storage_size(), size, path)
+def array(path: Path, name: str, shape: tuple[int, ...], dtype: Any) -> DistantArray:  # noqa: ANN401
+    """A dataset at the root of a file, decoded in the child process."""
+    return DistantArray(hdf_unpack.block, [str(path.absolute()), name], shape, dtype)
 
 
 def _line(error: BaseException) -> str:

@@ -25,7 +25,7 @@ class ChunkReader:
 
     Args:
         path: for messages.
-        array: indexed by slices; a ``zarr.Array``.
+        array: indexed by slices.
         facts: its shape, chunks and type.
     """
 

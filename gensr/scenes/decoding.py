@@ -103,7 +103,7 @@ class Child:
                 self._stop()
             environment = {k: v for k, v in os.environ.items() if k.upper().startswith(_KEPT)}
             environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-            environment["PYTHONDONTWRITEBYTECODE"] = "1"
+            environment |= {"PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "2"}  # arenas count as memory
             command = [sys.executable, "-P", str(Path(decoder.__file__)), str(limit("memory"))]
             self._owner = os.getpid()
             self._process = subprocess.Popen(

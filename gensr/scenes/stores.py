@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from gensr.errors import FormatError, PluginError
+from gensr.scenes import zarr_unpack
+from gensr.scenes.decoding import decoded
+from gensr.scenes.distant import DistantArray
 from gensr.scenes.door import admit
 from gensr.scenes.zarrays import Facts, facts_of
 from gensr.values.limits import expands, limit, within
@@ -164,13 +167,24 @@ class ZarrStore:
             raise FormatError(f"{self.path}: array {name!r} of {found.dtype} {found.shape} holds no rows and columns")
         return found
 
-    def array(self, facts: Facts) -> Any:  # noqa: ANN401
-        """The ``zarr.Array`` of checked facts."""
-        path = self.inside + facts.name
+    def array(self, facts: Facts) -> DistantArray:
+        """The array of checked facts, whose chunks are decoded in the child process."""
+        return DistantArray(zarr_unpack.block, self._words(facts), facts.shape, facts.dtype)
+
+    def rehearse(self, facts: Facts) -> None:
+        """Read a whole array in the child process, before this one does.
+
+        Raises:
+            FormatError: it cannot be unpacked.
+        """
         try:
-            return load().open_array(self.library, path=path, mode="r", zarr_format=facts.version)
-        except Exception as error:  # the library meets metadata with any exception there is
-            raise FormatError(f"{self.path}: array {facts.name!r} cannot be opened ({brief(error)})") from error
+            decoded(zarr_unpack.trial, self._words(facts), 0)
+        except Exception as error:  # codecs raise errors of their own kinds for damaged data
+            raise FormatError(f"{self.path}: array {facts.name!r} cannot be unpacked ({brief(error)})") from error
+
+    def _words(self, facts: Facts) -> list[Any]:
+        load()
+        return [str(self.path.absolute()), self.zipped, self.inside + facts.name, facts.version]
 
     @property
     def library(self) -> Any:  # noqa: ANN401
@@ -179,7 +193,7 @@ class ZarrStore:
         if self._store is None and self._zip is not None:
             self._store = storage.ZipStore(self.path, mode="r")
         elif self._store is None:
-            self._store = storage.LocalStore(self.path, read_only=True)
+            self._store = zarr_unpack.inside(str(self.path))
         return self._store
 
     def stored(self, name: str, enough: int) -> int:
@@ -199,10 +213,8 @@ class ZarrStore:
         parts = name.split("/")
         if not name or len(name) > 1024 or "\\" in name or any(p in ("", ".", "..") or "\0" in p for p in parts):
             raise FormatError(f"{self.path}: its metadata name {name[:80]!r}, which is no place inside it; refused")
-        if self._zip is None:
-            real, root = os.path.realpath(self.path / name), os.path.realpath(self.path)
-            if not real.startswith(root + os.sep):
-                raise FormatError(f"{self.path}: {name!r} is a link out of the store; refused")
+        if self._zip is None and not _inside(self.path, name):
+            raise FormatError(f"{self.path}: {name!r} is a link out of the store; refused")
 
     def _has(self, key: str) -> bool:
         return (self.path / key).is_file() if self._zip is None else f"{self.inside}{key}" in self._entries
@@ -210,6 +222,8 @@ class ZarrStore:
     def _json(self, key: str) -> dict[str, Any]:
         try:
             if self._zip is None:
+                if not _inside(self.path, key):
+                    raise FormatError(f"{self.path}: {key!r} is a link out of the store; refused")
                 within("sidecar", (self.path / key).stat().st_size, self.path / key)
                 text = (self.path / key).read_bytes()
             else:
@@ -238,6 +252,11 @@ class ZarrStore:
 def brief(error: BaseException) -> str:
     """One line of a library's message."""
     return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def _inside(folder: Path, name: str) -> bool:
+    """Whether a name leads to something in a folder, with all links followed."""
+    return os.path.realpath(folder / name).startswith(os.path.realpath(folder) + os.sep)
 
 
 def _join(group: str, name: str) -> str:

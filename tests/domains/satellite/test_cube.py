@@ -21,6 +21,7 @@ from gensr.errors import DomainError, FormatError
 from gensr.scenes.inputs import guess
 from gensr.scenes.names import Names
 from gensr.scenes.testing import NearestProduct
+from gensr.values.grid import Window
 
 h5py = pytest.importorskip("h5py", reason="the extra netcdf is not installed")
 pytest.importorskip("h5netcdf", reason="the extra netcdf is not installed")
@@ -221,6 +222,36 @@ def test_hdf5_that_points_elsewhere(tmp_path):
         said = "another file" if name in ("link.nc", "external.nc") else "claims"
         with pytest.raises(FormatError, match=said):
             gensr.open(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.nc", "three.zarr"])
+def test_images_are_unpacked_in_the_child_alone(name, tmp_path, monkeypatch):
+    path = save(cube(2), tmp_path / name)
+    zarr = pytest.importorskip("zarr", reason="the extra zarr is not installed")
+    for library in (h5py.Dataset, zarr.Array):
+        inner = library.__getitem__
+
+        def read(self: Any, *index: Any, inner: Any = inner) -> Any:
+            assert self.ndim < 2, f"{self} is unpacked here"
+            return inner(self, *index)
+
+        monkeypatch.setattr(library, "__getitem__", read)
+    with gensr.open(path) as scene:
+        assert np.array_equal(scene.codes(1, Window(0, 0, ROWS, COLS)), cube(2).tb[1:].values)
+
+
+def test_damaged_chunks_end_in_one_line(tmp_path):
+    source = cube(dtype=np.int32)
+    source.tb.encoding = {"zlib": True, "chunksizes": (ROWS, COLS)}
+    path = save(source, tmp_path / "a.nc")
+    with h5py.File(path) as file:
+        info = file["tb"].id.get_chunk_info(0)
+    raw = bytearray(path.read_bytes())
+    raw[info.byte_offset + 20 : info.byte_offset + info.size] = b"\xff" * (info.size - 20)
+    path.write_bytes(raw)
+    with gensr.open(path) as scene, pytest.raises(FormatError, match=r"a\.nc: pixels cannot be read") as caught:
+        scene.codes(0, Window(0, 0, ROWS, COLS))
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_damaged(tmp_path):
