@@ -11,6 +11,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 from fuzz_seeds import places, spoilt_json
 
@@ -24,7 +25,24 @@ TAGS = (256, 257, 258, 259, 262, 270, 273, 277, 278, 279, 317, 322, 330, 339, 33
 CARDS = b"NAXIS NAXIS1 NAXIS9 BITPIX BSCALE BZERO BLANK CRPIX1 CD1_1 A_ORDER CTYPE1 PC1_1 GCOUNT PCOUNT ZTILE1 ZCMPTYPE"
 VALUES = (*WORDS[:9], "'text'", "F", "(1,2)", "-5", "1.5", "'electron'")
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-OTHERS = (None, -1, 0, 1e30, float("nan"), 2**40, "", "x" * 300, "../a", [], {}, [1, 2], True, "<f4", "|O", "pickle")
+OTHERS: tuple[Any, ...] = (
+    None,
+    -1,
+    0,
+    1e30,
+    float("nan"),
+    2**40,
+    "",
+    "x" * 300,
+    "../a",
+    [],
+    {},
+    [1, 2],
+    True,
+    "<f4",
+    "|O",
+    "pickle",
+)
 DAMAGE = (struct.error, ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, OSError, EOFError,
           zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)  # fmt: skip
 Mutation = Callable[[random.Random, bytes], bytes]

@@ -125,7 +125,7 @@ def _cubes(folder: Path, hostile: ModuleType) -> None:
         with zarr.storage.ZipStore(folder / f"ome{version}.zarr.zip", mode="w") as store:
             group = zarr.open_group(store, mode="w", zarr_format=version)
             image = [{"version": "0.4" if version == 2 else "0.5", "axes": axes, "datasets": [level]}]
-            told = {"multiscales": image}
+            told: dict[str, Any] = {"multiscales": image}
             group.attrs.update(told if version == 2 else {"ome": {"version": "0.5", **told}})
             group.create_array("0", data=bands.astype(np.uint16), chunks=(1, 16, 16))
         with zarr.storage.ZipStore(folder / f"cube{version}.zarr.zip", mode="w") as store:

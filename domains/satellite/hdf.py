@@ -48,7 +48,7 @@ def check(path: Path) -> None:
     if kind in LIMITS and kind != "ratio":
         within(kind, numbers[0], f"{path}: {str(name)[:80]}")
     elif kind == "ratio":
-        expands(str(name)[:80], *numbers, path)
+        expands(str(name)[:80], numbers[0], numbers[1], path)
     elif kind == "link":
         raise FormatError(f"{path}: {name[:80]!r} is a link to another file; refused, put the data into one")
     raise FormatError(f"{path}: the numbers of {name[:80]!r} lie in another file; refused, copy them into one")

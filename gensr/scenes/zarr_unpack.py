@@ -92,4 +92,4 @@ def _array(path: str, zipped: bool, name: str, version: int, changed: int) -> An
 
     zarr.config.set({"async.concurrency": 1, "threading.max_workers": 1})
     store = zarr.storage.ZipStore(path, mode="r") if zipped else inside(path)
-    return zarr.open_array(store, path=name, mode="r", zarr_format=version)
+    return zarr.open_array(store, path=name, mode="r", zarr_format=3 if version == 3 else 2)
