@@ -12,14 +12,14 @@ import numpy as np
 
 from gensr.metrics import conformal_scale, coverage_gaussian, spread_correlation
 
-from . import interpolation
+from . import interpolation, real_esrgan
 from .answers import Answer, Array, How, ask
 from .astronomy import load_fields
 from .crops import Crop, spread
 from .datasets import Case
 from .flux_lmmse import fit_flux_lmmse
 from .lmmse import cached_statistics, patch_lmmse
-from .protocol import observe
+from .protocol import block_mean, block_sum, observe
 from .scores import Row, distortion, texture, texture_of_crops
 from .sets import BenchmarkSet, family_of
 
@@ -97,13 +97,17 @@ class Fitted:
     def methods(
         self, item: BenchmarkSet, factor: int, noise: float, peak: float
     ) -> dict[str, Callable[[Array], Array]]:
-        """Name to estimator: nearest, bicubic, lanczos and lmmse."""
+        """Name to estimator: nearest, bicubic, lanczos, lmmse, and Real-ESRGAN of pictures where it is installed."""
         edge: interpolation.Edge = "repeat" if item.flux else "renormalise"
         divide = factor**2 if item.flux else 1
         found: dict[str, Callable[[Array], Array]] = {
             method: partial(_interpolated, method, factor, edge, divide) for method in interpolation.METHODS
         }
-        return found | {"lmmse": self.lmmse(item, factor, noise, peak)}
+        found["lmmse"] = self.lmmse(item, factor, noise, peak)
+        model = real_esrgan.weights()
+        if model is not None and not item.flux:
+            found["real-esrgan"] = partial(real_esrgan.upscale, model, peak, factor)
+        return found
 
     def lmmse(self, item: BenchmarkSet, factor: int, noise: float, peak: float) -> Callable[[Array], Array]:
         """The best linear estimator: of patches, or for flux in classes of brightness."""
@@ -126,7 +130,15 @@ def competitor_rows(fitted: Fitted, cell: Cell) -> Iterator[Row]:
         answers = [np.asarray(estimate(low), np.float64) for low in cell.lows]
         seconds = time.perf_counter() - started
         row: Row = {"method": name, **distortion(cell.item, cell.cases, answers), "s_per_Mpx": _rate(cell, seconds)}
+        row["consistency_rms_codes"] = _unexplained(cell, answers)
         yield row | texture_of_crops(cell.item, cell.cases, answers, cell.crops, cell.factor)
+
+
+def _unexplained(cell: Cell, answers: Sequence[Array]) -> float:
+    """Root mean square of what the instrument sees of answers, less the data, in steps of the file."""
+    gather = block_sum if cell.item.flux else block_mean
+    rest = [gather(answer, cell.factor) - low for answer, low in zip(answers, cell.lows, strict=True)]
+    return float(np.sqrt(np.concatenate([r.ravel() ** 2 for r in rest]).mean())) / cell.code
 
 
 def mean_row(cell: Cell, how: How, scale: float, tick: Tick) -> Row:

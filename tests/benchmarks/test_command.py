@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from gensr.benchmarks import cells, command
+from gensr.benchmarks import cells, command, real_esrgan
 from gensr.benchmarks.journal import Journal, substance
 from gensr.benchmarks.sets import SETS
 from gensr.cli.main import main as gensr
@@ -43,6 +44,14 @@ def _nuclei(rng: np.random.Generator) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(ndimage.gaussian_filter(image, 0.7).clip(0, 255).round().astype(np.uint8)).save(stream, "PNG")
     return stream.getvalue()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_real_esrgan() -> Iterator[None]:
+    """The same methods on every machine, and quickly; that one has tests of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(real_esrgan, "weights", lambda: None)
+        yield
 
 
 @pytest.fixture(scope="module")
