@@ -195,7 +195,8 @@ def check_depth(text: str) -> None:
         ValueError: deeper than `DEPTH`.
     """
     depth = 0
-    for mark in re.findall(r'"(?:[^"\\]|\\.)*"|[\[{\]}]', text):
+    for found in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{\]}]', text):
+        mark = found[0]
         depth += (mark in "[{") - (mark in "]}") if len(mark) == 1 else 0
         if depth > DEPTH:
             raise ValueError(f"nested more than {DEPTH} deep")

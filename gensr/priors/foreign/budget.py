@@ -11,6 +11,8 @@ FLOOR = 32 << 20
 """Bytes that any file may take, however small it is."""
 TIMES = 2
 """Beyond `FLOOR`, what is held at once is at most this many times the file."""
+PACKED = 1 << 20
+"""Bytes that any file may unpack to, however small it is."""
 OBJECT = 256
 """Bytes that a small object is counted as."""
 
@@ -28,6 +30,7 @@ class Budget:
     size: int
     taken: int = field(default=0, init=False)
     promised: int = field(default=0, init=False)
+    unpacked: int = field(default=0, init=False)
 
     @property
     def most(self) -> int:
@@ -41,7 +44,7 @@ class Budget:
             WeightsError: more than the file may claim.
         """
         self.taken += count
-        self._check(self.taken)
+        self._check(self.taken, self.most)
 
     def promise(self, count: int) -> None:
         """Count bytes of a tensor, which are held once it is read.
@@ -50,12 +53,21 @@ class Budget:
             WeightsError: all tensors together are more than the file may claim.
         """
         self.promised += count
-        self._check(self.promised)
+        self._check(self.promised, max(PACKED, TIMES * self.size))
 
-    def _check(self, count: int) -> None:
-        if count > self.most:
+    def unpack(self, count: int) -> None:
+        """Count bytes that something in the file unpacks to, before it is unpacked.
+
+        Raises:
+            WeightsError: all together are more than the file may claim.
+        """
+        self.unpacked += count
+        self._check(self.unpacked, max(PACKED, TIMES * self.size))
+
+    def _check(self, count: int, most: int) -> None:
+        if count > most:
             raise WeightsError(
-                f"{self.path}: unpacks to more than {self.most} bytes from {self.size}; a bomb, or damaged: refused"
+                f"{self.path}: unpacks to more than {most} bytes from {self.size}; a bomb, or damaged: refused"
             )
 
     def refuse(self, what: str) -> WeightsError:

@@ -19,8 +19,8 @@ MAGIC = 0x1950A86A20F9469CFC6C
 VERSION = 1001
 START = b"\x8a\n" + MAGIC.to_bytes(10, "little") + b"."
 """The first word of such a file, after the version of the pickle and the length of its first frame."""
-NESTED = 2
-"""Files inside files that are followed."""
+NESTED = 1
+"""Files inside files that are followed: the storages of a pickle."""
 
 
 def is_legacy(data: memoryview) -> bool:

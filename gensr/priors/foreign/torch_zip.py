@@ -6,7 +6,6 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from gensr.errors import WeightsError
 from gensr.priors.foreign.budget import Budget
 from gensr.priors.foreign.machine import unpickle
 from gensr.priors.foreign.rebuild import table
@@ -69,7 +68,7 @@ def _directory(data: memoryview, budget: Budget) -> list[Entry]:
     count, size, start = _end(data)
     if start + size > len(data):
         raise ValueError("its directory is not in it")
-    found, at, end, unpacked = [], start, start + size, 0
+    found, at, end = [], start, start + size
     while at < end:
         (mark, _, _, flags, method, _, _, _, packed, plain, name, extra, note, disk, _, _, head) = struct.unpack_from(
             "<IHHHHHHIIIHHHHHII", data[:end], at
@@ -87,11 +86,7 @@ def _directory(data: memoryview, budget: Budget) -> list[Entry]:
         begin = head + 30 + local[9] + local[10]
         if local[0] != 0x04034B50 or begin + packed > start or (method == STORED and packed != plain):
             raise ValueError(f"{text!r} is not in it")
-        unpacked += plain
-        if method == DEFLATED and unpacked > budget.most:
-            raise WeightsError(
-                f"{budget.path}: {text!r} unpacks to {plain} bytes from {packed}; a bomb, or damaged: refused"
-            )
+        budget.unpack(plain if method == DEFLATED else 0)
         found.append(Entry(text, begin, packed, plain, method))
     if len(found) > count:
         raise ValueError("more entries than it says")
