@@ -19,8 +19,8 @@ Kind = Literal[
 OPAQUE: tuple[Kind, ...] = ("torchscript", "torch-export", "onnx")
 """Kinds that are programs: inspected here, run only where the user says ``trust=true``."""
 FIRST = (
-    "G_ema", "g_ema", "Gs", "params_ema", "generator_ema", "netG_ema", "ema", "model_ema", "ema_model", "G", "netG",
-    "g", "generator", "state_dict", "params", "model", "weights",
+    "G_ema", "g_ema", "Gs", "avgG", "params_ema", "generator_ema", "netG_ema", "ema", "model_ema", "ema_model", "G",
+    "netG", "g", "generator", "state_dict", "params", "model", "weights",
 )  # fmt: skip
 """Keys under which generators are kept, the averaged ones first."""
 PREFIXES = (

@@ -255,7 +255,7 @@ def signature(checkpoint: Checkpoint, needed: Sequence[str], words: str = "") ->
     """
     near: Match | None = None
     for part in checkpoint.parts:
-        missing = tuple(readable(p) for p in needed if not _any(p, part.tensors))
+        missing = missing_of(needed, part.tensors)
         score = 1 - len(missing) / len(needed)
         if score > 0 and (near is None or score > near.score):
             near = Match(score, missing, part, words)
@@ -268,6 +268,12 @@ def best(matches: Iterable[Match | None]) -> Match | None:
     return max(found, key=lambda m: (m.fits, m.score), default=None)
 
 
+def missing_of(needed: Sequence[str], names: Iterable[str]) -> tuple[str, ...]:
+    """Which of the regular expressions fit no name, as a user reads them."""
+    every = list(names)
+    return tuple(readable(pattern) for pattern in needed if not _any(pattern, every))
+
+
 def _any(pattern: str, names: Iterable[str]) -> bool:
     form = re.compile(pattern)
     return any(form.fullmatch(name) for name in names)
@@ -275,4 +281,6 @@ def _any(pattern: str, names: Iterable[str]) -> bool:
 
 def readable(pattern: str) -> str:
     """A regular expression as a user reads it."""
-    return pattern.replace("\\.", ".").replace("\\d+", "N").replace("(", "").replace(")", "")
+    return (
+        pattern.replace(r"(\.module)?", "").replace("\\.", ".").replace("\\d+", "N").replace("(", "").replace(")", "")
+    )
