@@ -70,7 +70,8 @@ class Ending(Frozen):
         variance, mean = torch.var_mean(y, (2, 3), correction=0, keepdim=True)
         y = (y - mean) * (variance + STEADY).rsqrt()
         scale, shift = self.affine(w)[:, :, None, None].to(y.dtype).chunk(2, 1)
-        return y * (scale + 1) + shift
+        styled: Tensor = y * (scale + 1) + shift
+        return styled
 
 
 class Level(nn.Module):

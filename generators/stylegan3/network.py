@@ -50,7 +50,7 @@ class Input(Frozen):
         theta[:, 0, 0] = theta[:, 1, 1] = 0.5 * self.size / self.sampling
         grid = affine_grid(theta, [1, 1, self.size, self.size], align_corners=False)  # (1, h, w, 2)
         waves = torch.einsum("hwk,nck->nhwc", grid[0], freqs) + phases[:, None, None]
-        x = torch.sin(2 * torch.pi * waves) * amplitudes[:, None, None]
+        x: Tensor = torch.sin(2 * torch.pi * waves) * amplitudes[:, None, None]
         return (x @ self.weight.T).permute(0, 3, 1, 2)
 
 
