@@ -277,8 +277,11 @@ class Plan:
             WeightsError: layers that no network has.
         """
         check_layers(self.layers, "layers")
-        with torch.device("meta"):
-            state = Stack(self.layers).state_dict()
+        try:
+            with torch.device("meta"):
+                state = Stack(self.layers).state_dict()
+        except (ValueError, RuntimeError, ZeroDivisionError) as error:
+            raise WeightsError(f"layers do not fit each other ({' '.join(str(error).split())[:120]})") from error
         found = {}
         for name in state:
             part, _, leaf = name.rpartition(".")
