@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import math
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from gensr.errors import UsageError, WeightsError
-from gensr.making import checkpoint
-from gensr.making.telling import status
+from gensr.making.training import Training
 from gensr.priors.observation import Observation
 from gensr.priors.unet import fast_half, place
 from gensr.values.grid import Factor
@@ -37,10 +31,8 @@ FAINTEST, SMOOTHEST = 16.0, 2.5
 """Most that faint places count more than others in the mean's error, and smooth images in the score."""
 CORNERS = 8
 """Pixels that the pyramid's corner moves by."""
-WARM_UP = 200
-LOG_EVERY = 50
-"""Steps."""
-PARTS = ("loss", "score", "sums", "mean", "variance")
+MOMENTS = 0.5
+"""Share of the data for which mean and variance are evaluated too."""
 
 
 class Source(Protocol):
@@ -55,72 +47,22 @@ class Source(Protocol):
         """Images with sides that are multiples of ``factor``."""
 
 
-@dataclass(frozen=True)
-class Budget:
-    """How long to train: at most ``steps``, and at most ``minutes``.
-
-    Attributes:
-        steps: most steps.
-        minutes: most minutes; the rate anneals with whichever of the two is nearer its end.
-        batch: data a step, with two draws each.
-        rate: learning rate at the start.
-        mean: share of the data for which mean and variance are evaluated too.
-        checkpoint: minutes between checkpoints.
-        validate: minutes between validations.
-        decay: of the average of weights.
-    """
-
-    steps: int
-    minutes: float
-    batch: int = 24
-    rate: float = 6e-4
-    mean: float = 0.5
-    checkpoint: float = 3.0
-    validate: float = 10.0
-    decay: float = 0.999
-
-
-@dataclass
-class Run:
+@dataclass(kw_only=True)
+class Run(Training):
     """A training run.
 
     Attributes:
-        network: trained in place.
         prior: of the linear estimates.
         sources: one or more; every batch takes a share of each.
         recipe: how data are made.
-        budget: when to stop.
-        folder: for checkpoint and log.
-        seed: of all choices.
-        device: where to train.
-        settings: what may not change when a run goes on, by the name of its option; JSON-able.
-        data: what the sources hold, see `gensr.making.telling.Seen`; JSON-able.
-        before: the ``data`` of the run that goes on, as its checkpoint has them.
-        average: moving average of the network's tensors.
     """
+
+    PARTS = ("loss", "score", "sums", "mean", "variance")
 
     network: Network
     prior: Prior
     sources: Sequence[Source]
     recipe: Recipe
-    budget: Budget
-    folder: Path
-    seed: int = 0
-    device: str = "cpu"
-    settings: dict[str, Any] = field(default_factory=dict)
-    data: dict[str, str] = field(default_factory=dict)
-    before: object = None
-    average: dict[str, Tensor] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        place(self.network, self.device)
-        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), self.budget.rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
-        )
-        self.step, self.seconds = 0, 0.0
-        self.path = self.folder / "checkpoint.safetensors"
-        self._learners = {"network": (self.network, self.optimiser)}
 
     @property
     def model(self) -> Model:
@@ -133,103 +75,12 @@ class Run:
         network.load_state_dict({k: v.cpu() for k, v in self.average.items()})
         return Model(place(network, "cpu").eval().requires_grad_(False), self.prior, half=fast_half("cpu"))
 
-    def resume(self) -> bool:
-        """Go on from the last checkpoint, if there is one.
-
-        Raises:
-            WeightsError: a damaged checkpoint, or one of other settings.
-        """
-        if not self.path.is_file():
-            return False
-        facts = checkpoint.load(self.path, self._learners, self.average)
-        before = facts.get("settings") or self.settings
-        changed = sorted(k for k in {**before, **self.settings} if before.get(k) != self.settings.get(k))
-        if changed:
-            raise WeightsError(
-                f"{self.path}: a run with another {'=, '.join(changed)}= stopped here; give what it had, another "
-                "name=, or remove the file"
-            )
-        self.step, self.seconds, self.before = int(facts["step"]), float(facts["seconds"]), facts.get("data")
-        return True
-
-    def save(self) -> None:
-        """Write the checkpoint."""
-        facts = {"step": self.step, "seconds": self.seconds, "settings": self.settings, "data": self.data}
-        checkpoint.save(self.path, self._learners, self.average, facts)
-
-    @property
-    def share(self) -> float:
-        """Share of the budget that is used."""
-        return min(1.0, max(self.step / self.budget.steps, self.seconds / (60 * self.budget.minutes)))
-
-    def __call__(
-        self,
-        progress: Callable[[int, int], None] | None = None,
-        validate: Callable[[Model, int, float], None] | None = None,
-    ) -> None:
-        """Train until the budget is used; validations do not count as time.
-
-        Args:
-            progress: called with what is done and what there is, in thousandths of the budget.
-            validate: called with the averaged model, step and minutes, every `Budget.validate` minutes and at the end.
-
-        Raises:
-            UsageError: training diverged.
-        """
-        budget, log = self.budget, Log(self.folder / "log.csv", COLUMNS, fresh=self.step == 0)
-        last = saved = shown = time.monotonic()
-        losses: dict[str, list[float]] = {name: [] for name in PARTS}
-        while self.share < 1:
-            draw = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
-            rate = self._rate()
-            parts = self._step(draw)
-            self._follow()
-            for key, values in losses.items():
-                values.append(float(parts[key].detach()))
-            now = time.monotonic()
-            self.seconds, last = self.seconds + now - last, now
-            if not math.isfinite(losses["loss"][-1]):
-                raise UsageError("training diverged: the loss is not finite; give a smaller rate=")
-            if progress is not None:
-                progress(round(1000 * self.share), 1000)
-            if self.step % LOG_EVERY == 0 or self.share >= 1:
-                means = [sum(v) / max(1, len(v)) for v in losses.values()]
-                speed = self.step * budget.batch / self.seconds
-                status(progress, self.step, means[0], speed)
-                log.write([self.step, f"{self.seconds / 60:.2f}", f"{rate:.3g}", f"{speed:.1f}", *means])
-                losses = {name: [] for name in PARTS}
-            if now - saved > 60 * budget.checkpoint:
-                self.save()
-                saved = now
-            if validate is not None and (now - shown > 60 * budget.validate or self.share >= 1):
-                self.save()
-                validate(self.averaged(), self.step, self.seconds / 60)
-                shown = saved = last = time.monotonic()
-        self.save()
-
-    def _rate(self) -> float:
-        warm = min(1.0, (self.step + 1) / WARM_UP)
-        rate = self.budget.rate * warm * max(0.01, 0.5 * (1 + math.cos(math.pi * self.share)))
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        return rate
-
-    def _step(self, draw: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, draw: torch.Generator) -> dict[str, Tensor]:
+        """See `gensr.making.training.Training.losses`."""
         batch = pairs(self.sources, self.prior, self.recipe, self.budget.batch, draw).to(self.device)
         row, col = torch.randint(0, CORNERS, (2,), generator=draw).tolist()
-        count = max(1, round(self.budget.mean * self.budget.batch))
-        parts = losses_of(self.model, batch, count, (row, col))
-        self.optimiser.zero_grad()
-        parts["loss"].backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
-        self.step += 1
-        return parts
-
-    def _follow(self) -> None:
-        decay = min(self.budget.decay, (1 + self.step) / (10 + self.step))
-        own = self.network.state_dict()
-        torch._foreach_lerp_([self.average[k] for k in own], list(own.values()), 1 - decay)
+        count = max(1, round(MOMENTS * self.budget.batch))
+        return losses_of(self.model, batch, count, (row, col))
 
 
 @dataclass(frozen=True)
@@ -308,21 +159,3 @@ def losses_of(model: Model, batch: Batch, count: int, corner: tuple[int, int] = 
     variance = gaussian_loss(error.detach(), spread).mean()
     loss = score + SUMS * of_sums + MEAN * each + MEAN_SUMS * mean_sums + VARIANCE * variance
     return {"loss": loss, "score": score, "sums": of_sums, "mean": each, "variance": variance}
-
-
-COLUMNS = ("step", "minutes", "rate", "images_per_second", *PARTS)
-
-
-class Log:
-    """A CSV file that a run appends to; numbers with five decimals."""
-
-    def __init__(self, path: Path, columns: Sequence[str], fresh: bool) -> None:
-        self.path = path
-        if fresh or not self.path.is_file():
-            with self.path.open("w", newline="", encoding="utf-8") as handle:
-                csv.writer(handle).writerow(columns)
-
-    def write(self, row: Sequence[object]) -> None:
-        """One row."""
-        with self.path.open("a", newline="", encoding="utf-8") as handle:
-            csv.writer(handle).writerow([f"{v:.5f}" if isinstance(v, float) else v for v in row])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gensr.errors import UsageError
 from gensr.making.telling import Seen, tell, tell_changed
+from gensr.making.training import Budget, Table
 from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
 from gensr.priors.device import choose_device
@@ -18,8 +19,7 @@ from gensr.priors.unet import count
 
 from .generator import Engression, Settings, config_of
 from .instruments import Recipe
-from .loop import Budget, Log, Run
-from .model import Model
+from .loop import Run
 from .network import Network
 from .options import Options, lasting, parse
 from .prior import fit
@@ -58,9 +58,17 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
         network.load_state_dict(first.model.network.state_dict())
     folder = chosen.output / f"{chosen.name}.training"
     folder.mkdir(parents=True, exist_ok=True)
-    budget = Budget(chosen.steps, chosen.minutes, chosen.batch, chosen.rate, validate=chosen.validate)
     run = Run(
-        network, prior, found.sources, Recipe(), budget, folder, chosen.seed, device, lasting(options), seen.identity
+        network=network,
+        prior=prior,
+        sources=found.sources,
+        recipe=Recipe(),
+        budget=Budget(chosen.steps, chosen.minutes, chosen.batch, chosen.rate, checkpoint=3.0, show=chosen.validate),
+        folder=folder,
+        seed=chosen.seed,
+        device=device,
+        settings=lasting(options),
+        data=seen.identity,
     )
     if run.resume():
         tell_changed(progress, run.before, seen)
@@ -72,9 +80,10 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
     where = f"{apart.words} held out, panels in {folder}/panel-*.png" if shown else "none held out (held=)"
     tell(progress, f"found {seen.words}; {where}")
 
-    def validate(model: Model, step: int, minutes: float) -> None:
+    def validate() -> None:
         if shown:
-            _validated(folder, Engression(model, card, settings), shown, step, minutes)
+            generator = Engression(run.averaged(), card, settings)
+            _validated(folder, generator, shown, run.step, run.seconds / 60)
 
     try:
         run(progress, validate)
@@ -111,7 +120,7 @@ def save(path: Path, generator: Engression, card: GeneratorCard) -> None:
 def _validated(folder: Path, generator: Engression, held: dict[str, Tensor], step: int, minutes: float) -> None:
     """One row of ``validation.csv`` for every set and case, and panels."""
     path = folder / "validation.csv"
-    log = Log(path, ("step", "minutes", "set", "case", "noise", *COLUMNS), fresh=not path.is_file())
+    log = Table(path, ("step", "minutes", "set", "case", "noise", *COLUMNS), fresh=False)
     for name, case, noise, found in table(generator, held):
         log.write([step, minutes, name, case, noise, *(found[column] for column in COLUMNS)])
     shown: list[Case] = [case for case in cases() if case.name in ("x4", "x8", "psf x4")]

@@ -15,6 +15,7 @@ from torch import Tensor
 from gensr.errors import UsageError
 from gensr.making import corpus
 from gensr.making.telling import Seen, tell, tell_changed
+from gensr.making.training import Budget
 from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
 from gensr.priors.device import choose_device
@@ -23,7 +24,7 @@ from gensr.priors.unet import count
 from . import sheet
 from .degrade import Recipe
 from .generator import Flow, Settings, config_of
-from .loop import Budget, Corpus, Run, measure
+from .loop import Corpus, Run, measure
 from .model import Model
 from .network import Network, Shape
 from .options import FLUX_DOMAINS, PERCENTILES, Options, lasting, parse
@@ -31,6 +32,8 @@ from .pictures import Aligned, Contrast, Fields, Sized
 from .stretch import Stretch
 
 FloatArray = npt.NDArray[np.float32]
+DECAY, WARM_UP, LOG_EVERY = 0.9993, 300, 100
+"""Of a run: average of weights, steps in which the rate grows, steps between rows of the log."""
 MOST_IMAGES = 60_000
 FEWEST = 10
 SMALLEST = 16
@@ -70,8 +73,16 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
     corpora = list(chain.from_iterable(_corpora(chosen, i, images[i], shape, first) for i in range(len(images))))
     folder = chosen.output / f"{chosen.name}.training"
     folder.mkdir(parents=True, exist_ok=True)
-    budget = Budget(chosen.steps, chosen.minutes, chosen.batch, chosen.rate, sheet=chosen.sheet)
-    run = Run(network, corpora, budget, folder, chosen.seed, device, lasting(options), seen.identity)
+    run = Run(
+        network=network,
+        corpora=corpora,
+        budget=_budget(chosen),
+        folder=folder,
+        seed=chosen.seed,
+        device=device,
+        settings=lasting(options),
+        data=seen.identity,
+    )
     shown = sheet.pictures(corpora[0])
     if run.resume():
         tell_changed(progress, run.before, seen)
@@ -85,12 +96,12 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
     )
     card = _card(chosen, shape, f"{len(images[0])} images, {len(corpora[0].source)} planes used,", settings)
 
-    def show(average: dict[str, Tensor], step: int) -> None:
-        flow = _flow(shape, average, corpora[0], settings, card)
-        sheet.write(folder / f"sheet{step:07d}.png", flow, shown, chosen.seed)
+    def show() -> None:
+        flow = _flow(shape, run.average, corpora[0], settings, card)
+        sheet.write(folder / f"sheet{run.step:07d}.png", flow, shown, chosen.seed)
 
     try:
-        run(progress, show if chosen.sheet else None)
+        run(progress, show)
     except KeyboardInterrupt:
         run.save()
         raise
@@ -104,6 +115,11 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
     save(path, flow, replace(card, recipe=recipe))
     run.path.unlink()
     return path
+
+
+def _budget(chosen: Options) -> Budget:
+    usual = Budget(chosen.steps, chosen.minutes, chosen.batch, chosen.rate, show=chosen.sheet)
+    return replace(usual, decay=DECAY, warm_up=WARM_UP, log=LOG_EVERY)
 
 
 def save(path: Path, flow: Flow, card: GeneratorCard) -> None:

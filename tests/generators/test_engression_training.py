@@ -10,17 +10,18 @@ from PIL import Image
 from torch.nn.functional import avg_pool2d
 
 from gensr.errors import UsageError, WeightsError
-from gensr.generators.engression import FAMILY
+from gensr.generators.engression import FAMILY, loop
 from gensr.generators.engression.imagined import freely, of_data, of_prior, twice
 from gensr.generators.engression.instruments import Recipe
 from gensr.generators.engression.linear import estimate, phases_without_data
-from gensr.generators.engression.loop import COLUMNS, PARTS, Budget, Run, losses_of, pairs
+from gensr.generators.engression.loop import Run, losses_of, pairs
 from gensr.generators.engression.model import Model, deviation
 from gensr.generators.engression.network import Network, Shape
 from gensr.generators.engression.options import lasting, parse
 from gensr.generators.engression.prior import Prior
 from gensr.generators.engression.validation import COLUMNS as FIGURES
 from gensr.generators.engression.validation import DRAWS, Answer, Case, answer, cases, figures
+from gensr.making.training import Budget
 from gensr.operators import Area, GaussianPSF
 from gensr.priors import weights
 from gensr.priors.observation import Observation
@@ -73,12 +74,12 @@ def options(tmp_path, discs):
 
 def run(folder, steps=4, sources=None, recipe=EASY, **budget):
     return Run(
-        Network(TINY),
-        PRIOR,
-        sources or [Drawn()],
-        recipe,
-        Budget(steps, 1000.0, 4, **budget),
-        folder,
+        network=Network(TINY),
+        prior=PRIOR,
+        sources=sources or [Drawn()],
+        recipe=recipe,
+        budget=Budget(steps, 1000.0, 4, **{"rate": 6e-4, **budget}),
+        folder=folder,
         settings={"a": 1},
     )
 
@@ -145,7 +146,7 @@ class TestLosses:
         network = Network(TINY)
         model = Model(network, PRIOR, half=False)
         batch = pairs([Drawn()], PRIOR, EASY, 4, torch.Generator().manual_seed(0))
-        for name in PARTS:
+        for name in Run.PARTS:
             network.zero_grad()
             losses_of(model, batch, 2)[name].backward()
             found = network.tail.weight.grad.reshape(4, -1).abs().sum(1) > 0
@@ -161,10 +162,11 @@ class TestLosses:
 
 
 class TestRun:
-    def test_half_the_contrast_is_learned_by_draws_and_variance(self, tmp_path):
+    def test_half_the_contrast_is_learned_by_draws_and_variance(self, tmp_path, monkeypatch):
         """Truths of half the contrast: draws shrink, and the variance falls by a factor of about four."""
         torch.manual_seed(0)
-        made = run(tmp_path, 150, rate=3e-3, mean=1.0)
+        monkeypatch.setattr(loop, "MOMENTS", 1.0)
+        made = run(tmp_path, 150, rate=3e-3)
         made.budget = replace(made.budget, batch=16)
         made()
         model = made.averaged()
@@ -209,11 +211,12 @@ class TestRun:
 
     def test_a_log_with_every_part_and_a_validation_at_the_end(self, tmp_path):
         seen = []
-        run(tmp_path, 3)(validate=lambda model, step, minutes: seen.append((model, step, minutes)))
+        made = run(tmp_path, 3)
+        made(show=lambda: seen.append((made.averaged(), made.step, made.path.is_file())))
         (row,) = rows(tmp_path / "log.csv")
-        assert tuple(row) == COLUMNS
+        assert tuple(row) == ("step", "minutes", "rate", "images_per_second", *Run.PARTS)
         assert float(row["loss"]) > 0
-        assert [step for _, step, _ in seen] == [3]
+        assert [found[1:] for found in seen] == [(3, True)]
         assert not seen[0][0].network.training
 
     def test_a_loss_that_is_not_finite_ends_the_run(self, tmp_path):

@@ -12,9 +12,9 @@ from PIL import Image
 
 from gensr.cli.main import main
 from gensr.errors import FormatError, UsageError, WeightsError
-from gensr.generators.flow import FAMILY, loop
+from gensr.generators.flow import FAMILY, training
 from gensr.generators.flow.degrade import Recipe
-from gensr.generators.flow.loop import Budget, Corpus, Run, measure, pairs
+from gensr.generators.flow.loop import Corpus, Run, measure, pairs
 from gensr.generators.flow.network import Network, Shape
 from gensr.generators.flow.options import lasting, parse
 from gensr.generators.flow.pictures import Aligned, Contrast, Fields, Sized
@@ -22,6 +22,7 @@ from gensr.generators.flow.sheet import FACTOR, GAP, ROWS
 from gensr.generators.flow.stretch import Stretch
 from gensr.generators.flow.training import FLUX_JITTER, train
 from gensr.making.checkpoint import load
+from gensr.making.training import Budget
 from gensr.operators import Area
 from gensr.priors import weights
 from gensr.priors.unet import place
@@ -99,7 +100,8 @@ class Told(Stopped):
 def run_of(corpus, folder, steps=10, **settings):
     torch.manual_seed(1)
     folder.mkdir(exist_ok=True)
-    return Run(Network(TINY), [corpus], Budget(steps, 1000.0, 4), folder, **settings)
+    budget = Budget(steps, 1000.0, 4, 1e-3)
+    return Run(network=Network(TINY), corpora=[corpus], budget=budget, folder=folder, **settings)
 
 
 class TestOptions:
@@ -293,11 +295,12 @@ class TestRun:
             run(ignored, None)
         assert run.path.read_bytes() == before
 
-    def test_log(self, corpus, tmp_path, monkeypatch):
-        monkeypatch.setattr(loop, "LOG_EVERY", 3)
+    def test_log(self, corpus, tmp_path):
         (tmp_path / "log.csv").write_text("of an earlier run\n")
         seen = []
-        run_of(corpus, tmp_path, 7)(lambda *done: seen.append(done), None)
+        run = run_of(corpus, tmp_path, 7)
+        run.budget = replace(run.budget, log=3)
+        run(lambda *done: seen.append(done), None)
         with (tmp_path / "log.csv").open(newline="") as handle:
             rows = list(csv.DictReader(handle))
         assert list(rows[0]) == ["step", "minutes", "rate", "images_per_second", "loss", "blind", "variance"]
@@ -306,7 +309,7 @@ class TestRun:
         assert seen == [(round(1000 * i / 7), 1000) for i in range(1, 8)]
 
     def test_time_ends_a_run(self, corpus, tmp_path):
-        run = replace(run_of(corpus, tmp_path), budget=Budget(10**9, 0.005, 4))
+        run = replace(run_of(corpus, tmp_path), budget=Budget(10**9, 0.005, 4, 1e-3))
         run(None, None)
         assert 1 <= run.step < 1000
         assert run.seconds >= 0.3
@@ -371,7 +374,7 @@ class TestTrain:
         assert float(speed) > 0
 
     def test_a_start_from_another_flow_keeps_scaling_and_pays(self, options, discs, monkeypatch):
-        monkeypatch.setattr(loop, "WARM_UP", 1)
+        monkeypatch.setattr(training, "WARM_UP", 1)
         trained = train(
             options | {"name": "old", "steps": "100", "rate": "0.01", "batch": "8", "low": "0", "high": "100"}, None
         )
