@@ -18,6 +18,7 @@ DAMAGE = (
     lzma.LZMAError,
     zipfile.BadZipFile,
     ValueError,
+    IndexError,  # an entry of a zip without a name
     NotImplementedError,
     RuntimeError,
 )

@@ -17,7 +17,7 @@ BLOCK = 2880
 MOST = 999
 """Axes of an array and fields of a table, by the standard."""
 _COUNTS = {b"NAXIS", b"ZNAXIS", b"TFIELDS"}
-_NUMBER = re.compile(rb"\s*([+-]?\d{1,40})\s*(/.*)?")
+_NUMBER = re.compile(rb"\s*([+-]?\d{1,40})(?:\.0*)?\s*(/.*)?")
 _SIZED = re.compile(rb"BITPIX|NAXIS\d{0,3}|PCOUNT|GCOUNT")
 
 
@@ -61,12 +61,19 @@ def _header(stream: BinaryIO, name: str) -> tuple[dict[bytes, int], int]:
             within("continued", continued, name)
             value = _NUMBER.fullmatch(card[10:].rstrip()) if card[8:9] == b"=" else None
             if value is None:
+                if card[8:9] == b"=" and _SIZED.fullmatch(key):  # a reader multiplies it, even a text
+                    shown = card[10:].partition(b"/")[0].strip().decode("ascii", "replace")[:40]
+                    raise FormatError(f"{name}: claims {key.decode()} = {shown}, no whole number; repair the header")
                 continue
             number = int(value[1])
             if key in _COUNTS and not 0 <= number <= MOST:
                 raise FormatError(f"{name}: claims {key.decode()} = {number}, at most {MOST} can be; it is damaged")
-            if _SIZED.fullmatch(key):
-                numbers.setdefault(key, number)
+            if not _SIZED.fullmatch(key):
+                continue
+            # Readers take the first or the last of two, and go back by a negative size, for ever.
+            if numbers.setdefault(key, number) != number or (number < 0 and key != b"BITPIX"):
+                said = f"{key.decode()} = {number}" + (f" and {numbers[key]}" if numbers[key] != number else "")
+                raise FormatError(f"{name}: claims {said}; the header is damaged")
         within("cards", count, name)
     return {}, count
 

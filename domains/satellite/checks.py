@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from gensr.errors import DomainError, FormatError
+from gensr.scenes.crs import leads_elsewhere
 from gensr.scenes.directories import check_directories
 from gensr.values.coding import EXACT
 from gensr.values.limits import expands, limit, within
 
 from .tags import instructions
-from .tiff import COMPRESSION, GDAL_METADATA, SAMPLES, read_tiff
+from .tiff import COMPRESSION, GDAL_METADATA, GEO_TEXTS, SAMPLES, read_tiff
 
 BLOCK_LIMIT = 2**30
 MOST_RATIO = 2000  # DEFLATE reaches 1030; anything beyond is a sparse file or a bomb
@@ -51,6 +52,7 @@ def _check_tiff(path: Path) -> bool:
         )
     within("bands", max(tiff.integers(SAMPLES) or (1,)), path)
     _refuse_instructions(tiff.tags.get(GDAL_METADATA, b""), path)
+    _refuse_grids(tiff.tags.get(GEO_TEXTS, b""), path)
     nodata = tiff.nodata()
     integers64 = set(tiff.integers(258)) == {64} and set(tiff.integers(339) or (1,)) <= {1, 2}
     if integers64 and re.fullmatch(r"[+-]?\d{1,40}", nodata) and abs(int(nodata)) > EXACT:
@@ -67,6 +69,16 @@ def _refuse_instructions(text: bytes, path: Path) -> None:
         raise FormatError(
             f"{path}: its metadata ({', '.join(found)}) make GDAL open another file; "
             "write it anew without them (gdal_translate -co COPY_SRC_MDD=NO)"
+        )
+
+
+def _refuse_grids(text: bytes, path: Path) -> None:
+    """Texts of a CRS among others: only what they name counts."""
+    named = leads_elsewhere(text.decode("latin-1"))
+    if named:
+        raise FormatError(
+            f"{path}: its coordinate system names {named[:80]!r}, another file or an address, which is not opened; "
+            "write it anew with the code of the coordinate system (gdal_translate -a_srs EPSG:...)"
         )
 
 
@@ -91,6 +103,9 @@ def _check_boxes(path: Path) -> None:
                     break
                 if kind == b"asoc":
                     todo.append((start, place + length))
+                elif kind == b"uuid" and length <= limit("sidecar"):  # a GeoTIFF among others
+                    stream.seek(start)
+                    _refuse_grids(stream.read(place + length - start), path)
                 elif kind == b"xml ":
                     within("xml", place + length - start, path)
                     stream.seek(start)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gensr.errors import UsageError
+from gensr.scenes.crs import check_crs
 from gensr.scenes.labelled import Labelled
 from gensr.scenes.objects import STEM
 
@@ -80,6 +81,7 @@ def create(source: Labelled, path: Path, **more: Any) -> Any:  # noqa: ANN401
         creation["nodata"] = packed.nodata
     with gdal.writing(path), gdal.without_georeference():
         if place.wkt:
+            check_crs(place.wkt, "the array")
             try:
                 creation["crs"] = rasterio.crs.CRS.from_user_input(place.wkt)
             except rasterio.errors.CRSError as error:

@@ -101,7 +101,9 @@ class Folder:
             self._zip = zipfile.ZipFile(path)
             self.root = Path(tempfile.mkdtemp(prefix="gensr-safe-"))
             self._finalizer = weakref.finalize(self, shutil.rmtree, self.root, ignore_errors=True)
-            self._entries = {e.filename.removeprefix(top): e for e in self._zip.infolist() if not e.is_dir()}
+            self._entries = {
+                e.filename.removeprefix(top): e for e in self._zip.infolist() if e.filename and not e.is_dir()
+            }
             self._entries = {n: e for n, e in self._entries.items() if n}
 
     def names(self) -> list[str]:
@@ -162,7 +164,7 @@ def _top(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as packed:
             names = packed.namelist()
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
         raise FormatError(f"{path}: is no readable zip ({error}); fetch it again") from error
     within("elements", len(names), path)
     for name in names:

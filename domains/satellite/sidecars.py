@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gensr.errors import FormatError
+from gensr.scenes.crs import check_crs
 from gensr.scenes.directories import MAGIC, check_directories
 from gensr.scenes.door import neighbours
 from gensr.scenes.markup import parsed
@@ -136,7 +137,13 @@ def auxiliary(text: bytes, file: Path) -> bytes:
     root = parsed(text, file)
     if root.tag != "PAMDataset":
         raise FormatError(f"{file}: holds {root.tag[:40]} where PAMDataset is expected; remove it")
-    return bytes(Xml.tostring(_kept(root), encoding="utf-8"))
+    kept = _kept(root)
+    for element in kept.iter():
+        if element.tag == "SRS":
+            check_crs(element.text or "", file)
+        elif element.tag == "GCPList":
+            check_crs(element.get("Projection", ""), file)
+    return bytes(Xml.tostring(kept, encoding="utf-8"))
 
 
 def says_where(file: Path) -> bool:

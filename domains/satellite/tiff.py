@@ -15,7 +15,7 @@ from typing import BinaryIO
 from gensr.scenes.directories import MAGIC
 
 GEOGRAPHIC = {33550: "pixel scale", 33922: "tie points", 34264: "transformation", 34735: "geo keys", 50844: "RPC"}
-COMPRESSION, SAMPLES, GDAL_METADATA, GDAL_NODATA = 259, 277, 42112, 42113
+COMPRESSION, SAMPLES, GEO_TEXTS, GDAL_METADATA, GDAL_NODATA = 259, 277, 34737, 42112, 42113
 _OFFSETS, _COUNTS = (273, 324), (279, 325)
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}

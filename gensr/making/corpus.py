@@ -118,7 +118,7 @@ def _zip(path: Path) -> Iterator[FloatArray]:
 def _opened(path: Path) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
         raise FormatError(f"{path}: damaged zip ({error}); fetch it again") from error
     if len(archive.infolist()) > MEMBERS:
         raise FormatError(f"{path}: has {len(archive.infolist())} entries; split it")

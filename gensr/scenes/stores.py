@@ -77,7 +77,7 @@ class ZarrStore:
             try:
                 self._zip = zipfile.ZipFile(path)
                 self._entries = {e.filename: e for e in self._zip.infolist()}
-            except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+            except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
                 raise FormatError(f"{path}: is no readable zip ({error}); get an intact copy") from error
             self.inside = self._root()
         self._store: Any = None

@@ -93,3 +93,27 @@ def test_the_last_header_is_reached(tmp_path):
     (tmp_path / "a.fits").write_bytes(raw[:at] + card("NAXIS", 12345)[:80] + raw[at + 80 :])
     with pytest.raises(FormatError, match="NAXIS = 12345"):
         check_structure(tmp_path / "a.fits", "a.fits")
+
+
+@pytest.mark.parametrize("text", ["'electron'", "1e-320", "T", "", "12x"])
+@pytest.mark.parametrize("key", ["NAXIS1", "NAXIS2", "BITPIX", "PCOUNT", "GCOUNT"])
+def test_sizes_that_are_no_whole_number(tmp_path, key, text):
+    """A reader multiplies what stands there: a text of 8 letters by two thousand million is 16 GiB."""
+    cards = [c for c in PLAIN if not c.startswith(f"{key:<8}".encode())] + [card(key, text)]
+    path = write(tmp_path / "a.fits", cards)
+    with pytest.raises(FormatError, match=rf"a\.fits: claims {key} = .*, no whole number"):
+        DOMAIN.open(path, {})
+
+
+@pytest.mark.parametrize(("key", "number"), [("GCOUNT", -5), ("NAXIS2", -1), ("PCOUNT", -2880), ("NAXIS1", 41)])
+def test_sizes_that_are_negative_or_said_twice(tmp_path, key, number):
+    path = write(tmp_path / "a.fits", [*PLAIN, card("GCOUNT", 1), card(key, number)])
+    started = time.monotonic()
+    with pytest.raises(FormatError, match=rf"a\.fits: claims {key} = {number}.*damaged"):
+        DOMAIN.open(path, {})
+    assert time.monotonic() - started < 5
+
+
+def test_whole_numbers_with_a_point_and_the_same_number_twice_pass(tmp_path):
+    path = write(tmp_path / "a.fits", [*PLAIN, card("NAXIS2", 72), card("GCOUNT", "1."), card("PCOUNT", 0)])
+    check_structure(path, "a.fits")
