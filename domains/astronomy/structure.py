@@ -72,7 +72,9 @@ def _header(stream: BinaryIO, name: str) -> tuple[dict[bytes, int], int]:
                 continue
             # Readers take the first or the last of two, and go back by a negative size, for ever.
             if numbers.setdefault(key, number) != number or (number < 0 and key != b"BITPIX"):
-                said = f"{key.decode()} = {number}" + (f" and {numbers[key]}" if numbers[key] != number else "")
+                said = f"{key.decode()} = {number}" + (
+                    f" and {numbers[key]}" if numbers[key] != number else ", a negative size"
+                )
                 raise FormatError(f"{name}: claims {said}; the header is damaged")
         within("cards", count, name)
     return {}, count
