@@ -135,7 +135,7 @@ class StyleGan1(StyledNetwork):
 
     def forward(self, w: Tensor, noise: Sequence[Tensor], stage: int | None = None) -> Tensor:
         """See `StyledNetwork.forward`; there are no coarse outputs."""
-        x = self.get_buffer("constant").expand(len(w), -1, -1, -1)
+        x = self.get_buffer("constant").expand(len(w), -1, -1, -1).contiguous(memory_format=torch.channels_last)
         for i, level in enumerate(cast("list[Level]", list(self.levels))):
             x = level(x, w[:, 2 * i : 2 * i + 2], noise[2 * i : 2 * i + 2])
         return conv2d(x, self.get_buffer("picture").to(x.dtype), self.get_buffer("level").to(x.dtype))

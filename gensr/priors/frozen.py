@@ -22,9 +22,10 @@ class Frozen(nn.Module):
     """A layer whose tensors are buffers: constants in every sense."""
 
     def keep(self, **tensors: Tensor) -> None:
-        """Register tensors as float32 buffers."""
+        """Register tensors as float32 buffers; kernels lie in memory as fast convolutions want them."""
         for name, tensor in tensors.items():
-            self.register_buffer(name, tensor.float().contiguous())
+            form = torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
+            self.register_buffer(name, tensor.float().contiguous(memory_format=form))
 
 
 class Dense(Frozen):

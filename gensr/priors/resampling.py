@@ -14,6 +14,8 @@ from torch.nn.functional import conv2d, conv_transpose2d, pad
 
 BINOMIAL = (1.0, 3.0, 3.0, 1.0)
 """Usual filter of StyleGAN2."""
+SHORT = 4
+"""Taps up to which one pass over both axes is faster than two."""
 SEPARABLE = 1e-6
 """Largest departure of a filter from a product of two, relative to its largest tap, that is rounding."""
 
@@ -45,6 +47,8 @@ def resample(x: Tensor, taps: Tensor, up: int = 1, down: int = 1, padding: Seque
     Returns:
         (n, c, rows, cols); means are divided by the square of ``up``, as zeros were put in.
     """
+    if taps.ndim == 1 and len(taps) <= SHORT:
+        taps = torch.outer(taps, taps)
     if taps.ndim == 1:
         x = _filter(x, taps[:, None], (up, 1), (down, 1), (padding, (0, 0)))
         return _filter(x, taps[None], (1, up), (1, down), ((0, 0), padding))
