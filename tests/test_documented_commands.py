@@ -17,7 +17,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHOWN = re.compile(
     r"^(?: {4}|\$ )?(?:\.venv/bin/)?(gensr (?:upsample|deblur|info|check|train|calibrate|models)\b[^\n`]*)$", re.M
 )
-ELSEWHERE = ("--config-dir", "search=steep", "--config fine")
+ELSEWHERE = ("--config-dir", "search=steep", "--config fine", "models inspect", "models convert", "generator=own")
 """What needs files of its own: tests/cli and tests/test_extending.py run these."""
 
 

@@ -31,6 +31,7 @@ KINDS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint
 """Types of tensors that are read."""
 KEY = "gensr"
 SUFFIX = ".safetensors"
+CONVERT = "gensr models convert FILE out=NAME.safetensors makes a generator of what it knows"
 LONGEST = 4 << 20
 """Characters of a header."""
 
@@ -87,7 +88,7 @@ def _refuse_foreign(path: Path) -> None:
         raise WeightsError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     safe = head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size
     if not safe and (head[:1] == b"\x80" or head[:2] == b"PK" or head[:4] in (b"\x93NUM", b"\x89HDF")):
-        raise WeightsError(f"{path}: a pickle, zip or array file, never executed by gensr; convert it to safetensors")
+        raise WeightsError(f"{path}: a pickle, zip or array file, never executed by gensr; {CONVERT}")
     try:
         within("weights", size, path)
     except FormatError as error:
@@ -103,7 +104,7 @@ def _header(path: Path, text: str | None) -> tuple[dict[str, Any], dict[str, Any
         WeightsError: no gensr header, or one that says what it cannot.
     """
     if text is None:
-        raise WeightsError(f"{path}: no gensr header; it was written by another program, convert it first")
+        raise WeightsError(f"{path}: no gensr header; it was written by another program; {CONVERT}")
     try:
         if len(text) > LONGEST:
             raise ValueError(f"{len(text)} characters, at most {LONGEST}")
@@ -173,8 +174,8 @@ def find(name: str) -> Path:
     known = available()
     if name in known:
         return known[name]
-    if name.endswith(SUFFIX) or os.sep in name:
-        path = Path(name)
+    path = Path(name)
+    if name.endswith(SUFFIX) or os.sep in name or path.is_file():
         if path.is_file():
             return path
         raise WeightsError(f"{name}: no such weights file; installed generators: {', '.join(sorted(known))}")

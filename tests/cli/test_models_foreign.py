@@ -10,6 +10,7 @@ from PIL import Image
 
 from gensr.priors import weights
 from tests.foreign_files import nvidia
+from tests.generators import test_pggan, test_stylegan1, test_stylegan3
 from tests.generators.reference_stylegan2 import random_tensors
 
 
@@ -77,6 +78,39 @@ def test_convert_and_upsample_from_16_px(run, snapshot, tmp_path, form):
         assert done.code == 0, done.err
         (report,) = (tmp_path / search).glob("*.json")
         assert json.loads(report.read_text())["generator"]["name"] == "own"
+
+
+OTHERS = {
+    "stylegan1": test_stylegan1.random_tensors,
+    "stylegan3": test_stylegan3.random_tensors,
+    "pggan": test_pggan.random_tensors,
+}
+
+
+@pytest.mark.parametrize(("family", "search"), [*((f, "fast") for f in OTHERS), ("stylegan1", "pulse")])
+def test_every_family_answers_16_px(run, tmp_path, family, search):
+    more = {"pggan": {"widths": (8, 8, 6, 6)}}.get(family, {"side": 32})
+    torch.save({"state_dict": OTHERS[family](**more)}, tmp_path / "a.ckpt")
+    out = tmp_path / "own.safetensors"
+    outcome = run("models", "convert", tmp_path / "a.ckpt", "--out", out)
+    assert outcome.code == 0, outcome.err
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(60, 190, (16, 16, 3), dtype=np.uint8)).save(tmp_path / "face.png")
+    words = ["factor=2", f"generator={out}", f"search={search}", "search.steps=2", "samples=1", "domain=faces"]
+    done = run("upsample", tmp_path / "face.png", *words, f"output={tmp_path / 'out'}")
+    assert done.code == 0, done.err
+    (report,) = (tmp_path / "out").glob("*.json")
+    assert json.loads(report.read_text())["generator"]["name"] == "own"
+    with Image.open(next((tmp_path / "out").glob("face_x2_generated.png"))) as picture:
+        assert picture.size == (32, 32)
+
+
+def test_a_checkpoint_as_generator_is_told_how_to_become_one(run, snapshot, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (16, 16), (90, 80, 70)).save("face.png")
+    outcome = run("upsample", "face.png", "factor=2", f"generator={snapshot.name}", "domain=faces")
+    assert outcome.code == 1
+    assert "gensr models convert" in outcome.err
 
 
 @pytest.mark.parametrize(
