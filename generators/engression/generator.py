@@ -23,7 +23,7 @@ from gensr.priors.observation import Moments, Observation
 from gensr.priors.unet import fast_half, place
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
-from .imagined import freely, imagine
+from .imagined import Noise, freely, imagine
 from .linear import QUIET, Estimate, correction, estimate
 from .model import Model, deviation
 from .network import Network
@@ -129,7 +129,8 @@ class Engression(Generator):
         """See `Generator.synthesize`: without data, in single precision."""
         z, prior = latents["noise"].float(), self.model.prior
         told = Estimate.none(prior, len(z), self.card.bands, (z.shape[-2], z.shape[-1]), z.device)
-        return (told.mean + told.deviation * self.exact.draw(told, freely(z, prior))).to(latents["noise"])
+        made = freely(z, prior) if self.model.network.shape.imagines else Noise.only(z)
+        return (told.mean + told.deviation * self.exact.draw(told, made)).to(latents["noise"])
 
     def context(self, operator: Operator) -> int:
         """See `Generator.context`."""
@@ -170,8 +171,11 @@ class Engression(Generator):
         """
         single = self._checked(data)
         told = estimate(single, self.model.prior)
-        fields = (noise(0).to(told.mean), noise(1).to(told.mean))
-        made = imagine(fields, single, told, self.model.prior)
+        white = noise(0).to(told.mean)
+        if self.model.network.shape.imagines:
+            made = imagine((white, noise(1).to(told.mean)), single, told, self.model.prior)
+        else:
+            made = Noise.only(white)
         drawn = told.mean + told.deviation * self.model.draw(told, made)
         if not bool(torch.isfinite(drawn).all()):
             raise SearchError(f"{self.card.name}: a sample is not finite; check the noise level of the data")

@@ -32,6 +32,11 @@ class Noise:
     imagined: Tensor
 
     @staticmethod
+    def only(white: Tensor) -> Noise:
+        """For networks that are not shown what is imagined."""
+        return Noise(white, torch.zeros_like(white))
+
+    @staticmethod
     def none(like: Tensor) -> Noise:
         """Where no draw is meant."""
         zero = torch.zeros_like(like)
@@ -61,7 +66,7 @@ def of_data(white: Tensor, noise: Tensor, data: Observation, prior: Prior) -> Te
 
 
 def imagine(fields: tuple[Tensor, Tensor], data: Observation, told: Estimate, prior: Prior) -> Noise:
-    """The noise of a draw.
+    """The noise of a draw of a field.
 
     Args:
         fields: standard normal (n, band, rows, cols) each; the second is for the data, read at one pixel of each.

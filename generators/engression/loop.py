@@ -77,7 +77,8 @@ class Run(Training):
 
     def losses(self, draw: torch.Generator) -> dict[str, Tensor]:
         """See `gensr.making.training.Training.losses`."""
-        batch = pairs(self.sources, self.prior, self.recipe, self.budget.batch, draw).to(self.device)
+        made = pairs(self.sources, self.prior, self.recipe, self.budget.batch, draw, self.network.shape.imagines)
+        batch = made.to(self.device)
         row, col = torch.randint(0, CORNERS, (2,), generator=draw).tolist()
         count = max(1, round(MOMENTS * self.budget.batch))
         return losses_of(self.model, batch, count, (row, col))
@@ -106,7 +107,9 @@ class Batch:
         return Batch(self.x.to(device), data, self.told.each(lambda t: t.to(device)), noise)
 
 
-def pairs(sources: Sequence[Source], prior: Prior, recipe: Recipe, count: int, draw: torch.Generator) -> Batch:
+def pairs(
+    sources: Sequence[Source], prior: Prior, recipe: Recipe, count: int, draw: torch.Generator, imagines: bool = True
+) -> Batch:
     """Clean images and data of them by one random instrument, with linear estimate and noise; any source anywhere."""
     shares = [count // len(sources) + (i < count % len(sources)) for i in range(len(sources))]
     order = torch.randperm(len(sources), generator=draw).tolist()
@@ -119,10 +122,13 @@ def pairs(sources: Sequence[Source], prior: Prior, recipe: Recipe, count: int, d
     coarse = torch.randn(2 * count, *data.y.shape[1:], generator=draw)
     with torch.no_grad():
         told = estimate(data, prior)
-        off = of_data(white, coarse, twice(data), prior) / told.deviation.repeat(2, 1, 1, 1)
-        imagined = torch.where(kept.repeat(2).view(-1, 1, 1, 1), off, freely(white, prior).imagined)
+        made = Noise.only(white)
+        if imagines:
+            off = of_data(white, coarse, twice(data), prior) / told.deviation.repeat(2, 1, 1, 1)
+            kept_twice = kept.repeat(2).view(-1, 1, 1, 1)
+            made = Noise(white, torch.where(kept_twice, off, freely(white, prior).imagined))
     seen = replace(data, usable=data.usable & kept.view(-1, 1, 1, 1), variance=data.variance.clamp(min=QUIET**2))
-    return Batch(x, seen, told.keep(kept, prior), Noise(white, imagined))
+    return Batch(x, seen, told.keep(kept, prior), made)
 
 
 def losses_of(model: Model, batch: Batch, count: int, corner: tuple[int, int] = (0, 0)) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool2d, pad
 
 from .imagined import Noise
 from .linear import QUIET, Estimate
-from .network import OUTPUTS, Network
+from .network import Network
 from .prior import Prior
 
 LEAST, MOST = -12.0, 8.0
@@ -36,29 +36,31 @@ class Model:
 
     def draw(self, told: Estimate, noise: Noise) -> Tensor:
         """One draw for each noise, in units of the deviation about the mean; shape of the mean."""
-        value, gain, _, _ = self._outputs(told, noise, True)
-        return value + gain.clamp(LEAST / 2, MOST / 2).exp() * noise.imagined
+        value, *gain, _, _ = self._outputs(told, noise, True)
+        for part in gain:
+            value = value + part.clamp(LEAST / 2, MOST / 2).exp() * noise.imagined
+        return value
 
     def moments(self, told: Estimate) -> tuple[Tensor, Tensor]:
         """Mean and logarithm of the variance of draws, in the same units."""
-        _, _, mean, spread = self._outputs(told, Noise.none(told.mean), False)
+        *_, mean, spread = self._outputs(told, Noise.none(told.mean), False)
         return mean, spread.clamp(LEAST, MOST)
 
     def _outputs(self, told: Estimate, noise: Noise, drawn: bool) -> tuple[Tensor, ...]:
-        planes = torch.cat([noise.white, noise.imagined, *self._planes(told)], 1)
+        shape = self.network.shape
+        planes = torch.cat([noise.white, *([noise.imagined] if shape.imagines else []), *self._planes(told)], 1)
         flag = torch.full((len(planes), 1), float(drawn), device=planes.device)
         rows, cols = planes.shape[-2:]
         parts = [flag, told.factor.to(flag).log2() / 3]
-        if self.network.shape.aligned:
+        if shape.aligned:
             parts.append(torch.full_like(flag, math.log2(math.sqrt(rows * cols) / USUAL_SIDE)))
         scalars = torch.cat(parts, 1)
-        multiple = self.network.shape.multiple
-        extra = (-rows % multiple, -cols % multiple)
+        extra = (-rows % shape.multiple, -cols % shape.multiple)
         if extra != (0, 0):
             planes = pad(planes, (0, extra[1], 0, extra[0]), mode="replicate")
         with torch.autocast(planes.device.type, torch.bfloat16, enabled=self.half):
             out = self.network(planes, scalars)
-        return tuple(part.contiguous() for part in out[..., :rows, :cols].chunk(OUTPUTS, 1))
+        return tuple(part.contiguous() for part in out[..., :rows, :cols].chunk(3 + shape.imagines, 1))
 
     def _planes(self, told: Estimate) -> tuple[Tensor, ...]:
         detail = ((told.mean - local_mean(told.mean)) / told.deviation).asinh()

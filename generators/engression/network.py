@@ -1,6 +1,7 @@
 """The network of an engression: noise, and what a linear estimator knows, to an image, in one evaluation.
 
-Draws depend on the noise; for mean and variance the noise is zero, and a flag says so.
+Draws depend on the noise; for mean and variance the noise is zero, and a flag says so. Fields are also shown what the
+linear estimator imagines: texture that they may keep. On aligned content that would be grain, and is left out.
 """
 
 from __future__ import annotations
@@ -8,9 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gensr.priors import unet
-
-OUTPUTS = 4
-"""Per band: draw, logarithm of its gain on the noise, mean, logarithm of the variance."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +18,19 @@ class Shape(unet.Shape):
     fine: int = 16
 
     @property
+    def imagines(self) -> bool:
+        """Whether draws keep a share of what the linear estimator imagines."""
+        return not self.aligned
+
+    @property
     def inputs(self) -> int:
-        """Noise twice, linear mean, its detail and deviation, known share, noise of the data."""
-        return 5 * self.bands + 2
+        """White noise, what is imagined, linear mean, its detail and deviation, known share, noise of the data."""
+        return (4 + self.imagines) * self.bands + 2
 
     @property
     def outputs(self) -> int:
-        """See `OUTPUTS`."""
-        return OUTPUTS * self.bands
+        """Per band: draw, logarithm of its gain on what is imagined, mean, logarithm of the variance."""
+        return (3 + self.imagines) * self.bands
 
     @property
     def scalars(self) -> int:
