@@ -111,8 +111,15 @@ class TestGenerator:
         other[:, 2] += 0.2
         moved, _ = made.model.moments(estimate(replace(data, y=other), made.model.prior))
         assert float((moved[:, 0] - mean[:, 0]).abs().max()) > 1e-3
-        drawn = made.model.draw(told, Noise(torch.randn(1, 3, 32, 32), torch.randn(1, 3, 32, 32)))
+        white, imagined = torch.randn(2, 1, 3, 32, 32)
+        drawn = made.model.draw(told, Noise.only(white))
         assert drawn.shape == (1, 3, 32, 32)
+        assert torch.equal(made.model.draw(told, Noise(white, imagined)), drawn), "imagined texture would be grain"
+        assert not torch.equal(made.model.draw(told, Noise.only(-white)), drawn)
+
+    def test_fields_keep_what_is_imagined(self, engression_of):
+        assert engression_of(3).model.network.shape.outputs == 12
+        assert engression_of(3, aligned=True).model.network.shape.outputs == 9
 
     def test_card_and_network_must_fit(self, engression_of):
         made, plain = engression_of(3, aligned=True), engression_of(3)

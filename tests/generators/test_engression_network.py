@@ -8,7 +8,7 @@ from gensr.errors import WeightsError
 from gensr.generators.engression.imagined import Noise
 from gensr.generators.engression.linear import Estimate
 from gensr.generators.engression.model import LEAST, MOST, Model, deviation, gaussian_loss, local_mean
-from gensr.generators.engression.network import OUTPUTS, Network, Shape
+from gensr.generators.engression.network import Network, Shape
 from gensr.generators.engression.prior import Prior
 from gensr.priors.unet import count, restored
 
@@ -63,7 +63,7 @@ def test_far_pixels_and_other_images_do_not_matter():
     near, far = (network(v, scalars)[0] for v in (x, changed))
     torch.testing.assert_close(near[:, :, :48], far[:, :, :48])
     assert not torch.allclose(near[:, :, 100:], far[:, :, 100:])
-    assert near.shape == (OUTPUTS, 128, 128)
+    assert near.shape == (TINY.outputs, 128, 128)
 
 
 def test_draws_depend_on_both_noises_and_on_everything_that_is_told():
