@@ -25,7 +25,7 @@ from gensr.values.latent import Latents, LatentSpec, LatentTensor
 from .bank import Bank
 from .network import COARSEST, Network, style_of
 
-SEARCHED = 16
+SEARCHED = 64
 """Side up to which noise maps are searched; finer ones are grain that data do not determine."""
 
 

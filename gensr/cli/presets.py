@@ -32,7 +32,7 @@ def chosen_preset(node: Mapping[str, Any], said: Iterable[str] = ()) -> Preset:
     """
     try:
         preset = build(Preset, {key: value for key, value in node.items() if key in OWN}, "search")
-        for_solver, for_generators = _numbers(node, preset.solver)
+        for_solver, for_generators = _numbers(node, preset.solver, tuple(said))
         preset = replace(
             preset,
             solver_options=for_solver,
@@ -60,13 +60,18 @@ def _changed(known: Preset, preset: Preset) -> list[str]:
     return own + [f"{key}={after[key]}" for key in numbers if before.get(key) != after[key]]
 
 
-def _numbers(node: Mapping[str, Any], name: str) -> tuple[dict[str, float], dict[str, float]]:
-    """Numbers of the solver and of generators among the keys that are no fields of a preset."""
+def _numbers(node: Mapping[str, Any], name: str, said: tuple[str, ...]) -> tuple[dict[str, float], dict[str, float]]:
+    """Numbers of the solver and of generators among the keys that are no fields of a preset.
+
+    Where the user chose another solver, numbers of the preset's own that nobody said are left behind.
+    """
     own, declared = solver_options(name), generator_options()
+    usual = PRESETS.get(str(node.get("name", "")))
+    left = set() if usual is None else set(solver_options(usual.solver)) - set(said)
     for_solver: dict[str, float] = {}
     for_generators: dict[str, float] = {}
     for key, value in node.items():
-        if key in OWN:
+        if key in OWN or (key in left and key not in own):
             continue
         if key not in own and key not in declared:
             every = [*OWN, *own, *declared]

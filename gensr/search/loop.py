@@ -124,10 +124,21 @@ def solve(
     """
     began = time.perf_counter()
     initial = problem.start(start).detach()
-    state = solver.init(problem, initial)
+    track, reason = walk(solver, problem, initial, discrepancy_stop and not problem.unknown_variance, callback)
+    return finish(solver, problem, track, reason, time.perf_counter() - began, seed)
+
+
+def walk(
+    solver: Solver[S],
+    problem: Problem,
+    start: Tensor,
+    use_chi2: bool = False,
+    callback: Callback | None = None,
+) -> tuple[Track, tuple[StopReason, ...]]:
+    """The search without pictures: where candidates got from a start (n, d), and why they stopped; see `solve`."""
+    state = solver.init(problem, start)
     track = _begin(state)
-    look = 1 if initial.device.type == "cpu" else LOOK_EVERY
-    use_chi2 = discrepancy_stop and not problem.unknown_variance
+    look = 1 if start.device.type == "cpu" else LOOK_EVERY
     for step in range(solver.steps):
         track.done |= track.broken | solver.terminate(problem, state)
         if use_chi2:
@@ -140,8 +151,7 @@ def solve(
         if callback is not None:
             callback(step, state.loss, state.chi2)
     finished = solver.terminate(problem, state)
-    reason = _verdicts(solver, track, finished, (state.chi2 <= 1) & use_chi2)
-    return finish(solver, problem, track, reason, time.perf_counter() - began, seed)
+    return track, _verdicts(solver, track, finished, (state.chi2 <= 1) & use_chi2)
 
 
 def _begin(state: State) -> Track:

@@ -11,6 +11,8 @@ from gensr.search.guided import Guided
 from gensr.search.loop import Start
 
 MomentSource = Literal["closed", "draws", "search"]
+LONG = {"steps": 150, "candidates": 8, "modes": 4, "rounds": 4, "fine": 20, "polish": 3, "extend": 80}
+"""The staged search to its end."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Preset:
     moments: MomentSource
     draws: int
     guided: Guided = field(default_factory=Guided)
-    solver: str = "adam"
+    solver: str = "staged"
     start: Start | None = None
     solver_options: Mapping[str, float] = field(default_factory=dict)
     generator_options: Mapping[str, float] = field(default_factory=dict)
@@ -53,7 +55,7 @@ PRESETS: Mapping[str, Preset] = {
             "closed",
             draws=4,
             guided=Guided(steps=8, data_step="tweedie", iterations=1),
-            solver_options={"steps": 60},
+            solver_options={"steps": 20, "candidates": 1, "modes": 1, "proposals": 1, "extend": 20, "draw": 15},
             generator_options={"spacing": 4, "coarse_spacing": 2, "network_steps": 4},
         ),
         Preset(
@@ -62,7 +64,7 @@ PRESETS: Mapping[str, Preset] = {
             "closed",
             draws=8,
             guided=Guided(steps=16, data_step="tweedie", iterations=1),
-            solver_options={"steps": 150},
+            solver_options={"steps": 60},
             generator_options={"spacing": 2, "coarse_spacing": 1, "network_steps": 8},
         ),
         Preset(
@@ -71,7 +73,15 @@ PRESETS: Mapping[str, Preset] = {
             "closed",
             draws=16,
             guided=Guided(steps=32, data_step="tweedie", iterations=2),
-            solver_options={"steps": 300},
+            solver_options={
+                "steps": 150,
+                "candidates": 8,
+                "modes": 4,
+                "rounds": 4,
+                "fine": 20,
+                "polish": 3,
+                "extend": 80,
+            },
             generator_options={"spacing": 1, "coarse_spacing": 1, "network_steps": 16},
         ),
         Preset(
@@ -80,7 +90,16 @@ PRESETS: Mapping[str, Preset] = {
             "draws",
             draws=16,
             guided=Guided(steps=32, data_step="tweedie", iterations=4),
-            solver_options={"steps": 300},
+            solver_options={
+                "steps": 150,
+                "candidates": 8,
+                "modes": 4,
+                "rounds": 4,
+                "fine": 20,
+                "polish": 3,
+                "extend": 80,
+                "draw": 60,
+            },
             generator_options={"spacing": 1, "coarse_spacing": 1, "network_steps": 16},
         ),
         Preset(

@@ -25,6 +25,8 @@ from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
 OPERATOR = "operator."
 """What the names of the operator's latents begin with."""
+PIXELS = 1 << 22
+"""Pixels of images that are made together where nothing is differentiated: four of 1024 x 1024."""
 FLOOR = 1e-4
 """Smallest noise deviation assumed, generator units: exact data would make the prior vanish beside them."""
 
@@ -101,8 +103,18 @@ class Problem:
         return zero if self.anchor is None else zero + self.anchor
 
     def images(self, flat: Tensor) -> Tensor:
-        """Images (n, band, rows, cols) of searched latents (n, d); differentiable."""
-        return self.generator.synthesize(self.spec.unflatten(flat, self.fixed), self.data.shape)
+        """Images (n, band, rows, cols) of searched latents (n, d); differentiable, or in parts that fit the memory."""
+        latents = self.spec.unflatten(flat, self.fixed)
+        together = max(1, PIXELS // (self.data.shape[0] * self.data.shape[1]))
+        if together >= len(flat) or (torch.is_grad_enabled() and flat.requires_grad):
+            return self.generator.synthesize(latents, self.data.shape)
+        parts = range(0, len(flat), together)
+        return torch.cat(
+            [
+                self.generator.synthesize({k: t[i : i + together] for k, t in latents.items()}, self.data.shape)
+                for i in parts
+            ]
+        )
 
     def operator(self, flat: Tensor) -> Operator:
         """The operator at searched latents (n, d); the known one where nothing of it may move."""
@@ -154,6 +166,17 @@ class Problem:
         operator = self.operator(flat)
         weighted = -self.residual(operator.forward(images)) / self.variance
         return self.discrepancy**2 * operator.adjoint(weighted)
+
+    def rows(self, chosen: Tensor) -> Problem:
+        """Some of the candidates, by number."""
+        return replace(
+            self,
+            data=replace(
+                self.data, y=self.data.y[chosen], variance=self.data.variance[chosen], usable=self.data.usable[chosen]
+            ),
+            fixed={name: t[chosen] for name, t in self.fixed.items()},
+            anchor=None if self.anchor is None else self.anchor[chosen],
+        )
 
     def with_data(self, y: Tensor, anchor: Tensor) -> Problem:
         """The same problem with other data and another centre of the prior."""

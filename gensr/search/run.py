@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -10,14 +11,17 @@ from torch import Tensor
 
 from gensr.errors import SearchError
 from gensr.operators import Area
-from gensr.priors.generator import Generator
+from gensr.priors.generator import Generator, Stage
 from gensr.priors.observation import Observation
+from gensr.search.coarse import CoarseProblem
 from gensr.search.loop import Solver, Start, solve
+from gensr.search.metric import metric_of
 from gensr.search.presets import Preset
 from gensr.search.problem import Problem, repeat
-from gensr.search.randomise import randomised
-from gensr.search.solution import Solution
+from gensr.search.randomise import choose, randomised
+from gensr.search.solution import Solution, merged
 from gensr.search.solvers import solver
+from gensr.search.staged import Modes, Staged, climb, proposed, settled
 from gensr.values.latent import Latents
 from gensr.values.random import Stream
 
@@ -77,6 +81,8 @@ def search(generator: Generator, data: Observation, preset: Preset, streams: lis
     drawn = {name: t.to(data.y) for name, t in spec.sample(keys).items()}
     encoded = _encoded(generator, data, count)
     problem = Problem(generator, repeat(data, count), encoded or drawn, discrepancy=generator.card.discrepancy)
+    if isinstance(method, Staged):
+        return _climbed(method, problem, preset.start, streams, keys, drawn, count)
     begin = _begin(generator, data, start_of(generator, method, preset.start), drawn, count)
     begin = None if begin is None else problem.complete(begin)
     seed = streams[0].seed
@@ -87,6 +93,72 @@ def search(generator: Generator, data: Observation, preset: Preset, streams: lis
     first, second = (sampled.view(-1, 1, 1, 1) * x for x in numbers)
     anchor = _anchor(problem, spec.flatten(drawn), keys)
     return randomised(method, problem, first, sampled[:, None] * anchor, second, begin, seed=seed)
+
+
+def _climbed(
+    method: Staged,
+    problem: Problem,
+    asked: Start | None,
+    streams: list[Stream],
+    keys: list[Stream],
+    drawn: Latents,
+    count: int,
+) -> Solution:
+    """The staged search: row 0 of every image is its best mode, the others are samples about its modes."""
+    began = time.perf_counter()
+    generator, n = problem.generator, len(streams)
+    first = problem.rows(torch.arange(0, n * count, count))
+    stage = coarse_stage(generator, first.data)
+    metric = metric_of(generator, first.data.shape, stage)
+    per = method.candidates * max(1, method.proposals)
+    pool = replace(first, data=repeat(first.data, per), fixed=_repeated(first.fixed, per))
+    coarse = CoarseProblem(**{f.name: getattr(pool, f.name) for f in fields(Problem)}, stage=stage)
+    begin = coarse.complete(_pool(generator, first, start_of(generator, method, asked), streams, per))
+    rows = proposed(coarse, begin, per, method.candidates)
+    modes = climb(method, coarse.rows(rows), begin[rows], method.candidates, metric)
+    best = settled(method, modes, began, streams[0].seed)
+    if count == 1:
+        return best
+    picked = _picked(modes, [stream.child("modes") for stream in streams], count - 1)
+    others = torch.tensor([k for k in range(n * count) if k % count])
+    numbers = [
+        torch.stack([keys[k].child(name).normal(shape) for k in others.tolist()]).to(problem.data.y)
+        for name, shape in _shapes(problem.data)
+    ]
+    anchor = _anchor(problem, problem.generator.latents(problem.data.shape).flatten(drawn), keys)[others]
+    around = modes.problem.rows(picked)
+    samples = randomised(
+        method.descent(metric, method.draw), around, numbers[0], anchor, numbers[1], modes.flat[picked]
+    )
+    return merged(best, samples, count, time.perf_counter() - began)
+
+
+def _repeated(latents: Latents, copies: int) -> Latents:
+    return {name: t.repeat_interleave(copies, 0) for name, t in latents.items()}
+
+
+def _pool(generator: Generator, first: Problem, start: Start, streams: list[Stream], per: int) -> Tensor:
+    """Searched latents (n * per, d) to choose candidates from: starts, what an encoder says, the centre, or draws."""
+    spec = generator.latents(first.data.shape)
+    if start == "bank":
+        return spec.flatten(generator.starts(first.data, per))
+    keys = [stream.child("proposal", k) for stream in streams for k in range(per)]
+    flat = spec.flatten({name: t.to(first.data.y) for name, t in spec.sample(keys).items()})
+    head = torch.zeros_like(flat[::per])
+    encoded = _encoded(generator, first.data, 1) if start != "prior" else None
+    if start != "prior":
+        flat[::per] = head if encoded is None or start == "centre" else spec.flatten(encoded)
+    return flat
+
+
+def _picked(modes: Modes, streams: list[Stream], count: int) -> Tensor:
+    """Rows of the modes that samples begin at, (n * count,), each as often as its share of the posterior."""
+    objective = modes.problem.objective(modes.flat, modes.problem.predict(modes.flat)).view(-1, modes.count)
+    found = []
+    for image, (values, stream) in enumerate(zip(objective, streams, strict=True)):
+        uniform = float(torch.special.ndtr(stream.normal((1,)))[0])
+        found.append(image * modes.count + choose(-0.5 * values, count, min(uniform, 1 - 1e-9)))
+    return torch.cat(found)
 
 
 def _anchor(problem: Problem, drawn: Tensor, keys: list[Stream]) -> Tensor:
@@ -126,6 +198,16 @@ def _begin(generator: Generator, data: Observation, start: Start, drawn: Latents
         return None
     latents = drawn if start == "prior" else _encoded(generator, data, count)
     return None if latents is None else generator.latents(data.shape).flatten(latents)
+
+
+def coarse_stage(generator: Generator, data: Observation) -> Stage | None:
+    """The cheapest coarse output that is twice as fine as the data; None where there is none that saves anything."""
+    rows, cols = (min(2 * side, full) for side, full in zip(data.y.shape[-2:], data.shape, strict=True))
+    for stage in generator.stages(data.shape):
+        whole = all(full % side == 0 for full, side in zip(data.shape, stage.shape, strict=True))
+        if stage.shape[0] >= rows and stage.shape[1] >= cols and whole and stage.shape != data.shape:
+            return stage
+    return None
 
 
 @torch.no_grad()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gensr.values.latent import Latents
@@ -20,6 +21,7 @@ class StopReason(Enum):
     DISCREPANCY = "explains the data to their noise (chi2 per datum is 1 or less)"
     GATE = "the low-resolution image is matched within the error that was asked for"
     GATE_MISSED = "all steps were used; the low-resolution image is not matched within the error that was asked for"
+    BEYOND = "explains the data, but only beyond what the generator expects (its prior was relaxed): foreign content?"
     STEPS = "all steps were used; the objective may still be falling"
     NOT_FINITE = "stopped at a value that is not finite; the best candidate before it is returned"
     NEVER_FINITE = "no finite value was ever seen; the start is returned"
@@ -32,7 +34,13 @@ class StopReason(Enum):
     @property
     def success(self) -> bool:
         """Whether the search did what it set out to do."""
-        return self in (StopReason.CLOSED_FORM, StopReason.CONVERGED, StopReason.DISCREPANCY, StopReason.GATE)
+        return self in (
+            StopReason.CLOSED_FORM,
+            StopReason.CONVERGED,
+            StopReason.DISCREPANCY,
+            StopReason.GATE,
+            StopReason.BEYOND,
+        )
 
 
 @dataclass(frozen=True)
@@ -90,3 +98,34 @@ class Solution:
             "verdict": [reason.sentence for reason in self.reason],
             **{name: values.tolist() for name, values in self.figures.items()},
         }
+
+
+def merged(first: Solution, others: Solution, count: int, seconds: float) -> Solution:
+    """One solution of two: of every image a row of ``first``, then ``count - 1`` rows of ``others``."""
+    images = len(first.reason)
+
+    def joined(a: Tensor, b: Tensor) -> Tensor:
+        return torch.cat([a[:, None], b.view(images, count - 1, *b.shape[1:])], 1).flatten(0, 1)
+
+    tensors = {
+        f.name: joined(getattr(first, f.name), getattr(others, f.name))
+        for f in fields(Solution)
+        if isinstance(getattr(first, f.name), Tensor)
+    }
+    shared = set(first.latents) & set(others.latents)
+    reasons = [
+        reason
+        for k, begun in enumerate(first.reason)
+        for reason in (begun, *others.reason[k * (count - 1) : (k + 1) * (count - 1)])
+    ]
+    return replace(
+        first,
+        **tensors,
+        latents={name: joined(first.latents[name], others.latents[name]) for name in shared},
+        reason=tuple(reasons),
+        seconds=seconds,
+        figures={
+            name: joined(first.figures[name], others.figures.get(name, torch.full_like(others.loss, torch.nan)))
+            for name in first.figures
+        },
+    )

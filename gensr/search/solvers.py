@@ -1,5 +1,7 @@
 """Latent solvers by name, through the entry points ``gensr.solvers``: first-party and a stranger's alike.
 
+The one that every preset names (`gensr.search.staged`) is always there.
+
 A solver is a frozen dataclass; its numeric fields are its options, reachable from presets and as ``search.NAME=``.
 """
 
@@ -12,6 +14,7 @@ from typing import Any
 from gensr import registry
 from gensr.errors import PluginError, UsageError, nearest
 from gensr.search.loop import Solver
+from gensr.search.staged import Staged
 
 
 def solver_class(name: str) -> type[Solver[Any]]:
@@ -21,7 +24,9 @@ def solver_class(name: str) -> type[Solver[Any]]:
         UsageError: unknown name; the message lists the known ones.
         PluginError: it cannot be imported, or is no solver.
     """
-    known = registry.names("solvers")
+    if name == Staged.name:
+        return Staged
+    known = sorted({*registry.names("solvers"), Staged.name})
     if name not in known:
         raise UsageError(f"solver {name!r} is unknown{nearest(name, known).rstrip('?')}; expected {', '.join(known)}")
     found = registry.load("solvers", name)

@@ -150,12 +150,12 @@ class TestGenerator:
         assert [t.name for t in spec.tensors if t.layered] == ["layers"]
         assert style.synthesize(spec.sample(streams(2)), (SIDE, SIDE)).shape == (2, 3, SIDE, SIDE)
 
-    def test_fine_noise_is_not_searched(self):
+    def test_noise_maps_are_searched_up_to_64_px(self):
         torch.manual_seed(0)
-        net = Network(Shape(widths=(8, 8, 8, 4), latent=4, style=4)).requires_grad_(False)
+        net = Network(Shape(widths=(8, 8, 8, 4, 4, 4), latent=4, style=4)).requires_grad_(False)
         whitening = measure(net.mapping, 4, 500)
         made = Style(Parts(net, whitening, bank(net, whitening, 8), 0.5), CARD)
-        assert [t.name for t in made.latents((64, 64)).tensors if not t.searched] == ["noise32"]
+        assert [t.name for t in made.latents((256, 256)).tensors if not t.searched] == ["noise128"]
 
     @pytest.mark.parametrize("shape", [(32, 32), (SIDE, 8), (8, 8)])
     def test_another_side_is_refused_by_name(self, style, shape):

@@ -1,0 +1,257 @@
+"""The staged search: one ladder for every generator; a preset cuts it earlier or later.
+
+1. *Propose*: the generator's own starts (its bank), or draws and the centre of the prior, ranked on a coarse output.
+2. *Coarse*: descent in the generator's metric on the cheapest output that is twice as fine as the data, of all
+   candidates together; half of them go at every rung, but never the last of a mode.
+3. *Refine*: the same about the full output (`gensr.search.coarse`), as often as it still differs, then on itself.
+4. *Polish*: Gauss-Newton steps, in the space of the data where there are few.
+5. *Extend*: what the data still leave open is looked for beyond what the prior expects, and reported as such.
+6. *Samples*: randomised problems (`gensr.search.randomise`) about the modes, as often as their evidence says.
+
+A stage that has nothing left to do (the data are explained to their noise) costs one evaluation.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from gensr.search.coarse import CoarseProblem
+from gensr.search.descent import Descent
+from gensr.search.first_order import Adam
+from gensr.search.gauss_newton import DENSE, GaussNewton
+from gensr.search.loop import Solver, Start, Track, finish, walk
+from gensr.search.metric import Metric
+from gensr.search.problem import Problem
+from gensr.search.solution import Solution, StopReason
+
+EXACT = 0.02
+"""Mean squared difference of coarse and full predictions, in units of the noise, that is none."""
+APART = 0.5
+"""Candidates whose predictions are closer than this share of the mean distance are one mode."""
+
+
+@dataclass(frozen=True)
+class Staged(Descent):
+    """Numbers of the ladder; see the module text.
+
+    As a solver by itself it is its descent on the full output.
+
+    Attributes:
+        steps: of the coarse stage, over all rungs.
+        proposals: starts that are looked at for each candidate.
+        candidates: that begin the coarse stage.
+        modes: that are refined.
+        rounds: of refinement about the full output.
+        fine: steps of each round, and of those on the full output itself where rounds do not suffice.
+        newton: Gauss-Newton steps where data and latents are few, so that the Jacobian is written out.
+        polish: the same elsewhere, by conjugate gradients.
+        extend: steps beyond the prior.
+        relax: weight of the prior there.
+        draw: steps of a posterior sample.
+    """
+
+    steps: int = 60
+    proposals: int = 2
+    candidates: int = 4
+    modes: int = 2
+    rounds: int = 2
+    fine: int = 10
+    newton: int = 10
+    polish: int = 0
+    extend: int = 40
+    relax: float = 0.1
+    draw: int = 30
+    name: str = "staged"
+    start: ClassVar[Start] = "bank"
+
+    def descent(self, metric: Metric | None, steps: int, enough: float = 0.0) -> Solver[Any]:
+        """Its descent of so many steps; Adam where a generator has no metric."""
+        if metric is None:
+            return Adam(steps)
+        return Descent(steps, self.rate, self.momentum, self.memory, enough, metric)
+
+
+@dataclass(frozen=True)
+class Modes:
+    """Where the ladder ended.
+
+    Attributes:
+        flat: (n * modes, d), the best of each image first.
+        problem: about these latents, rows alike.
+        beyond: (n * modes,) whether the prior was relaxed.
+        steps: (n * modes,) that moved each.
+        count: modes of an image.
+    """
+
+    flat: Tensor
+    problem: CoarseProblem
+    beyond: Tensor
+    steps: Tensor
+    count: int
+
+
+def passes(problem: Problem) -> Tensor:
+    """The largest chi2 (n,) that data explained to their noise leave: two deviations above 1."""
+    return 1 + 2 * (2 / problem.count).sqrt()
+
+
+def climb(method: Staged, problem: CoarseProblem, starts: Tensor, count: int, metric: Metric | None) -> Modes:
+    """From starts to modes.
+
+    Args:
+        method: numbers.
+        problem: rows are candidates, ``count`` for each image.
+        starts: (n * count, d).
+        count: candidates of an image.
+        metric: of the generator, None for all directions alike.
+    """
+    flat, taken = starts, 0
+    for keep, steps in rungs(count, method.modes, method.steps):
+        flat, _ = _walk(method.descent(metric, steps), problem, flat)
+        taken += steps
+        chosen = _kept(problem, flat, count, keep)
+        flat, problem, count = flat[chosen], problem.rows(chosen), keep
+    moved = torch.full((len(flat),), taken, device=flat.device)
+    for _ in range(method.rounds):
+        problem, off = _renewed(problem, flat)
+        if not bool((off > EXACT).any()):
+            break
+        flat, more = _walk(method.descent(metric, method.fine, 1.0), problem, flat)
+        moved = moved + more
+    problem, off = _renewed(problem, flat)
+    if method.fine and bool((off > EXACT).any()):
+        whole = replace(problem, stage=None, shift=None)
+        flat, more = _walk(method.descent(metric, method.fine, 1.0), whole, flat)
+        problem, moved = problem.renewed(flat), moved + more
+    if (last := _polish(method, problem)).steps:
+        flat, more = _walk(last, problem, flat)
+        problem, moved = problem.renewed(flat), moved + more
+    flat, problem, beyond, more = _extended(method, problem, flat, metric)
+    order = _kept(problem, flat, count, count)
+    return Modes(flat[order], problem.rows(order), beyond[order], (moved + more)[order], count)
+
+
+def rungs(count: int, modes: int, steps: int) -> list[tuple[int, int]]:
+    """Candidates kept after each rung, and its steps: halves from ``count`` to ``modes``; the last is the longest."""
+    kept = [count]
+    while kept[-1] > modes:
+        kept.append(max(modes, kept[-1] // 2))
+    halvings = kept[1:]
+    if not halvings:
+        return [(min(count, modes), steps)]
+    short = max(1, steps // 4 // len(halvings)) if steps else 0
+    return [*((keep, short) for keep in halvings), (halvings[-1], max(0, steps - short * len(halvings)))]
+
+
+def _walk(solver: Solver[Any], problem: CoarseProblem, flat: Tensor) -> tuple[Tensor, Tensor]:
+    """The best latents that a solver sees, and how many steps moved each."""
+    track, _ = walk(solver, problem, flat)
+    return track.best, track.moved
+
+
+def _polish(method: Staged, problem: Problem) -> GaussNewton:
+    few = problem.data.y[0].numel() <= DENSE and problem.spec.dimension <= DENSE
+    return GaussNewton(method.newton if few else method.polish, iterations=10, dense=few)
+
+
+@torch.no_grad()
+def _renewed(problem: CoarseProblem, flat: Tensor) -> tuple[CoarseProblem, Tensor]:
+    """The problem about other latents, and what that changed of its predictions, in units of the noise (n,)."""
+    new = problem.renewed(flat)
+    if new.shift is None:
+        return new, flat.new_zeros(len(flat))
+    before = torch.zeros_like(new.shift) if problem.shift is None else problem.shift
+    return new, ((new.shift - before) * new.scale).flatten(1).square().sum(1) / new.count
+
+
+@torch.no_grad()
+def _kept(problem: CoarseProblem, flat: Tensor, count: int, keep: int) -> Tensor:
+    """Rows of the best candidates of every image, best first; the best of every mode goes before its likes."""
+    low = problem.predict(flat)
+    worth = problem.objective(flat, low).nan_to_num(nan=torch.inf).view(-1, count)
+    seen = problem.whitened(low).nan_to_num().view(len(worth), count, -1)
+    chosen = []
+    for image, values in enumerate(worth):
+        order = values.argsort(stable=True).tolist()
+        apart = torch.cdist(seen[image], seen[image])
+        near = APART * float(apart.mean())
+        first: list[int] = []
+        for k in order:
+            if all(float(apart[k, j]) > near for j in first):
+                first.append(k)
+        ranked = [*first, *(k for k in order if k not in first)][:keep]
+        chosen += [image * count + k for k in sorted(ranked, key=order.index)]
+    return torch.tensor(chosen, device=flat.device)
+
+
+def _extended(
+    method: Staged, problem: CoarseProblem, flat: Tensor, metric: Metric | None
+) -> tuple[Tensor, CoarseProblem, Tensor, Tensor]:
+    """Candidates that do not explain their data move on under a relaxed prior; the others stay as they are."""
+    never = torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
+    none = torch.zeros(len(flat), dtype=torch.long, device=flat.device)
+    if not method.extend or problem.unknown_variance:
+        return flat, problem, never, none
+    with torch.no_grad():
+        chi2 = problem.chi2(problem.predict(flat))
+    rows = (chi2 > passes(problem)).nonzero()[:, 0]
+    if not len(rows):
+        return flat, problem, never, none
+    part = problem.rows(rows)
+    free = relaxed(part, method.relax)
+    found, moved = _walk(method.descent(metric, method.extend, 1 / method.relax), free, flat[rows])
+    if (last := _polish(method, free)).dense and last.steps:
+        found, more = _walk(last, free, found)
+        moved = moved + more
+    with torch.no_grad():
+        better = part.chi2(part.predict(found)) < chi2[rows]
+    found = torch.where(better[:, None], found, flat[rows])
+    flat, beyond, steps = flat.clone(), never.clone(), none.clone()
+    flat[rows], beyond[rows], steps[rows] = found, better, moved
+    return flat, problem.renewed(flat), beyond, steps
+
+
+def relaxed(problem: CoarseProblem, weight: float) -> CoarseProblem:
+    """The same with a prior of less weight: data of so much less variance."""
+    data = replace(problem.data, variance=weight * problem.data.variance)
+    return replace(problem, data=data, discrepancy=weight**0.5 * problem.discrepancy)
+
+
+@torch.no_grad()
+def settled(method: Staged, modes: Modes, began: float, seed: int | None) -> Solution:
+    """The best mode of every image, judged on the full output."""
+    rows = torch.arange(0, len(modes.flat), modes.count, device=modes.flat.device)
+    problem, flat = modes.problem.rows(rows), modes.flat[rows]
+    low = problem.low(flat, problem.images(flat))
+    explained = problem.chi2(low) <= passes(problem)
+    beyond = modes.beyond[rows]
+    verdicts = []
+    for fits, far in zip(explained.tolist(), beyond.tolist(), strict=True):
+        verdicts.append(StopReason.STEPS if not fits else StopReason.BEYOND if far else StopReason.DISCREPANCY)
+    done = torch.zeros_like(explained)
+    track = Track(flat, problem.objective(flat, low), done, done, modes.steps[rows])
+    found = finish(method, problem, track, tuple(verdicts), time.perf_counter() - began, seed)
+    return replace(found, figures={**found.figures, **norms(problem, flat)})
+
+
+def norms(problem: Problem, flat: Tensor) -> dict[str, Tensor]:
+    """Length of every part of the latents over its expectation, (n,) each: far above 1 is out of range."""
+    figures, first = {}, 0
+    for t in problem.spec.searched:
+        part = flat[:, first : first + t.size]
+        figures[f"length of {t.name}, in units of what is expected"] = part.norm(dim=1) / t.size**0.5
+        first += t.size
+    return figures
+
+
+@torch.no_grad()
+def proposed(problem: CoarseProblem, flat: Tensor, per: int, keep: int) -> Tensor:
+    """Rows of the best ``keep`` of ``per`` starts of every image, by their coarse outputs, no two alike."""
+    if per <= keep:
+        return torch.arange(len(flat), device=flat.device)
+    return _kept(problem, flat, per, keep)
