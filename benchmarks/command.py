@@ -12,6 +12,7 @@ from gensr.priors import weights
 from gensr.priors.weights import available
 
 from . import cells, page, speed
+from . import search as latent
 from .answers import Answer, How
 from .cells import Cell
 from .journal import Journal, substance
@@ -32,6 +33,8 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UsageError: see `gensr.benchmarks.options.parse`.
     """
+    if argv and argv[0] == "search":
+        return latent.main(argv[1:])
     if any(word in ("-h", "--help") for word in argv):
         factors = ",".join(map(str, FACTORS))
         print(HELP.format(sets=", ".join(s.name for s in SETS), families=", ".join(FAMILIES), factors=factors))

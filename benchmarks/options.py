@@ -14,6 +14,7 @@ from gensr.search.presets import PRESETS
 from .sets import FAMILIES, SETS, BenchmarkSet
 
 HELP = """usage: gensr benchmark [key=value ...]
+       gensr benchmark search [key=value ...]   latent searches side by side, see gensr benchmark search --help
 
   data=DIR         data packs (default ../shared/data)
   output=DIR       tables and page (default benchmarks/results)

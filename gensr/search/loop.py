@@ -63,7 +63,7 @@ class Solver(ABC, Generic[S]):
     optimum and randomised problems about it, which are posterior samples."""
     bare: ClassVar[bool] = False
     """Whether the picture is ``G(z)`` and nothing is added to it: no data consistency, and no deviation."""
-    finished: StopReason = StopReason.CONVERGED
+    finished: ClassVar[StopReason] = StopReason.CONVERGED
     """Verdict of a candidate that `terminate` ends."""
 
     def space(self, generator: Generator) -> Generator:

@@ -200,7 +200,7 @@ def measure(
         flat = spec.flatten(latents).requires_grad_()
         with torch.enable_grad():
             picture = _pictures(generator, shape, stage, spec.unflatten(flat, latents))
-            side = [min(SIDE, s) for s in picture.shape[-2:]]
+            side = (min(SIDE, picture.shape[-2]), min(SIDE, picture.shape[-1]))
             seen = adaptive_avg_pool2d(picture, side).flatten(1)
         count = seen.shape[1]
         for k in range(REPEATS):

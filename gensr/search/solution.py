@@ -107,7 +107,7 @@ def merged(first: Solution, others: Solution, count: int, seconds: float) -> Sol
     def joined(a: Tensor, b: Tensor) -> Tensor:
         return torch.cat([a[:, None], b.view(images, count - 1, *b.shape[1:])], 1).flatten(0, 1)
 
-    tensors = {
+    tensors: dict[str, Any] = {
         f.name: joined(getattr(first, f.name), getattr(others, f.name))
         for f in fields(Solution)
         if isinstance(getattr(first, f.name), Tensor)

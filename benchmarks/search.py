@@ -1,0 +1,346 @@
+"""Latent searches side by side: ``gensr benchmark search data=DIR``; the same generator, data, device and run.
+
+Every method answers the same held-out faces at 16 x 16 pixels through ``style-faces`` (64 px), one at a time, on one
+thread, and is judged on ``G(z)`` alone, before any data step. Seconds are of the processor. The ladder of gensr is also
+run with a growing number of steps, each run from its beginning: so there is a time at which it first has the residual
+that PULSE ends with, and a chi2 that it has when PULSE ends. Rows are kept per face; a run that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gensr.errors import UsageError
+from gensr.metrics import sliced_wasserstein, spectrum_distance, ssim
+from gensr.operators import Area
+from gensr.priors.generator import Generator, Stage
+from gensr.priors.mapped import Mapped
+from gensr.priors.observation import Observation
+from gensr.priors.weights import load
+from gensr.search.first_order import Adam, value_and_grad
+from gensr.search.loop import solve
+from gensr.search.metric import metric_of
+from gensr.search.presets import PRESETS, Preset
+from gensr.search.problem import Problem, repeat
+from gensr.search.run import coarse_stage, search
+from gensr.values.latent import Latents, LatentSpec
+from gensr.values.random import Stream
+
+from .datasets import Case
+from .protocol import block_mean
+from .sets import SETS
+
+PEAK, LOW, NOISE = 255.0, 16, 0.01
+GROWING = (5, 7, 10, 14, 20, 30, 45, 70, 100)
+"""Steps of the ladder's runs."""
+BASELINE = 200
+"""Steps of CSGM (of each of two starts), of the MAP and of the guided sampling."""
+HELP = """usage: gensr benchmark search [key=value ...]
+
+  data=DIR      data packs (default ../shared/data)     output=DIR   tables (default benchmarks/results)
+  generator=    a generator with a mapping network (default style-faces)
+  faces=40      test faces; slow=8: how many of them the slow methods get; split=test
+  seed=0        fresh=true: forget what an earlier run finished"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a method made of a face: its latents, in a view of the generator, and what it took."""
+
+    image: Tensor
+    seconds: float
+    memory: float
+
+
+class Shared(Generator):
+    """The generator with one style for all layers and no noise: the space of CSGM behind a mapping network."""
+
+    def __init__(self, inner: Generator) -> None:
+        self.inner, self.card = inner, inner.card
+
+    def to(self, device: str) -> Shared:
+        """See `Generator.to`."""
+        return Shared(self.inner.to(device))
+
+    def latents(self, shape: tuple[int, int]) -> LatentSpec:
+        """See `Generator.latents`: the first of the inner one."""
+        return LatentSpec(self.inner.latents(shape).tensors[:1])
+
+    def synthesize(self, latents: Latents, shape: tuple[int, int], stage: Stage | None = None) -> Tensor:
+        """See `Generator.synthesize`."""
+        one = next(iter(latents.values()))
+        rest = {t.name: one.new_zeros(len(one), *t.shape) for t in self.inner.latents(shape).tensors[1:]}
+        return self.inner.synthesize({**latents, **rest}, shape, stage)
+
+
+Method = Callable[[Generator, Observation, Stream], Tensor]
+"""From generator, data of one face and a stream to ``G(z)`` (1, band, rows, cols)."""
+
+
+def pulse(generator: Generator, data: Observation, stream: Stream) -> Tensor:
+    """As published."""
+    return search(generator, data, PRESETS["pulse"], [stream], 1).images
+
+
+def csgm(generator: Generator, data: Observation, stream: Stream) -> Tensor:
+    """Adam in the shared latent with ``|z|^2``, the better of two starts (arXiv:1703.03208)."""
+    space, seen = Shared(generator), repeat(data, 2)
+    spec = space.latents(data.shape)
+    start = spec.flatten(spec.sample([stream.child("csgm", k) for k in range(2)]))
+    problem = Problem(space, seen, {}, discrepancy=generator.card.discrepancy)
+    found = solve(Adam(BASELINE, 0.1), problem, start)
+    return plain(space, found.latents, data, int(found.objective.argmin()))
+
+
+def mean_start(generator: Generator, data: Observation, stream: Stream) -> Tensor:
+    """The posterior's optimum in all layers by Adam from the mean latent: BRGM without its VGG (arXiv:2012.04567)."""
+    fixed = {t.name: torch.zeros(1, *t.shape) for t in generator.latents(data.shape).tensors}
+    problem = Problem(generator, data, fixed, discrepancy=generator.card.discrepancy)
+    return plain(generator, solve(Adam(BASELINE, 0.1), problem).latents, data)
+
+
+def guided(generator: Generator, data: Observation, stream: Stream) -> Tensor:
+    """Annealed Langevin steps in the white latents with the gradient of the data: guided sampling as DPS does it.
+
+    A step keeps the prior by ``sqrt(1 - h)`` and noise of variance ``h``; the gradient of the misfit has unit length
+    times the share of noise (arXiv:2209.14687 normalises by the residual's length alike).
+    """
+    spec = generator.latents(data.shape)
+    drawn = spec.sample([stream.child("guided")])
+    flat = spec.flatten(drawn)
+    problem = Problem(generator, data, drawn, discrepancy=generator.card.discrepancy)
+    for step in range(BASELINE):
+        h = 0.2 * (1 - step / BASELINE) ** 2
+        _, _, gradient = value_and_grad(problem, flat)
+        direction = gradient - 2 * flat
+        move = 0.05 * flat.norm() * direction / direction.norm().clamp(min=1e-12)
+        fresh = stream.child("guided", step).normal(tuple(flat.shape)).to(flat)
+        flat = math.sqrt(1 - h) * flat - move * math.sqrt(h / 0.2 + 1e-3) + math.sqrt(h) * 0.3 * fresh
+    return plain(generator, spec.unflatten(flat, drawn), data)
+
+
+def ladder(preset: Preset) -> Method:
+    """The staged search of a preset."""
+
+    def run(generator: Generator, data: Observation, stream: Stream) -> Tensor:
+        return plain(generator, search(generator, data, preset, [stream], 1).latents, data)
+
+    return run
+
+
+@torch.no_grad()
+def plain(generator: Generator, latents: Latents, data: Observation, row: int = 0) -> Tensor:
+    """``G(z)`` of one candidate."""
+    return generator.synthesize({name: t[row : row + 1] for name, t in latents.items()}, data.shape)
+
+
+def growing(steps: int) -> Preset:
+    """The ladder of one candidate with so many steps, none of them beyond the prior before half of them are done."""
+    numbers = {"steps": steps - steps // 3, "extend": steps // 3, "candidates": 1, "modes": 1, "proposals": 1}
+    return replace(PRESETS["fast"], solver_options=numbers)
+
+
+def methods() -> dict[str, tuple[Method, bool]]:
+    """Every method by name, and whether it is slow."""
+    return {
+        "PULSE as published": (pulse, False),
+        f"CSGM: Adam in z, {BASELINE} steps, 2 starts": (csgm, True),
+        f"MAP from the mean (BRGM-like), {BASELINE} steps": (mean_start, True),
+        f"guided sampling (DPS-like), {BASELINE} steps": (guided, True),
+        "gensr search=fast": (ladder(PRESETS["fast"]), False),
+        "gensr search=balanced": (ladder(PRESETS["balanced"]), False),
+        "gensr search=best": (ladder(PRESETS["best"]), True),
+        **{f"ladder, {steps} steps": (ladder(growing(steps)), False) for steps in GROWING},
+    }
+
+
+def observation(case: Case, side: int, stream: Stream) -> tuple[Observation, Tensor]:
+    """Noisy 16 x 16 means of a face, and its picture of a side, generator units."""
+    truth = torch.from_numpy(block_mean(case.image, case.image.shape[-1] // side).astype(np.float32) / PEAK)[None]
+    operator = Area(side // LOW)
+    y = operator.forward(truth)
+    y = y + NOISE * stream.child("noise").normal(tuple(y.shape)).to(y)
+    return Observation(y, operator, torch.full_like(y, NOISE**2), torch.ones_like(y, dtype=torch.bool)), truth
+
+
+def picture_side(generator: Generator) -> int:
+    """Side of an aligned generator's pictures, pixels.
+
+    Raises:
+        UsageError: none from 32 to 1024 that the data can be compared at.
+    """
+    for side in (32, 64, 128):
+        if generator.serves(Area(side // LOW), (side, side)):
+            return side
+    raise UsageError(f"{generator.card.name} makes no pictures of 32, 64 or 128 pixels, which is what the faces have")
+
+
+def measured(method: Method, generator: Generator, data: Observation, stream: Stream) -> Found:
+    """A run with its seconds of the processor and the most memory that it took beyond what was there, MiB."""
+    page, peak, done = 4096 / 2**20, 0.0, threading.Event()
+
+    def resident() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * page if sys.platform == "linux" else 0.0
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.02):
+            peak = max(peak, resident())
+
+    before, watcher = resident(), threading.Thread(target=watch)
+    watcher.start()
+    began = time.process_time()
+    image = method(generator, data, stream)
+    seconds = time.process_time() - began
+    done.set()
+    watcher.join()
+    return Found(image, seconds, max(0.0, peak - before))
+
+
+def judged(found: Found, data: Observation, truth: Tensor, discrepancy: float) -> dict[str, Any]:
+    """Figures of one face."""
+    low = data.operator.forward(found.image)
+    square = float((low - data.y).square().mean())
+    chi2 = square / (NOISE**2 + discrepancy**2 * float(data.operator.row_energy(data.y)))
+    error = float((found.image - truth).square().mean())
+    made, true = (np.asarray(x[0], np.float64).clip(0, 1) for x in (found.image, truth))
+    return {
+        "seconds": found.seconds,
+        "memory": found.memory,
+        "residual": square**0.5 * PEAK,
+        "mse": square,
+        "chi2": chi2,
+        "success": chi2 <= 1 + 2 * math.sqrt(2 / data.y.numel()),
+        "psnr": -10 * math.log10(max(error, 1e-12)),
+        "ssim": float(ssim(true, made, 1.0)),
+        "image": (found.image[0].clamp(0, 1) * PEAK).round().to(torch.uint8).tolist(),
+    }
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command.
+
+    Raises:
+        UsageError: an unknown key, or a generator without a mapping network.
+    """
+    given = {"data": "../shared/data", "output": "benchmarks/results", "generator": "style-faces", "faces": "40"}
+    given |= {"slow": "8", "split": "test", "seed": "0", "fresh": "false"}
+    if any(word in ("-h", "--help") for word in argv):
+        print(HELP)
+        return 0
+    for word in argv:
+        key, separator, value = word.partition("=")
+        if not separator or key not in given:
+            raise UsageError(f"unknown argument {word!r}; keys: {', '.join(given)}")
+        given[key] = value
+    generator, stored = load(given["generator"])
+    if not isinstance(generator, Mapped):
+        raise UsageError(f"generator={given['generator']}: has no mapping network; give one of the style families")
+    output = Path(given["output"])
+    output.mkdir(parents=True, exist_ok=True)
+    journal = output / ".search.jsonl"
+    if given["fresh"] == "true":
+        journal.unlink(missing_ok=True)
+    faces, slow = int(given["faces"]), int(given["slow"])
+    cases = next(s for s in SETS if s.name == "faces").cases(Path(given["data"]), given["split"], faces)
+    kept = torch.get_num_threads()
+    torch.set_num_threads(1)
+    rows = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
+    have = {(row["method"], row["face"]) for row in rows if row["weights"] == stored.digest}
+    rows = [row for row in rows if row["weights"] == stored.digest]
+    side = picture_side(generator)
+    root = Stream(int(given["seed"])).child("benchmark search")
+    first, _ = observation(cases[0], side, root)
+    metric_of(generator, first.shape, coarse_stage(generator, first))  # once per generator, not per face
+    with journal.open("a") as log:
+        for number, case in enumerate(cases):
+            data, truth = observation(case, side, root.child(number))
+            for name, (method, is_slow) in methods().items():
+                if (is_slow and number >= slow) or (name, number) in have:
+                    continue
+                found = measured(method, generator, data, root.child(number, "run"))
+                row = {"method": name, "face": number, "weights": stored.digest}
+                row |= judged(found, data, truth, generator.card.discrepancy)
+                rows.append(row)
+                log.write(json.dumps(row) + "\n")
+                log.flush()
+                print(f"face {number}: {name}: {row['seconds']:.2f} s, chi2 {row['chi2']:.2f}", file=sys.stderr)
+    torch.set_num_threads(kept)
+    truths = [np.asarray(observation(case, side, root)[1][0], np.float64) * PEAK for case in cases]
+    (output / "search.md").write_text(document(rows, truths, generator), encoding="utf-8")
+    print(f"wrote {output / 'search.md'}")
+    return 0
+
+
+def document(rows: Sequence[Mapping[str, Any]], truths: Sequence[Any], generator: Generator) -> str:
+    """The tables."""
+    by: dict[str, dict[int, Mapping[str, Any]]] = {}
+    for row in rows:
+        by.setdefault(row["method"], {})[row["face"]] = row
+    lines = [
+        f"# Latent searches through {generator.card.name}",
+        "",
+        "Made by `gensr benchmark search`: held-out test faces at 16 x 16 pixels (means of blocks, noise 0.01 of the",
+        "range), one at a time, on one thread of a processor, the same data and seeds for all. Everything is judged on",
+        "`G(z)`, before any data step; `chi2` in units of noise and of the generator's discrepancy; success: chi2 at most",
+        "`1 + 2 sqrt(2 / m)`. `residual` in codes of 255; `swd`, `spectrum`: distance of detail from that of the true",
+        "faces. Seconds of the processor; memory beyond what was resident, MiB. Slow methods got fewer faces.",
+        "The metric of the generator is measured once, before, and is not in the seconds. The eps of PULSE is a mean",
+        "squared error of 0.002: below it its loss does not look at the data any more.",
+        "",
+        "| method | faces | seconds | memory | residual | chi2 | success | PSNR | SSIM | swd | spectrum |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name in (n for n in methods() if n in by):
+        found = by[name]
+        lines.append(f"| {name} | {len(found)} | " + " | ".join(_figures(found, truths)) + " |")
+    return "\n".join([*lines, "", *_against(by)]) + "\n"
+
+
+def _figures(found: Mapping[int, Mapping[str, Any]], truths: Sequence[Any]) -> list[str]:
+    def mean(key: str) -> float:
+        return float(np.mean([row[key] for row in found.values()]))
+
+    pictures = np.asarray([row["image"] for row in found.values()], np.float64)
+    true = np.stack([truths[face] for face in found])
+    levels = sliced_wasserstein(true, pictures)[: (pictures.shape[-1] // LOW).bit_length() - 1]
+    realism = [float(np.mean(levels)), spectrum_distance(true, pictures, 0.5 * LOW / pictures.shape[-1])]
+    first = [f"{mean(key):.3g}" for key in ("seconds", "memory", "residual", "chi2")]
+    return [*first, f"{100 * mean('success'):.0f} %", *(f"{v:.3g}" for v in (mean("psnr"), mean("ssim"), *realism))]
+
+
+def _against(by: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[str]:
+    """The ladder against PULSE, face by face: time to its residual, and chi2 at its time."""
+    reference = by.get("PULSE as published", {})
+    faster, closer, never = [], [], 0
+    for face, theirs in reference.items():
+        mine = [by[f"ladder, {s} steps"][face] for s in GROWING if face in by.get(f"ladder, {s} steps", {})]
+        reached = [row["seconds"] for row in mine if row["mse"] <= theirs["mse"]]
+        within = [row["chi2"] for row in mine if row["seconds"] <= theirs["seconds"]]
+        never += not reached
+        if reached:
+            faster.append(theirs["seconds"] / min(reached))
+        if within:
+            closer.append(theirs["chi2"] / min(within))
+    if not faster or not closer:
+        return []
+    return [
+        "## The ladder against PULSE, face by face",
+        "",
+        f"* Time to PULSE's own residual: {np.median(faster):.1f} times less (median of {len(faster)} faces; a tenth",
+        f"  below {np.quantile(faster, 0.1):.1f}; {never} never reached it).",
+        f"* chi2 in PULSE's time: {np.median(closer):.1f} times lower (median; a tenth below",
+        f"  {np.quantile(closer, 0.1):.1f}).",
+    ]
