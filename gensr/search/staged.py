@@ -23,7 +23,7 @@ from torch import Tensor
 from gensr.search.coarse import CoarseProblem
 from gensr.search.descent import Descent
 from gensr.search.first_order import Adam
-from gensr.search.gauss_newton import DENSE, GaussNewton
+from gensr.search.gauss_newton import GaussNewton
 from gensr.search.loop import Solver, Start, Track, finish, walk
 from gensr.search.metric import Metric
 from gensr.search.problem import Problem
@@ -31,6 +31,8 @@ from gensr.search.solution import Solution, StopReason
 
 EXACT = 0.02
 """Mean squared difference of coarse and full predictions, in units of the noise, that is none."""
+FEW = 1 << 16
+"""Numbers of a Jacobian that is cheap enough to be written out at every step."""
 APART = 0.5
 """Candidates whose predictions are closer than this share of the mean distance are one mode."""
 
@@ -155,7 +157,7 @@ def _walk(solver: Solver[Any], problem: CoarseProblem, flat: Tensor) -> tuple[Te
 
 
 def _polish(method: Staged, problem: Problem) -> GaussNewton:
-    few = problem.data.y[0].numel() <= DENSE and problem.spec.dimension <= DENSE
+    few = problem.data.y[0].numel() * problem.spec.dimension <= FEW
     return GaussNewton(method.newton if few else method.polish, iterations=10, dense=few)
 
 

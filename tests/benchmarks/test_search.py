@@ -1,6 +1,7 @@
 """The benchmark of latent searches: few faces and steps through a tiny generator, and what its tables say."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ import torch
 
 from gensr.benchmarks import search as bench
 from gensr.benchmarks.command import main
-from gensr.benchmarks.datasets import Case
 from gensr.errors import UsageError
 from gensr.generators.style.bank import bank
 from gensr.generators.style.generator import Parts, Style
@@ -34,7 +34,8 @@ def style():
 
 
 def test_a_run_writes_tables_and_goes_on(style, tmp_path, monkeypatch, capsys):
-    faces = [Case(f"face{k}", np.random.default_rng(k).uniform(80, 180, (3, 128, 128))) for k in range(2)]
+    numbers = np.random.default_rng(0)
+    faces = [SimpleNamespace(image=numbers.uniform(80, 180, (3, 128, 128))) for _ in range(2)]
 
     class Faces:
         name = "faces"
