@@ -40,6 +40,8 @@ from gensr.values.random import Stream
 
 from .datasets import Case
 from .protocol import block_mean
+from .search_posterior import figures as figures_of
+from .search_posterior import lines as posterior_lines
 from .sets import SETS
 
 PEAK, LOW, NOISE = 255.0, 16, 0.01
@@ -52,6 +54,7 @@ HELP = """usage: gensr benchmark search [key=value ...]
   data=DIR      data packs (default ../shared/data)     output=DIR   tables (default benchmarks/results)
   generator=    a generator with a mapping network (default style-faces)
   faces=40      test faces; slow=8: how many of them the slow methods get; split=test
+  posterior=40  faces whose samples are judged
   seed=0        fresh=true: forget what an earlier run finished"""
 
 
@@ -236,7 +239,7 @@ def main(argv: Sequence[str]) -> int:
         UsageError: an unknown key, or a generator without a mapping network.
     """
     given = {"data": "../shared/data", "output": "benchmarks/results", "generator": "style-faces", "faces": "40"}
-    given |= {"slow": "8", "split": "test", "seed": "0", "fresh": "false"}
+    given |= {"slow": "8", "posterior": "40", "split": "test", "seed": "0", "fresh": "false"}
     if any(word in ("-h", "--help") for word in argv):
         print(HELP)
         return 0
@@ -265,18 +268,23 @@ def main(argv: Sequence[str]) -> int:
     first, _ = observation(cases[0], side, root)
     metric_of(generator, first.shape, coarse_stage(generator, first))  # once per generator, not per face
     with journal.open("a") as log:
+
+        def keep(name: str, number: int, figures: Mapping[str, Any]) -> None:
+            row = {"method": name, "face": number, "weights": stored.digest, **figures}
+            rows.append(row)
+            log.write(json.dumps(row) + "\n")
+            log.flush()
+            told = ", ".join(f"{k} {v:.3g}" for k, v in figures.items() if isinstance(v, float))
+            print(f"face {number}: {name}: {told}", file=sys.stderr)
+
         for number, case in enumerate(cases):
             data, truth = observation(case, side, root.child(number))
             for name, (method, is_slow) in methods().items():
-                if (is_slow and number >= slow) or (name, number) in have:
-                    continue
-                found = measured(method, generator, data, root.child(number, "run"))
-                row = {"method": name, "face": number, "weights": stored.digest}
-                row |= judged(found, data, truth, generator.card.discrepancy)
-                rows.append(row)
-                log.write(json.dumps(row) + "\n")
-                log.flush()
-                print(f"face {number}: {name}: {row['seconds']:.2f} s, chi2 {row['chi2']:.2f}", file=sys.stderr)
+                if not ((is_slow and number >= slow) or (name, number) in have):
+                    found = measured(method, generator, data, root.child(number, "run"))
+                    keep(name, number, judged(found, data, truth, generator.card.discrepancy))
+            if number < int(given["posterior"]) and ("posterior", number) not in have:
+                keep("posterior", number, figures_of(generator, data, truth, root.child(number, "posterior")))
     torch.set_num_threads(kept)
     truths = [np.asarray(observation(case, side, root)[1][0], np.float64) * PEAK for case in cases]
     (output / "search.md").write_text(document(rows, truths, generator), encoding="utf-8")
@@ -306,7 +314,7 @@ def document(rows: Sequence[Mapping[str, Any]], truths: Sequence[Any], generator
     for name in (n for n in methods() if n in by):
         found = by[name]
         lines.append(f"| {name} | {len(found)} | " + " | ".join(_figures(found, truths)) + " |")
-    return "\n".join([*lines, "", *_against(by)]) + "\n"
+    return "\n".join([*lines, "", *_against(by), *posterior_lines([*by.get("posterior", {}).values()])]) + "\n"
 
 
 def _figures(found: Mapping[int, Mapping[str, Any]], truths: Sequence[Any]) -> list[str]:

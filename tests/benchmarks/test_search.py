@@ -53,14 +53,15 @@ def test_a_run_writes_tables_and_goes_on(style, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "GROWING", (3, 6))
     some = dict(list(bench.methods().items())[:5]) | {k: v for k, v in bench.methods().items() if "ladder" in k}
     monkeypatch.setattr(bench, "methods", lambda: some)
-    words = ["search", f"output={tmp_path}", "faces=2", "slow=1"]
+    words = ["search", f"output={tmp_path}", "faces=2", "slow=1", "posterior=1"]
     assert main(words) == 0
     page = (tmp_path / "search.md").read_text()
     assert "PULSE as published | 2 |" in page
     assert "guided sampling (DPS-like), 2 steps | 1 |" in page
     rows = [json.loads(line) for line in (tmp_path / ".search.jsonl").read_text().splitlines()]
-    assert len(rows) == 2 * (len(some) - 3) + 3
-    for row in rows:
+    assert len(rows) == 2 * (len(some) - 3) + 3 + 1
+    assert "coverage of 90 % intervals" in page
+    for row in (row for row in rows if row["method"] != "posterior"):
         assert row["chi2"] == pytest.approx(row["mse"] / (0.01**2 + 0.05**2 / 4), rel=1e-6)
         assert row["success"] == (row["chi2"] <= 1 + 2 * (2 / 768) ** 0.5)
     before = (tmp_path / ".search.jsonl").read_bytes()
