@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from gensr.benchmarks import search as bench
+from gensr.benchmarks import search_methods
 from gensr.benchmarks.command import main
 from gensr.errors import UsageError
 from gensr.generators.style.bank import bank
@@ -49,9 +50,10 @@ def test_a_run_writes_tables_and_goes_on(style, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(bench, "load", lambda name: (style, Stored))
     monkeypatch.setattr(bench, "SETS", [Faces])
-    monkeypatch.setattr(bench, "BASELINE", 2)
-    monkeypatch.setattr(bench, "GROWING", (3, 6))
-    some = dict(list(bench.methods().items())[:5]) | {k: v for k, v in bench.methods().items() if "ladder" in k}
+    monkeypatch.setattr(search_methods, "BASELINE", 2)
+    monkeypatch.setattr(search_methods, "GROWING", (3, 6))
+    every = search_methods.methods()
+    some = dict(list(every.items())[:5]) | {k: v for k, v in every.items() if "ladder" in k}
     monkeypatch.setattr(bench, "methods", lambda: some)
     words = ["search", f"output={tmp_path}", "faces=2", "slow=1", "posterior=1"]
     assert main(words) == 0
@@ -90,7 +92,7 @@ def test_the_ladder_is_set_against_pulse_face_by_face():
 
 
 def test_the_space_of_csgm_is_one_style_for_all_layers(style):
-    space = bench.Shared(style)
+    space = search_methods.Shared(style)
     spec = space.latents((32, 32))
     assert [t.name for t in spec.tensors] == ["style"]
     drawn = spec.sample([Stream(0)])
