@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 SHOWN = 12
 """Parts of a checkpoint, tensors of one, that are printed."""
-TEXTS = ("domain", "unit", "pixel", "licence", "data", "bias", "alignment")
+OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+"""``module:attribute`` of Python code."""
+TEXTS = ("domain", "unit", "pixel", "licence", "data", "bias", "alignment", "latent", "distribution")
 """Keys that go into the card as they are."""
 
 
@@ -69,7 +71,7 @@ def convert(files: Sequence[str], pairs: Mapping[str, str], console: Console) ->
         raise OutputError(f"{out}: exists; add existing=overwrite, or give another out=")
     if not out.parent.is_dir():
         raise OutputError(f"{out.parent}: no such folder; make it first")
-    checkpoint = _read("convert", files)
+    checkpoint = _own_code(files, pairs) or _read("convert", files)
     words = _words(out.name.removesuffix(SUFFIX), pairs)
     digest, made, match = plugin.convert(checkpoint, words, out)
     console.say(f"{out}: {match.words or made.card.recipe}; sha256 {digest}")
@@ -87,10 +89,27 @@ def _read(action: str, files: Sequence[str]) -> Checkpoint:
     return read_foreign(*(at_home(name) for name in files))
 
 
+def _own_code(files: Sequence[str], pairs: Mapping[str, str]) -> Checkpoint | None:
+    """Code of the user's own that ``module:attribute`` names; None for anything else.
+
+    Raises:
+        UsageError: without ``trust=true``; nothing is imported then.
+        WeightsError: no such module.
+    """
+    if len(files) != 1 or not OWN.fullmatch(files[0]) or Path(files[0]).exists():
+        return None
+    if pairs.get("trust") != "true":
+        raise UsageError(f"{files[0]}: code is run to convert it; if it is yours, or you trust it, add trust=true")
+    from gensr.priors.foreign.reading import read_module
+
+    return read_module(files[0])
+
+
 def _words(name: str, pairs: Mapping[str, str]) -> Words:
     from gensr.priors.foreign.plugin import Words
 
     said: dict[str, Any] = {key: pairs[key] for key in TEXTS if key in pairs}
+    said |= {"trust": pairs.get("trust") == "true"}
     said |= {key: float(pairs[key]) for key in ("low", "high", "discrepancy") if key in pairs}
     said |= {key: int(pairs[key]) for key in ("bands", "label") if key in pairs}
     return Words(pairs.get("name", re.sub(r"[^A-Za-z0-9_. -]", "-", name)), **said)
@@ -120,7 +139,7 @@ def _facts(checkpoint: Checkpoint) -> dict[str, object]:
         "licence": _licence(checkpoint),
         "header": {k: v[:200] for k, v in list(checkpoint.metadata.items())[:SHOWN]},
         "unsafe": list(checkpoint.notes)[:SHOWN],
-        "to run it": "as a black box, with trust=true" if checkpoint.kind in OPAQUE and not fits else "",
+        "to run it": "as a black box, with trust=true" if checkpoint.kind in OPAQUE else "",
     }
 
 

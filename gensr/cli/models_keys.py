@@ -25,6 +25,7 @@ SECONDS = Key(
     good=lambda text: 0 < float(text) < float("inf"),
     default="30",
 )
+TRUST = Key("trust", "", "a generator that is a program may run here", choices=_truth, default="false")
 DOWNLOADS = Key("downloads", "", "delete every fetched file, too", choices=_truth, default="false")
 
 OUT = Key("out", "a .safetensors file to write", "the converted generator")
@@ -53,6 +54,15 @@ CARD = (
     Key("high", "a number", "value that the network makes of white", good=_number(), default="of the family"),
     Key("bands", "a whole number from 0", "bands that it makes", good=_whole, default="of the file"),
     Key("label", "a whole number from 0", "class of a conditional network", good=_whole, default="all classes"),
+    Key("latent", "a length or shape such as 512 or 4x8x8", "of the latents of a program", default="of the file"),
+    Key(
+        "distribution",
+        "",
+        "of the latents of a program",
+        choices=lambda: ("normal", "uniform", "truncated"),
+        default="normal",
+    ),
+    TRUST,
     Key("discrepancy", "a number from 0", "deviation that it cannot express, 0..1", good=_number(0.0), default="0.05"),
 )
 """What the card of a converted generator says that its file does not know."""
@@ -61,7 +71,7 @@ ACTIONS: Mapping[str, tuple[Key, ...]] = {
     "list": (FORMAT,),
     "info": (FORMAT,),
     "verify": (FORMAT,),
-    "add": (NAME, TAKEN),
+    "add": (NAME, TAKEN, TRUST),
     "pull": (SHA256, NAME, TAKEN, OFFLINE, SECONDS),
     "remove": (DOWNLOADS,),
     "inspect": (FORMAT,),

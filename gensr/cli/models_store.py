@@ -90,6 +90,8 @@ def _install(path: Path, pairs: Mapping[str, str], console: Console) -> int:
     from gensr.priors import store
 
     existing: Existing = "overwrite" if pairs.get("existing") == "overwrite" else "error"
+    if pairs.get("trust") == "true":
+        console.note(f"{path}: {store.trusted(path)}")
     found = store.install(path, pairs.get("name"), existing)
     console.say(f"{found.path}: whole, sha256 {found.digest}")
     console.say(f"{found.path.stem}: licence: {found.card.licence or 'not stated'}")

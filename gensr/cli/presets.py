@@ -37,7 +37,7 @@ def chosen_preset(node: Mapping[str, Any], said: Iterable[str] = ()) -> Preset:
             preset,
             solver_options=for_solver,
             generator_options=for_generators,
-            said=tuple(key for key in said if key not in OWN),
+            said=tuple(key for key in said if key not in OWN or key == "solver"),
         )
         solver(preset.solver, for_solver)
     except SearchError as error:

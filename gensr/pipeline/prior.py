@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gensr.errors import SearchError
 from gensr.operators.base import Operator
@@ -15,6 +15,10 @@ from gensr.priors.grey import LUMA, Grey
 from gensr.priors.mapped import Mapped
 from gensr.scenes.scene import Scene
 from gensr.search.presets import Preset
+from gensr.search.solvers import solver_class, solver_options
+
+GRADIENT_FREE = "evolution"
+"""Solver of generators without derivatives."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,28 @@ def check_options(preset: Preset, generator: Generator) -> None:
         if name in preset.generator_options and name not in generator.options:
             has = ", ".join(f"search.{own}" for own in generator.options) or "none"
             raise SearchError(f"search.{name}: {generator.card.name} has no such number; of its own it has {has}")
+
+
+def suited(preset: Preset, generator: Generator) -> Preset:
+    """The preset, with a solver that needs no derivatives where the generator has none.
+
+    Raises:
+        SearchError: the user named a solver that needs them, or numbers that only such a one has.
+    """
+    if generator.differentiable or solver_class(preset.solver).gradient_free:
+        return preset
+    name = generator.card.name
+    if "solver" in preset.said or preset.moments == "search":
+        raise SearchError(
+            f"{name} has no derivatives, which the solver {preset.solver} needs; use search.solver={GRADIENT_FREE}"
+        )
+    known = solver_options(GRADIENT_FREE)
+    for key in preset.said:
+        if key in preset.solver_options and key not in known:
+            has = ", ".join(f"search.{own}" for own in known)
+            raise SearchError(f"search.{key}: {name} has no derivatives, and a search without them has only {has}")
+    kept = {key: value for key, value in preset.solver_options.items() if key in known}
+    return replace(preset, solver=GRADIENT_FREE, solver_options=kept)
 
 
 def closed_prior(prior: Prior, operator: Operator) -> Prior:

@@ -19,7 +19,7 @@ from gensr.pipeline.labels import all_repeated, settle_labels
 from gensr.pipeline.nearest import NearestPlan
 from gensr.pipeline.noise import Level, settle_level
 from gensr.pipeline.plan import Plan
-from gensr.pipeline.prior import Wanted, check_options, choose_prior
+from gensr.pipeline.prior import Wanted, check_options, choose_prior, suited
 from gensr.pipeline.request import Request
 from gensr.pipeline.task import Prior, Task
 from gensr.pipeline.tiles import by_bands, scene_tiles
@@ -146,6 +146,7 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
     device = choose_device(request.device if request.runtime.name == "local" else AUTO)
     prior, why = choose_prior(Wanted(scene, unit_gain(operator), request.generator, device, request.device))
     check_options(chosen, prior.generator)
+    chosen = suited(chosen, prior.generator)
     through = settle_through_plane(scene, operator, prior)
     level = settle_level(scene, prior, unit_gain(operator), operator.gain, request.noise)
     task = settle_task(scene, request, chosen, operator, prior, level)

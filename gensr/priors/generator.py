@@ -65,6 +65,8 @@ class Generator(ABC):
     """Generator of the same units that has the evidence, and serves the operators, that this one lacks; "" if none."""
     approximate: ClassVar[bool] = False
     """Whether `posterior` is that of a network, not a closed form: sums of its mean are then made to hold."""
+    differentiable: bool = True
+    """Whether `synthesize` has derivatives; without them only searches that need none serve."""
     options: ClassVar[Options] = NO_OPTIONS
     """Names and defaults of the numbers that a preset or a user may set (``search.NAME=``)."""
 

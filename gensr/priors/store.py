@@ -12,8 +12,8 @@ from typing import Literal
 
 from gensr import registry
 from gensr.errors import WeightsError, nearest
-from gensr.priors import weights
-from gensr.priors.fetch import Progress, fetched, file_name, parse_digest
+from gensr.priors import trust, weights
+from gensr.priors.fetch import DIGEST, Progress, fetched, file_name, parse_digest
 from gensr.priors.schema import NAME
 from gensr.priors.weights import SUFFIX, Weights
 
@@ -74,6 +74,23 @@ def install(path: Path, name: str | None = None, existing: Existing = "error") -
     finally:
         partial.unlink(missing_ok=True)
     return replace(found, path=target)
+
+
+def trusted(path: Path) -> str:
+    """Let the program in a weights file run on this machine from now on.
+
+    Returns:
+        What that means, in words.
+
+    Raises:
+        WeightsError: there is no program in it.
+    """
+    found = weights.read(path)
+    digest = found.config.get(trust.KEY)
+    if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
+        raise WeightsError(f"{path}: holds no program, so there is nothing to trust; leave out trust=true")
+    trust.trust(digest, f"{found.card.name}: {path}")
+    return f"trusted on this machine from now on: {trust.MEANING}"
 
 
 def remove(name: str) -> Path:

@@ -61,6 +61,8 @@ class Solver(ABC, Generic[S]):
     independent: ClassVar[bool] = False
     """Whether candidates are searches of their own from random starts (a sphere has no centre); the others are one
     optimum and randomised problems about it, which are posterior samples."""
+    gradient_free: ClassVar[bool] = False
+    """Whether it works without derivatives of the generator."""
     bare: ClassVar[bool] = False
     """Whether the picture is ``G(z)`` and nothing is added to it: no data consistency, and no deviation."""
     finished: ClassVar[StopReason] = StopReason.CONVERGED

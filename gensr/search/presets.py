@@ -31,7 +31,7 @@ class Preset:
         start: where a search begins; None leaves it to the solver.
         solver_options: numbers of the solver that differ from its defaults.
         generator_options: numbers of generators; each takes those that it knows.
-        said: names of numbers that the user gave, which must act or be refused.
+        said: names of numbers that the user gave, and ``solver`` where it was named: they must act or be refused.
     """
 
     name: str

@@ -13,7 +13,16 @@ from gensr.priors.foreign.inert import PERSISTENT, Array, Inert, is_module, tens
 from gensr.priors.foreign.views import TensorView
 
 Kind = Literal[
-    "safetensors", "torch-zip", "torch-legacy", "pickle", "torchscript", "torch-export", "onnx", "folder", "several"
+    "safetensors",
+    "torch-zip",
+    "torch-legacy",
+    "pickle",
+    "torchscript",
+    "torch-export",
+    "onnx",
+    "folder",
+    "several",
+    "module",
 ]
 """What a file is by its content: the ending of its name says nothing."""
 OPAQUE: tuple[Kind, ...] = ("torchscript", "torch-export", "onnx")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,12 +14,14 @@ from torch import Tensor
 
 from gensr import registry
 from gensr.errors import PluginError, WeightsError
-from gensr.priors import weights
+from gensr.priors import trust, weights
 from gensr.priors.card import GeneratorCard
 from gensr.priors.families import family
 from gensr.priors.foreign.checkpoint import OPAQUE, Checkpoint, Part
 
 GROUP = "foreign"
+TRUST = "trust=true"
+"""What a program misses that nobody has said he trusts."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,9 @@ class Words:
         alignment: how content must be aligned; "none" for fields of any size, "" leaves it to the family.
         label: class that it is told, of those that it knows; None for all.
         discrepancy: standard deviation of what it cannot express, generator units.
+        latent: shape of its latents, such as "512" or "4x8x8", where the file does not say; "" leaves it to the file.
+        distribution: of its latents: normal, uniform, truncated; "" leaves it to the file.
+        trust: whether a program may be run.
     """
 
     name: str
@@ -88,6 +93,9 @@ class Words:
     alignment: str = ""
     label: int | None = None
     discrepancy: float = 0.05
+    latent: str = ""
+    distribution: str = ""
+    trust: bool = False
 
     def range(self, low: float = -1.0, high: float = 1.0) -> tuple[float, float]:
         """Values that the network makes of black and white: as the user says, else as its family knows.
@@ -193,8 +201,12 @@ def candidates(checkpoint: Checkpoint) -> list[tuple[Foreign, Match]]:
     return sorted(found, key=lambda pair: (not pair[1].fits, -pair[1].score))
 
 
-def detect(checkpoint: Checkpoint) -> tuple[Foreign, Match]:
+def detect(checkpoint: Checkpoint, trusted: bool = False) -> tuple[Foreign, Match]:
     """The family of a checkpoint.
+
+    Args:
+        checkpoint: as it was read.
+        trusted: whether a program that is no known generator may be run as a black box.
 
     Raises:
         WeightsError: none fits; the message says which come nearest and what they miss.
@@ -202,11 +214,14 @@ def detect(checkpoint: Checkpoint) -> tuple[Foreign, Match]:
     found = candidates(checkpoint)
     if found and found[0][1].fits:
         return found[0]
+    boxes = [(f, m) for f, m in found if m.missing == (TRUST,)]
+    if trusted and boxes:
+        return boxes[0][0], replace(boxes[0][1], missing=())
     where = f"{checkpoint.path}: "
-    if checkpoint.kind in OPAQUE:
+    if checkpoint.kind in OPAQUE or boxes:
         raise WeightsError(
-            f"{where}a program ({checkpoint.kind}), not weights: gensr inspects it and runs it only as a black box "
-            "that you trust (trust=true); better get the state dict that it was made from"
+            f"{where}a program ({checkpoint.kind}), not weights: {trust.MEANING}. gensr runs it only as a black box "
+            "that you trust (add trust=true); better get the state dict that it was made from"
         )
     if not found:
         names = ", ".join(sorted(checkpoint.tensors)[:4]) or "none"
@@ -233,7 +248,7 @@ def convert(checkpoint: Checkpoint, words: Words, out: Path) -> tuple[str, Conve
     Raises:
         WeightsError: no known generator, or tensors that no network has.
     """
-    plugin, match = detect(checkpoint)
+    plugin, match = detect(checkpoint, words.trust)
     made = plugin.convert(checkpoint, match, words)
     for name, tensor in made.tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):

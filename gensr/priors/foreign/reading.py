@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import mmap
 import os
 import stat
@@ -65,6 +66,27 @@ def read_inside(folder: Checkpoint, name: str) -> Checkpoint:
     if name not in folder.files:
         raise WeightsError(f"{folder.path}: {name} is missing; get the whole folder")
     return read_foreign(folder.files[name])
+
+
+def read_module(text: str) -> Checkpoint:
+    """Code of the user's own, found but not run: only the packages around it are imported.
+
+    Args:
+        text: ``module:attribute``.
+
+    Raises:
+        WeightsError: no such module.
+    """
+    module = text.partition(":")[0]
+    try:
+        found = importlib.util.find_spec(module)
+    except Exception as error:  # a package around it may fail in any way
+        raise WeightsError(f"{text}: cannot be found ({type(error).__name__}: {error})") from error
+    if found is None or found.origin is None or not Path(found.origin).is_file():
+        raise WeightsError(
+            f"{text}: no module {module} that can be imported; install it, or add its folder to PYTHONPATH"
+        )
+    return Checkpoint(Path(text), "module", None, {}, (), {Path(found.origin).name: Path(found.origin)})
 
 
 def mapped(path: Path) -> memoryview:

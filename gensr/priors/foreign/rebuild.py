@@ -101,6 +101,12 @@ def _persistent(m: Machine, args: tuple[Any, ...]) -> object:
     return Inert(f"{PERSISTENT}:{meta['class_name']}", (), meta.get("state"))
 
 
+def _tagged(m: Machine, args: tuple[Any, ...]) -> object:
+    """A value of TorchScript with the text of its type, which is left away."""
+    value, _ = args
+    return value
+
+
 def _array(m: Machine, args: tuple[Any, ...]) -> object:
     """An empty array, whose state follows."""
     return Array("numpy.ndarray")
@@ -149,9 +155,12 @@ def table(nested: Nested) -> Mapping[str, Rebuild]:
         for module in ("builtins", "__builtin__")
         for kind in (set, frozenset, bytearray, list, tuple)
     }
+    script = {f"torch.jit._pickle.build_{kind}list": _collection(list) for kind in ("int", "double", "bool", "tensor")}
     return {
         **multiarray,
         **builtin,
+        **script,
+        "torch.jit._pickle.restore_type_tag": _tagged,
         "numpy.dtype": _array_type,
         "torch._utils._rebuild_tensor": _tensor,
         "torch._utils._rebuild_tensor_v2": _tensor,
