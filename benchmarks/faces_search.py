@@ -72,13 +72,13 @@ class Way:
     faces: int
 
 
-def draws(generator: Generator, data: Observation, seed: int) -> Tensor:
+def draws(generator: Generator, data: Observation, seed: int, count: int = ANSWERS) -> Tensor:
     """Draws of the generator's own sampler, all together."""
-    y, variance, usable = (t.expand(ANSWERS, -1, -1, -1) for t in (data.y, data.variance, data.usable))
+    y, variance, usable = (t.expand(count, -1, -1, -1) for t in (data.y, data.variance, data.usable))
     shape = (y.shape[1], *data.shape)
 
     def noise(step: int) -> Tensor:
-        return torch.stack([Stream(seed).child("draw", k, "step", step).normal(shape) for k in range(ANSWERS)])
+        return torch.stack([Stream(seed).child("draw", k, "step", step).normal(shape) for k in range(count)])
 
     with torch.no_grad():
         return generator.draw(

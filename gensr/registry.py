@@ -14,7 +14,7 @@ from typing import Any
 
 from gensr.errors import PluginError
 
-GROUPS = ("domains", "generators", "foreign", "weights", "solvers", "operators", "commands", "conf")
+GROUPS = ("domains", "generators", "foreign", "weights", "solvers", "operators", "metrics", "commands", "conf")
 
 
 @cache

@@ -17,6 +17,7 @@ import torch
 
 from gensr import registry
 from gensr.cli.main import main
+from gensr.metrics.plugged import available, distance
 from gensr.priors import weights
 from gensr.priors.foreign.plugin import Words, convert
 from gensr.priors.foreign.reading import read_foreign
@@ -96,6 +97,14 @@ def test_the_operator_acts(package: Path, tmp_path: Path) -> None:
     assert report["consistency"]["chi2 per datum"] < 4
     plain = run(package, tmp_path / "plain")
     assert report["consistency"]["chi2 per datum"] != plain["consistency"]["chi2 per datum"]
+
+
+def test_the_distance_is_found_by_name(package: Path) -> None:
+    found = distance("edges")
+    flat, step = np.zeros((1, 4, 4)), np.repeat([[[0.0, 0.0, 9.0, 9.0]]], 4, 1)
+    assert (found.name, found(flat, flat, 9.0)) == ("edges (first differences)", 0.0)
+    assert found(flat, step, 9.0) == pytest.approx(1 / 3)
+    assert {"edges", "lpips-alex"} <= set(available())
 
 
 def test_options_of_the_solver_reach_it(package: Path, tmp_path: Path) -> None:

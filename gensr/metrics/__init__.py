@@ -6,7 +6,8 @@
 4. `realism`: does it have the texture of real images?
 5. `diversity`: how much do answers differ, and what have they in common?
 
-Images are numpy arrays (..., y, x) in physical units unless said otherwise; sums are in float64.
+Distances that need a network come from plug-ins (`plugged`). Images are numpy arrays (..., y, x) in physical units
+unless said otherwise; sums are in float64.
 """
 
 from gensr.metrics.calibration import (
@@ -29,6 +30,7 @@ from gensr.metrics.distortion import (
     ssim_map,
 )
 from gensr.metrics.diversity import agreement, diversity, pairwise
+from gensr.metrics.multiscale import frechet, frechet_pyramid, ms_ssim
 from gensr.metrics.realism import (
     frc_crossing,
     radial_power,
@@ -50,6 +52,9 @@ __all__ = [
     "ergas",
     "foreground",
     "frc_crossing",
+    "frechet",
+    "frechet_pyramid",
+    "ms_ssim",
     "nrmse_affine",
     "pairwise",
     "psnr",

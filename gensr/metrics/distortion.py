@@ -95,6 +95,24 @@ def ssim_map(
     Raises:
         ValueError: if the shapes differ or the image is smaller than the window.
     """
+    luminance, structure = ssim_parts(truth, estimate, peak, window)
+    return luminance * structure
+
+
+def ssim_parts(
+    truth: Array, estimate: Array, peak: float, window: Literal["gaussian", "uniform"] = "gaussian"
+) -> tuple[FloatArray, FloatArray]:
+    """Both factors of `ssim_map`: luminance, and contrast with structure.
+
+    Args:
+        truth: see `ssim_map`.
+        estimate: see `ssim_map`.
+        peak: see `ssim_map`.
+        window: see `ssim_map`.
+
+    Raises:
+        ValueError: see `ssim_map`.
+    """
     a, b = _pair(truth, estimate)
     if window == "gaussian":
         taps = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
@@ -110,8 +128,8 @@ def ssim_map(
     var_b = correction * (_filtered(b * b, taps) - mean_b**2)
     covariance = correction * (_filtered(a * b, taps) - mean_a * mean_b)
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
-    likeness = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
-    return np.asarray(likeness / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)))
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    return np.asarray(luminance), np.asarray((2 * covariance + c2) / (var_a + var_b + c2))
 
 
 def ssim(
