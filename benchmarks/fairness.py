@@ -283,35 +283,43 @@ def document(found: Mapping[str, Any]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write ``fairness.md``, and ``fairness.json`` with every figure.
+    """Write ``fairness.md``, and ``fairness.json`` with every figure; one that is there already is gone on with.
 
     Args:
-        argv: ``data=``, ``output=``, ``generators=`` with commas; those of the process if None.
+        argv: ``data=``, ``output=``, ``parts=`` and ``generators=`` with commas; those of the process if None.
     """
     given = {"data": "../shared/data", "output": "benchmarks/results", "generators": ",".join(GENERATORS)}
+    given |= {"parts": "representation,silent,served"}
     given |= dict(word.split("=", 1) for word in (argv if argv is not None else sys.argv[1:]))
-    root, output = Path(given["data"]), Path(given["output"])
+    root, output, parts = Path(given["data"]), Path(given["output"]), given["parts"].split(",")
     names = [name for name in given["generators"].split(",") if name in available()]
     train, test = load_cases(root, "faces", "train", None), load_cases(root, "faces", "test", None)
     sources = Sources(train)
     right = [a == case.group for a, case in zip(sources.of([c.image for c in test]), test, strict=True)]
     reference = {"pictures": "training faces", "count": len(train), "diversity": None}
-    found: Row = {
-        "samples": SAMPLES,
-        "representation": representation(train),
-        "accuracy": float(np.mean(right)),
-        "sources": sources.names,
-        "silent": [{**reference, **sources.shares([case.image for case in train])}],
-        "served": [],
-    }
+    kept = output / "fairness.json"
+    found: Row = json.loads(kept.read_text()) if kept.exists() else {"representation": [], "silent": [], "served": []}
+    found |= {"samples": SAMPLES, "accuracy": float(np.mean(right)), "sources": sources.names}
+    if "representation" in parts:
+        found["representation"] = representation(train)
+        _keep(found, output)
     for name in names:
-        found["silent"].append(uninformed(name, sources))
-        found["served"] += served(name, test)
-        print(found["silent"][-1], file=sys.stderr, flush=True)
+        if "silent" in parts:
+            others = [row for row in found["silent"] if row["pictures"] not in (name, reference["pictures"])]
+            own = {**reference, **sources.shares([case.image for case in train])}
+            found["silent"] = [own, *others, uninformed(name, sources)]
+        if "served" in parts:
+            found["served"] = [row for row in found["served"] if row["generator"] != name] + served(name, test)
+        _keep(found, output)
+    return 0
+
+
+def _keep(found: Row, output: Path) -> None:
+    """Put down what there is so far."""
     output.mkdir(parents=True, exist_ok=True)
     (output / "fairness.json").write_text(json.dumps(found, indent=1) + "\n", encoding="ascii")
-    (output / "fairness.md").write_text(document(found), encoding="utf-8")
-    return 0
+    if found["representation"]:
+        (output / "fairness.md").write_text(document(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -27,8 +27,23 @@ FLOOR = 0.01
 """Deviation that is added in every direction, generator units: no picture is expressed exactly."""
 GATE = 0.05
 """Width of the step between the two kinds in the first latent."""
+_TOLD = "two sources of the face corpus"
 CARD = GeneratorCard(
-    "two-classes", "benchmark", "faces", 1, True, "1", (0.0, 1.0), *["of two sources"] * 7, discrepancy=0.0
+    name="two-classes",
+    family="benchmark",
+    domain="faces",
+    bands=1,
+    aligned=True,
+    unit="1",
+    value_range=(0.0, 1.0),
+    pixel=_TOLD,
+    licence=_TOLD,
+    data=_TOLD,
+    split="train",
+    recipe="mean and covariance",
+    bias="known: that is what it is for",
+    audit="none",
+    discrepancy=0.0,
 )
 
 

@@ -49,7 +49,7 @@ class Lpips:
         if not named:
             raise WeightsError(f"{VARIABLE} is not set; name a safetensors file with the weights of LPIPS (alex)")
         tensors = _read(Path(named))
-        self._layers = []
+        self._layers: list[tuple[int, Tensor, Tensor, Tensor, int, int]] = []
         for number, (index, out, into, side, stride, padding) in enumerate(LAYERS):
             wanted = {
                 f"features.{index}.weight": (out, into, side, side),
@@ -60,7 +60,8 @@ class Lpips:
                 if key not in tensors or tuple(tensors[key].shape) != shape:
                     held = tuple(tensors[key].shape) if key in tensors else "nothing"
                     raise WeightsError(f"{named}: {key} is {held}; expected {shape}, as torchvision and LPIPS have it")
-            self._layers.append((index, *(tensors[key].float() for key in wanted), stride, padding))
+            weight, bias, head = (tensors[key].float() for key in wanted)
+            self._layers.append((index, weight, bias, head, stride, padding))
 
     def __call__(self, first: npt.NDArray[Any], second: npt.NDArray[Any], peak: float) -> float:
         """Distance of two pictures (1 or 3, y, x), 0 to ``peak``.
