@@ -38,10 +38,10 @@ PREFACE = (
 )
 
 
-def pictures(item: BenchmarkSet, root: Path, limit: int) -> Tensor:
-    """Centres of validation pictures in generator units, (n, band, side, side)."""
+def pictures(item: BenchmarkSet, root: Path, limit: int, split: str = "") -> Tensor:
+    """Centres of validation pictures, or of another split, in generator units, (n, band, side, side)."""
     found = []
-    for case in item.cases(root, item.validation, limit):
+    for case in item.cases(root, split or item.validation, limit):
         image = case.image.astype(np.float32)
         if item.percentiles is None:
             image = image / np.float32(case.peak)
