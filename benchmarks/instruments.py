@@ -7,14 +7,15 @@ kernel. Richardson-Lucy gets the number of iterations that suits each picture be
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage.restoration import richardson_lucy, unsupervised_wiener
 from torch import Tensor
 
 from gensr.generators.engression.generator import Engression
@@ -111,13 +112,17 @@ def psnr(found: Tensor, x: Tensor) -> float:
 
 def deconvolved(data: Observation, psf: NDArray[np.float64], x: Tensor) -> Row:
     """The deconvolutions of scikit-image with the true kernel."""
+    restoration: Any = importlib.import_module("skimage.restoration")  # without types, and only of the tests' extra
     filtered, iterated = [], []
     for image, truth in zip(data.y.double().numpy(), x.double().numpy(), strict=True):
-        planes = [unsupervised_wiener(plane, psf, clip=False, rng=0)[0] for plane in image]
+        planes = [restoration.unsupervised_wiener(plane, psf, clip=False, rng=0)[0] for plane in image]
         filtered.append(np.square(planes - truth).mean())
         least = image.min()  # Richardson-Lucy wants positive values
         tries = [
-            [richardson_lucy(plane - least + 1e-3, psf, count, clip=False) + least - 1e-3 for plane in image]
+            [
+                restoration.richardson_lucy(plane - least + 1e-3, psf, count, clip=False) + least - 1e-3
+                for plane in image
+            ]
             for count in ITERATIONS
         ]
         iterated.append(min(np.square(one - truth).mean() for one in tries))
