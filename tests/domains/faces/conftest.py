@@ -31,8 +31,14 @@ def upscale(tmp_path: Path) -> Callable[..., dict[str, Path]]:
 
 
 @pytest.fixture
-def corpus() -> Path:
+def corpus(shared_faces: Path) -> Path:
     """Folder of the shared faces."""
+    return shared_faces
+
+
+@pytest.fixture(scope="session")
+def shared_faces() -> Path:
+    """Folder of the shared faces, and of photos with facts."""
     roots = [Path(os.environ["GENSR_SHARED"])] if "GENSR_SHARED" in os.environ else []
     roots += [p / "shared" for p in Path(__file__).parents]
     found = next((r / "data" / "faces" for r in roots if (r / "data" / "faces" / "test.zip").is_file()), None)

