@@ -73,13 +73,13 @@ def test_a_ramp_is_cut_and_laid_back_exactly():
         upright = crop.cut(photo)
         v, u = np.mgrid[:side, :side] + 0.5
         x, y = np.tensordot(crop.matrix[:, :2], np.stack([u, v]), 1) + crop.matrix[:, 2].reshape(2, 1, 1)
-        assert np.abs(upright[0] - of(x, y)).max() < 0.05
+        assert np.abs(upright[0] - of(x, y)).max() < 0.2
         window = crop.window(photo.shape[1:])
         back, mask = crop.lay(upright, window), crop.mask(window)
         there = photo[0, window.row : window.row + window.rows, window.col : window.col + window.cols]
-        assert np.abs((back[0] - there) * (mask > 0.5)).max() < 0.05 * max(1, crop.length / side)
+        assert np.abs((back[0] - there) * (mask > 0.5)).max() < 0.2 * max(1, crop.length / side)  # of a step
         part = crop.cut(photo[:, window.row :, window.col :], (window.row, window.col))
-        assert np.abs(part - upright).max() < 0.05
+        assert np.abs(part - upright).max() < 0.2
 
 
 def test_fine_photos_are_averaged_not_sampled():
