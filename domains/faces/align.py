@@ -216,7 +216,7 @@ def _sample(values: npt.NDArray[Any], places: Points) -> Tensor:
     rows, cols = values.shape[-2:]
     scaled = places / np.array([cols, rows]).reshape(2, 1, 1) * 2 - 1
     grid = torch.from_numpy(np.stack([scaled[0], scaled[1]], -1)[None].astype(np.float32))
-    image = torch.from_numpy(np.ascontiguousarray(values, np.float32))[None]
+    image = torch.from_numpy(np.array(values, np.float32))[None]
     return grid_sample(image, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
 
 

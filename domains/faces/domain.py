@@ -10,27 +10,29 @@ from gensr.errors import UsageError
 from gensr.scenes.domain import Domain
 from gensr.scenes.scene import Scene
 
+from .chosen import parse_choice
 from .photo import format_of, is_plain_colour, read_photo, size_of
-from .scene import FaceScene
+from .whole import PhotoScene
 
 TYPICAL_SIDE = 1024
 _FLAGS = {"true": True, "false": False, "auto": "auto"}
 
 
 class Faces(Domain):
-    """Aligned portraits.
+    """Photos with faces, and aligned portraits.
 
     Options of `open`:
-        aligned: "auto" takes a square picture for an aligned face and refuses others; True takes any picture as one;
-            False is refused (there is no detection).
+        aligned: True takes a square picture for one aligned face as it is; False looks for faces; "auto" takes a square
+            for an aligned face up to 64 pixels, and beyond that where a face fills it.
+        face: which faces of a photo are restored, see `gensr.domains.faces.chosen.Choice`.
         lossless: a JPEG goes out as PNG, so that the output is exactly consistent.
     """
 
     name: ClassVar[str] = "faces"
-    description: ClassVar[str] = "aligned portraits in PNG, JPEG, WebP, TIFF, BMP and GIF"
+    description: ClassVar[str] = "photos with faces and portraits in PNG, JPEG, WebP, TIFF, BMP and GIF"
     suffixes: ClassVar[tuple[str, ...]] = (".jpeg", ".jpg", ".png", ".webp", ".tiff", ".tif", ".bmp", ".gif")
     prior: ClassVar[str] = "flow-faces"
-    defaults: ClassVar[Mapping[str, Any]] = {"aligned": "auto", "lossless": False}
+    defaults: ClassVar[Mapping[str, Any]] = {"aligned": "auto", "face": "all", "lossless": False}
 
     def sniff(self, path: Path) -> int:
         """See `Domain.sniff`: a square picture is likely a face, nothing proves it.
@@ -49,7 +51,7 @@ class Faces(Domain):
 
     def open(self, path: Path, options: Mapping[str, Any]) -> Scene:
         """See `Domain.open`."""
-        return FaceScene(read_photo(path), self._checked(options))
+        return PhotoScene(read_photo(path), self._checked(options))
 
     def stem(self, path: Path) -> str:
         """See `Domain.stem`."""
@@ -65,4 +67,5 @@ class Faces(Domain):
             if text not in allowed:
                 raise UsageError(f"{name}={chosen[name]!r} is not one of {', '.join(allowed)}")
             chosen[name] = _FLAGS[text]
+        parse_choice(chosen["face"])
         return chosen

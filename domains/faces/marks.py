@@ -6,18 +6,20 @@ IPTC digital source type: https://cv.iptc.org/newscodes/digitalsourcetype/
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 from xml.sax.saxutils import escape, quoteattr
 
 from gensr.scenes.product import Product
-from gensr.scenes.provenance import sentence, software
+from gensr.scenes.provenance import interpolated, repeated, sentence, software
 from gensr.values.grid import Factor
 
 from .photo import CAMERA, DIRECTORIES, INTEROPERABILITY, ORIENTATION, POSITION, Photo, import_pillow
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 ENHANCED = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicallyEnhanced"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
@@ -31,6 +33,13 @@ _WIDTH, _HEIGHT, _X_RESOLUTION, _Y_RESOLUTION, _DESCRIPTION, _SOFTWARE = 256, 25
 _PIXEL_X, _PIXEL_Y = 0xA002, 0xA003
 _STRUCTURE = (258, 259, 262, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 513, 514, 530, 531, 532)
 """Tags that describe how the old pixels were stored."""
+
+
+def source_type(report: Mapping[str, Any]) -> str:
+    """IPTC digital source type: generated, a photo with generated faces, or nothing but interpolated or repeated."""
+    if repeated(report) or interpolated(report):
+        return ENHANCED
+    return COMPOSITE if report.get("parts") and not report.get("whole") else SOURCE_TYPE
 
 
 def note(product: Product, layer: str) -> str:

@@ -109,21 +109,3 @@ class OpenedPhoto(Scene):
         if not exif_is_sound(self.photo):
             left.append("EXIF (damaged or too long)")
         return left
-
-    def check_alignment(self) -> None:
-        """Refuse what is no aligned face.
-
-        Raises:
-            DomainError: it is not.
-        """
-        (rows, cols), aligned = self.grid.shape, self.options["aligned"]
-        if aligned is False:
-            raise DomainError(
-                f"{self.path}: aligned=false asks for face detection, which is not available; "
-                "crop the face to an upright square and use aligned=auto"
-            )
-        if aligned == "auto" and rows != cols:
-            raise DomainError(
-                f"{self.path}: is {cols} x {rows} pixels, not a square aligned face; "
-                "crop the upright face to a square, or use aligned=true if the picture is one face as it is"
-            )

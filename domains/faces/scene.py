@@ -25,12 +25,7 @@ class FaceScene(OpenedPhoto):
     """See `OpenedPhoto`."""
 
     def operator(self, factor: Factor) -> Operator:
-        """See `Scene.operator`: pixel integration. A size that the output format cannot hold is refused here.
-
-        A photograph that is no aligned face is refused here, too, unless only its blur is undone.
-        """
-        if factor != (1, 1):
-            self.check_alignment()
+        """See `Scene.operator`: pixel integration. A size that the output format cannot hold is refused here."""
         side = max(n * f for n, f in zip(self.grid.shape, factor, strict=True))
         limit = SIDE_LIMITS.get(self.output_format)
         if limit is not None and side > limit:

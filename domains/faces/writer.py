@@ -12,7 +12,7 @@ import numpy as np
 from gensr.errors import OutputError
 from gensr.scenes.names import Names
 from gensr.scenes.product import Product
-from gensr.scenes.provenance import repeated, software
+from gensr.scenes.provenance import interpolated, repeated, software
 from gensr.values.grid import Window
 from gensr.values.precision import Real
 
@@ -68,9 +68,9 @@ def write_product(scene: OpenedPhoto, product: Product, folder: Path, names: Nam
     written = []
     try:
         mean = np.concatenate([product.mean(0, w) for w in windows], 1)
-        title = "labels" if repeated(product.report) else "posterior mean"
+        title = _title(product)
         written.append(_write(scene, product, mean, folder / names.mean(suffix), title))
-        if repeated(product.report):
+        if repeated(product.report) or interpolated(product.report):
             return written
         std = np.concatenate([product.std(0, w) for w in windows], 1)
         written.append(_write_std(scene, product, std, folder / names.std(".tif")))
@@ -81,6 +81,13 @@ def write_product(scene: OpenedPhoto, product: Product, folder: Path, names: Nam
     except (ValueError, TypeError, OSError, struct.error) as error:
         raise OutputError(f"{scene.path.name}: the {scene.output_format} cannot be written ({error})") from error
     return written
+
+
+def _title(product: Product) -> str:
+    """What the first picture is."""
+    if repeated(product.report):
+        return "labels"
+    return "interpolation" if interpolated(product.report) else "posterior mean"
 
 
 def rehearse(scene: OpenedPhoto, product: Product, folder: Path, names: Names, suffix: str) -> None:
@@ -114,7 +121,7 @@ def _write(scene: OpenedPhoto, product: Product, codes: Codes, path: Path, title
 
 def _save(scene: OpenedPhoto, product: Product, image: Picture, path: Path, title: str) -> Path:
     photo, text = scene.photo, marks.note(product, title)
-    source = marks.ENHANCED if repeated(product.report) else marks.SOURCE_TYPE
+    source = marks.source_type(product.report)
     size = scene.grid.refine(product.factor).shape
     dress = Dress(
         photo.info.get("icc_profile"),

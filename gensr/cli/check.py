@@ -86,9 +86,7 @@ def _judge(item: Input, config: CheckConfig, search: Preset, console: Console) -
     folder = Path(config.output).expanduser() if config.output else beside
     with settle(request_of(item, config, search)) as plan:
         if not isinstance(plan, Plan):
-            raise UsageError(
-                f"labels={config.labels}: pixels of {item.path.name} are repeated; no prior is to be judged"
-            )
+            raise UsageError(f"{item.path.name}: {plan.no_prior}; no prior is to be judged")
         target = folder / f"{item.domain.stem(item.path)}_x{plan.request.factor}_check.png"
         if target.is_symlink() or (target.exists() and not (config.overwrite and target.is_file())):
             raise OutputError(f"{target}: exists already; give overwrite=true to make it again, or another output=DIR")

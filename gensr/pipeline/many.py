@@ -23,8 +23,8 @@ from gensr.pipeline import record
 from gensr.pipeline.api import Listener, drain
 from gensr.pipeline.events import Event, Written
 from gensr.pipeline.folder import WorkFolder
-from gensr.pipeline.nearest import NearestPlan
 from gensr.pipeline.output import explained, into_place, stage, store_folder, tidy, work_folder
+from gensr.pipeline.plan import Plan
 from gensr.pipeline.recipe import recipe
 from gensr.pipeline.request import Request, Runtime
 from gensr.pipeline.result import Result
@@ -148,7 +148,7 @@ def _deliver(request: Request) -> Delivery:
         folder = Path(name)
         here = replace(request, output=folder, existing="error", overwrite=False, resume=False, runtime=Runtime())
         with settle(here) as plan:
-            if not isinstance(plan, NearestPlan) and plan.expected.disk > CARRIED:
+            if isinstance(plan, Plan) and plan.expected.disk > CARRIED:
                 return Delivery(large=True)
             done, failure = _ended(plan.run())
         paths = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -130,6 +130,11 @@ class NearestPlan:
         self.close()
 
     @property
+    def no_prior(self) -> str:
+        """Why no prior answers all of it."""
+        return f"labels={self.request.labels}: its pixels are repeated"
+
+    @property
     def factor(self) -> Factor:
         """Refinement of rows and columns."""
         return self.request.factors

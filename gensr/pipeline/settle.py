@@ -14,6 +14,8 @@ from gensr.errors import SearchError, UsageError
 from gensr.operators import Operator
 from gensr.operators.scaled import unit_gain
 from gensr.pipeline.cost import band_group, choose_batch
+from gensr.pipeline.inset_report import Part
+from gensr.pipeline.insets import InsetPlan
 from gensr.pipeline.instrument import settle_operator
 from gensr.pipeline.labels import all_repeated, settle_labels
 from gensr.pipeline.nearest import NearestPlan
@@ -24,6 +26,7 @@ from gensr.pipeline.request import Request
 from gensr.pipeline.task import Prior, Task
 from gensr.pipeline.tiles import by_bands, scene_tiles
 from gensr.pipeline.trial import SELF, calibrated
+from gensr.priors import weights
 from gensr.priors.card import conformal_factor
 from gensr.priors.device import AUTO, choose_device
 from gensr.scenes import installed
@@ -32,6 +35,7 @@ from gensr.scenes.arrays import ArrayScene, array_domain, numbers
 from gensr.scenes.empty import refuse_empty, refuse_tiny
 from gensr.scenes.forms import ask_for_dims
 from gensr.scenes.inputs import guess_told, open_scene
+from gensr.scenes.insets import Aligned, Inlaid, Inset, Insets
 from gensr.scenes.labelled import Labelled, labelled, unnamed
 from gensr.scenes.names import Names
 from gensr.scenes.objects import STEM, kind_of, knower, open_object
@@ -43,6 +47,8 @@ from gensr.search.presets import Preset, preset
 from gensr.values.area import WHOLE, Area
 from gensr.values.bands import Words
 
+SIDE = 128
+"""Pixels a side of aligned pictures where a card does not say it."""
 ARRAY = "array"
 """What is said in place of a domain where the input is an array in memory."""
 
@@ -103,7 +109,7 @@ def open_source(
     return part_of(ArrayScene(array, lender, bands, dims), area), ARRAY, STEM
 
 
-def settle(request: Request) -> Plan | NearestPlan:
+def settle(request: Request) -> Plan | NearestPlan | InsetPlan:
     """Open the input and decide everything; close the plan when it is not needed any more.
 
     Raises:
@@ -123,7 +129,7 @@ def settle(request: Request) -> Plan | NearestPlan:
         raise
 
 
-def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan | NearestPlan:
+def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan | NearestPlan | InsetPlan:
     """The plan of an opened scene.
 
     Args:
@@ -132,14 +138,21 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
         stem: of the outputs' names.
         request: what is asked; its source is not looked at.
     """
-    found = settle_labels(scene, request.labels)
+    survey = settle_labels(scene, request.labels)
     refuse_empty(scene)
     if all_repeated(scene):
-        nearest = NearestPlan.of(request, domain, scene, stem, found)
+        nearest = NearestPlan.of(request, domain, scene, stem, survey)
         if request.output is not None:
             nearest.rehearse()
         return nearest
     chosen = chosen_preset(request)
+    found = settle_insets(scene, request)
+    if found is not None:
+        parts = tuple(settle_part(inset, request, chosen) for inset in found.parts)
+        laid = InsetPlan.of(request, domain, scene, stem, found, parts)
+        if request.output is not None:
+            laid.rehearse()
+        return laid
     operator = settle_operator(scene, request)
     refuse_tiny(scene, scene.normaliser(), operator.gain)
     # The word of the user is about the machine that computes tiles; it may have a device that this one lacks.
@@ -162,6 +175,27 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
     if request.output is not None:
         plan.rehearse()
     return plan
+
+
+def settle_insets(scene: Scene, request: Request) -> Insets | None:
+    """Parts of a scene that its prior knows, and no more; None where the prior answers all of it."""
+    if not isinstance(scene, Inlaid) or request.factors == (1, 1):
+        return None
+    card = weights.load(request.generator or scene.generator())[0].card
+    if not card.aligned:
+        return None
+    return scene.insets(request.factors, Aligned(card.name, card.bands, card.side or SIDE, card.alignment))
+
+
+def settle_part(inset: Inset, request: Request, chosen: Preset) -> Part:
+    """Everything about one part, settled as if it were the input."""
+    scene, device = inset.scene, choose_device(request.device)
+    operator = scene.operator((inset.factor, inset.factor))
+    prior, why = choose_prior(Wanted(scene, unit_gain(operator), request.generator, device, request.device))
+    check_options(chosen, prior.generator)
+    level = settle_level(scene, prior, unit_gain(operator), operator.gain, request.noise)
+    own = replace(request, factor=inset.factor)
+    return Part(inset, settle_task(scene, own, chosen, operator, prior, level), why, level)
 
 
 def chosen_preset(request: Request) -> Preset:

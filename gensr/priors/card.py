@@ -31,6 +31,8 @@ class GeneratorCard:
         discrepancy: standard deviation of what the generator cannot express, generator units.
         conformal: by "x<factor> noise <level>": factor on the standard deviation for nominal 90 % coverage.
         version: of the weights.
+        alignment: how aligned pictures were cut, in a word of their domain; "" for what its first priors have.
+        side: pixels a side of aligned pictures, what the generator knows and no more; 0 is 128.
         source: file of another program that they were converted from, with its sha256; "" for our own.
     """
 
@@ -52,6 +54,8 @@ class GeneratorCard:
     metrics: Mapping[str, float] = field(default_factory=dict)
     conformal: Mapping[str, float] = field(default_factory=dict)
     version: str = "1"
+    alignment: str = ""
+    side: int = 0
     source: str = ""
 
     @property

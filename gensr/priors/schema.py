@@ -182,6 +182,8 @@ CARD = Record(
         "metrics": Table(Number()),
         "conformal": Table(Number(*CONFORMAL), r"x[1-9]\d{0,3} noise \d{1,9}(\.\d{1,20})?(e[+-]?\d{1,2})?"),
         "version": Text(200),
+        "alignment": Text(200),
+        "side": Whole(0, 1 << 20),
         "source": Text(1000),
     },
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MARKED, REPEATED_MARK = "_generated", "_repeated"
-"""What the name of every output holds: of what was generated, and of labels whose pixels were repeated."""
+MARKED, REPEATED_MARK, INTERPOLATED_MARK = "_generated", "_repeated", "_interpolated"
+"""What the name of every output holds: of what was generated, of labels whose pixels were repeated, of
+pictures of which no prior knows anything."""
 UNEXPLAINED = "_unexplained"
 """What is added to the mark of outputs that do not explain their data."""
 SUMMARIES = ("summary.csv", "summary.json")
@@ -16,7 +17,7 @@ RUN = "run.yaml"
 
 def marked(name: str) -> str:
     """The mark in the name of an output, "" for any other file."""
-    return next((mark for mark in (MARKED, REPEATED_MARK) if mark in name), "")
+    return next((mark for mark in (MARKED, REPEATED_MARK, INTERPOLATED_MARK) if mark in name), "")
 
 
 @dataclass(frozen=True)

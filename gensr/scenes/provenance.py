@@ -17,6 +17,7 @@ from typing import Any
 MARK = "Contains generated detail: super-resolved by gensr; not a measurement at this resolution"
 DEBLURRED = "Contains generated detail: deblurred by gensr; not a measurement at this resolution"
 REPEATED = "Labels repeated by gensr: every pixel is one of the input, nothing is generated"
+INTERPOLATED = "Interpolated by gensr: explains every pixel of the input, nothing is generated"
 BESIDE = 1 << 20
 """Bytes up to which a file that only shares the stem of an input is taken for a part of it."""
 
@@ -31,10 +32,17 @@ def repeated(report: Mapping[str, Any]) -> bool:
     return report.get("mark") == REPEATED
 
 
+def interpolated(report: Mapping[str, Any]) -> bool:
+    """Whether a report is of a picture of which no prior knew anything: there is no deviation and no sample."""
+    return report.get("mark") == INTERPOLATED
+
+
 def mark_of(report: Mapping[str, Any]) -> str:
     """The mark that belongs into an output."""
     if repeated(report):
         return REPEATED
+    if interpolated(report):
+        return INTERPOLATED
     return DEBLURRED if report.get("factor") in (1, "1", [1, 1], (1, 1)) else MARK
 
 

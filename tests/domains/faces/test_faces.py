@@ -18,7 +18,8 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from gensr.domains.faces import Faces
+from gensr.domains.faces import Faces, centre, whole
+from gensr.domains.faces.align import of_box
 from gensr.errors import DomainError, UsageError
 from gensr.scenes import installed
 from gensr.scenes.provenance import MARK
@@ -268,21 +269,27 @@ def test_encode(tmp_path: Path) -> None:
     assert (codes.dtype, clipped, scene.quantum) == (np.uint8, 2, 1.0)
 
 
-def test_alignment(tmp_path: Path) -> None:
-    Image.fromarray(pattern(20, 30)).save(tmp_path / "a.png")
-    Image.fromarray(pattern(20, 20)).save(tmp_path / "b.png")
-    with pytest.raises(DomainError, match=r"30 x 20 pixels.*crop.*aligned=true"):
-        DOMAIN.open(tmp_path / "a.png", {}).operator((2, 2))
-    assert DOMAIN.open(tmp_path / "a.png", {}).operator((1, 1)).factor == (1, 1)  # a blur is undone anywhere
-    assert DOMAIN.open(tmp_path / "a.png", {"aligned": "True"}).grid.shape == (20, 30)
-    for name in ("a.png", "b.png"):
-        with pytest.raises(DomainError, match="detection, which is not available"):
-            DOMAIN.open(tmp_path / name, {"aligned": False}).operator((2, 2))
+def test_alignment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(centre, "installed", lambda: False)
+    for name, shape in (("a.png", (20, 30)), ("b.png", (20, 20)), ("c.png", (90, 90))):
+        Image.fromarray(pattern(*shape)).save(tmp_path / name)
+    said = {(n, a): DOMAIN.open(tmp_path / n, {"aligned": a}).covers for n in ("a.png", "b.png") for a in (True, False)}
+    assert said == {("a.png", True): True, ("a.png", False): False, ("b.png", True): True, ("b.png", False): False}
+    assert not DOMAIN.open(tmp_path / "a.png", {}).covers
+    assert DOMAIN.open(tmp_path / "b.png", {}).covers
+    assert DOMAIN.open(tmp_path / "c.png", {}).covers  # nothing here could look
+    monkeypatch.setattr(centre, "installed", lambda: True)
+    monkeypatch.setattr(whole, "find_faces", lambda picture: ())
+    assert not DOMAIN.open(tmp_path / "c.png", {}).covers
+    face = of_box((12.0, 4.0, 66.0, 84.0))
+    for turned, covers in ((face, True), (of_box((5.0, 5.0, 20.0, 26.0)), False)):
+        monkeypatch.setattr(whole, "find_faces", lambda picture, turned=turned: (turned,))
+        assert DOMAIN.open(tmp_path / "c.png", {}).covers is covers
 
 
 def test_options_are_checked(tmp_path: Path) -> None:
     Image.fromarray(pattern()).save(tmp_path / "a.png")
-    with pytest.raises(UsageError, match="no option algined; known: aligned, lossless"):
+    with pytest.raises(UsageError, match="no option algined; known: aligned, face, lossless"):
         DOMAIN.open(tmp_path / "a.png", {"algined": True})
     with pytest.raises(UsageError, match="aligned='perhaps'"):
         DOMAIN.open(tmp_path / "a.png", {"aligned": "perhaps"})
@@ -378,17 +385,6 @@ def test_real_faces(corpus: Path, tmp_path: Path, upscale) -> None:
             expected = replicated(np.asarray(Image.open(io.BytesIO(pack.read(member)))), 4, 4)
             after = load(upscale(path, 4, lossless=True)["mean"])
             np.testing.assert_array_equal(np.asarray(after), expected)
-
-
-def test_whole_photographs_are_refused_with_the_fix(corpus: Path) -> None:
-    photos = sorted((corpus / "photos").glob("*.jpg"))
-    assert photos
-    for path in photos:
-        with Image.open(path) as image:
-            square = image.width == image.height
-        if not square:
-            with pytest.raises(DomainError, match="aligned=true"):
-                DOMAIN.open(path, {}).operator((2, 2))
 
 
 def test_damaged_exif_is_left_out_and_said(tmp_path: Path, upscale) -> None:

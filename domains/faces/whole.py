@@ -1,0 +1,80 @@
+"""A photo as it is opened: one aligned face, or a whole photo whose faces are looked for."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import numpy as np
+
+from gensr.scenes.insets import Aligned, Inlaid, Insets
+from gensr.values.grid import Factor
+
+from . import centre
+from .align import Face
+from .centre import INSTALL, Picture
+from .chosen import Choice, parse_choice
+from .finder import face_in, find_faces, number
+from .parts import face_parts, whole_part
+from .scene import FaceScene
+
+SMALL = 64
+"""Side up to which a square picture is taken for an aligned face without looking: hardly a face is found in less."""
+FILLS, OFF, TURNED = (0.75, 1.35), 0.12, 15.0
+"""Side of the square of a face that is the picture, as shares of it, how far off its middle is, and degrees turned."""
+
+
+class PhotoScene(FaceScene, Inlaid):
+    """See `FaceScene`; of a whole photo the faces are parts."""
+
+    def insets(self, factor: Factor, prior: Aligned) -> Insets | None:
+        """See `Inlaid.insets`: an aligned face that the prior makes as it is wanted is a scene like any other."""
+        rows, cols = self.grid.shape
+        if not self.covers:
+            found = face_parts(self, self.faces, self._choice, factor, prior)
+            return Insets(found.parts, False, (*self._said(found), *found.notes), found.facts)
+        if rows != cols or (rows * max(factor) <= prior.side and prior.bands in (1, len(self.bands))):
+            return None
+        return whole_part(self, factor, prior)
+
+    @cached_property
+    def covers(self) -> bool:
+        """Whether the picture is one aligned face: said by the user, or square and filled by a face."""
+        rows, cols = self.grid.shape
+        aligned = self.options["aligned"]
+        if aligned != "auto" or rows != cols or self._choice.boxes:
+            return aligned is True
+        return rows <= SMALL or not centre.installed() or (len(self.faces) == 1 and self._fills(self.faces[0]))
+
+    @cached_property
+    def faces(self) -> tuple[Face, ...]:
+        """Faces of the photo, the largest first; none where nothing can look for them."""
+        if self._choice.boxes:
+            picture = self._picture()
+            return number([face_in(picture, box) for box in self._choice.boxes])
+        return find_faces(self._picture()) if centre.installed() else ()
+
+    @cached_property
+    def _choice(self) -> Choice:
+        return parse_choice(self.options["face"])
+
+    def _fills(self, face: Face) -> bool:
+        side, crop = self.grid.shape[0], face.crop(self.grid.shape[0])
+        near = max(abs(c - side / 2) for c in crop.centre) <= OFF * side
+        turn = abs(math.degrees(math.atan2(crop.half[1], crop.half[0])))
+        return FILLS[0] * side <= crop.length <= FILLS[1] * side and near and turn <= TURNED
+
+    def _picture(self) -> Picture:
+        """As the finder takes it: (y, x, 3) uint8."""
+        codes = self.photo.codes if self.dtype == np.uint8 else self.photo.codes >> 8
+        three = np.broadcast_to(codes, (3, *codes.shape[1:])) if len(codes) == 1 else codes
+        return np.ascontiguousarray(np.moveaxis(three, 0, -1), np.uint8)
+
+    def _said(self, found: Insets) -> tuple[str, ...]:
+        """What became of the faces as a whole."""
+        if found.parts:
+            return ()
+        if not self.faces and not centre.installed():
+            return (f"faces are not looked for ({INSTALL}): the photo is interpolated, nothing is generated",)
+        what = "no face is restored" if self.faces else "no face is found (domain.face=x,y,width,height names one)"
+        return (f"{what}: the photo is interpolated, nothing is generated",)
