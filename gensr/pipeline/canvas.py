@@ -115,7 +115,7 @@ class Canvas:
         return x[0, :, fine.row : fine.row + fine.rows, fine.col : fine.col + fine.cols].numpy().copy()
 
     def _read(self, window: Window) -> npt.NDArray[np.float32]:
-        return np.ascontiguousarray(self.scene.read(0, window).values, np.float32)
+        return np.array(self.scene.read(0, window).values, np.float32)
 
 
 def _refined(x: npt.NDArray[np.bool_], factor: Factor) -> npt.NDArray[np.bool_]:

@@ -42,8 +42,9 @@ from gensr.scenes.scene import Scene
 from gensr.values.grid import Factor, Window
 from gensr.values.precision import SINGLE, Real
 
-ROUNDS, NEAR = 6, 0.4
-"""How often clipped values are given to their neighbours, and the residual that needs none of it, codes."""
+ROUNDS, NEAR, SHARE = 12, 0.45, 1 / 4096
+"""How often clipped values are given to their neighbours, the residual that needs none of it (codes), and the least
+share of the pixels of a datum that can take it."""
 STRIP = 1 << 21
 """Refined values of a strip of lines that is interpolated at once."""
 NOT_HERE = (("operator", None), ("tile", None), ("batch", None), ("calibrate", "card"))
@@ -288,13 +289,16 @@ class InsetPlan:
         """Stored codes; what clipping at black and white takes from a datum goes to the other pixels of it."""
         everywhere = np.ones(values.shape, np.bool_)
         codes, clipped = self.scene.encode(0, values, everywhere)
-        for _ in range(ROUNDS if clipped else 0):
+        for _ in range(ROUNDS if clipped and codes.dtype.kind in "ui" else 0):
             residual = self._residual(codes, data)
             if np.abs(residual).max() <= NEAR:
                 break
-            given = np.where(np.abs(residual) > NEAR, residual, 0).astype(values.dtype)
-            fy, fx = self.factor
-            codes, _ = self.scene.encode(0, codes + given.repeat(fy, 1).repeat(fx, 2), everywhere)
+            given = _finely(np.where(np.abs(residual) > NEAR, residual, 0), self.factor)
+            info = np.iinfo(codes.dtype)
+            free = np.where(given > 0, codes < info.max, codes > info.min)
+            share = Area(self.factor).forward(torch.from_numpy(free.astype(np.float64))).numpy()
+            given = free * given / np.maximum(_finely(share, self.factor), SHARE)
+            codes, _ = self.scene.encode(0, (codes + given).astype(values.dtype), everywhere)
         return codes, clipped
 
     def _residual(self, codes: Codes, data: Real) -> Real:
@@ -339,3 +343,8 @@ class InsetPlan:
         scene = self.scene
         grid = scene.grid.refine(self.factor)
         return Result(report, files, grid, scene.bands, scene.unit, picture, arrays, Origin.of(scene, self.domain))
+
+
+def _finely(values: Real, factor: Factor) -> Real:
+    """Every value on all the pixels that its datum covers."""
+    return values.repeat(factor[0], 1).repeat(factor[1], 2)

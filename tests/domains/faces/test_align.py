@@ -79,7 +79,7 @@ def test_a_ramp_is_cut_and_laid_back_exactly():
         there = photo[0, window.row : window.row + window.rows, window.col : window.col + window.cols]
         assert np.abs((back[0] - there) * (mask > 0.5)).max() < 0.2 * max(1, crop.length / side)  # of a step
         part = crop.cut(photo[:, window.row :, window.col :], (window.row, window.col))
-        assert np.abs(part - upright).max() < 0.2
+        assert np.abs(part - upright).max() < 0.5
 
 
 def test_fine_photos_are_averaged_not_sampled():
