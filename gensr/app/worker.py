@@ -31,6 +31,7 @@ from gensr.cli.info import page
 from gensr.errors import GensrError, UnexplainedError, UsageError
 from gensr.metrics import consistency_rms
 from gensr.pipeline.events import Noticed, Settled, Through, TileDone, Written
+from gensr.pipeline.insets import InsetPlan
 from gensr.pipeline.nearest import NearestPlan
 from gensr.pipeline.plan import Plan
 from gensr.pipeline.result import Result
@@ -101,11 +102,11 @@ def answer(order: Mapping[str, Any], tell: Tell, stopped: Callable[[], bool]) ->
         tell({"event": "done", "failure": failure, **finished(plan, result, Path(order["shown"]))})
 
 
-def _run(plan: Plan | NearestPlan, tell: Tell, stopped: Callable[[], bool]) -> tuple[Result, str]:
+def _run(plan: Plan | NearestPlan | InsetPlan, tell: Tell, stopped: Callable[[], bool]) -> tuple[Result, str]:
     """Drain a plan; the result, and why it does not explain its data, if it does not."""
     result: Result | None = None
     try:
-        with closing(plan.run()) as events:  # type: ignore[type-var]  # both plans run as generators
+        with closing(plan.run()) as events:  # type: ignore[type-var]  # all plans run as generators
             for event in events:
                 if isinstance(event, Settled | TileDone | Through):
                     tell({"event": "progress", "done": event.position.done, "total": event.position.total})
@@ -124,15 +125,16 @@ def _run(plan: Plan | NearestPlan, tell: Tell, stopped: Callable[[], bool]) -> t
     return result, ""
 
 
-def finished(plan: Plan | NearestPlan, result: Result, folder: Path) -> dict[str, Any]:
+def finished(plan: Plan | NearestPlan | InsetPlan, result: Result, folder: Path) -> dict[str, Any]:
     """What the page shows of an answer: files, pictures, sentences."""
     scene, factor = plan.scene, plan.request.factors
     mark = _mark(plan.names, result.files)
     files = pictures.named(result.files, mark)
     view = pictures.View.of(scene, factor)
-    std = None if isinstance(plan, NearestPlan) else _deviation(result, view, len(scene.bands))
+    unknown = isinstance(plan, NearestPlan) or (isinstance(plan, InsetPlan) and not plan.parts)
+    std = None if unknown else _deviation(result, view, len(scene.bands))
     made = pictures.shown(scene, plan.domain, files, std, factor)
-    said = [] if isinstance(plan, NearestPlan) else _residuals(plan, view, files)
+    said = _residuals(plan, view, files) if isinstance(plan, Plan) else []
     kept = [path for path in result.files if path.is_file() and not path.name.endswith(LEFT_OUT)]
     return {
         "files": [str(path) for path in kept],
