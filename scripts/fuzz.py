@@ -42,7 +42,11 @@ from gensr.errors import GensrError
 from gensr.pipeline.plan import Plan
 from gensr.pipeline.request import Request
 from gensr.pipeline.settle import settle
+from gensr.priors.foreign.plugin import Words, convert, detect
+from gensr.priors.foreign.reading import read_foreign
 
+FOREIGN = (".pth", ".pt", ".pkl", ".ckpt")
+"""Endings of weights of other programs."""
 SECONDS = 20
 BYTES = 3 << 30
 TICK = 200
@@ -85,6 +89,12 @@ def case(seeds: list[Path], seed: int, number: int) -> tuple[str, bytes, random.
 
 def attempt(path: Path, folder: Path, answer: bool) -> None:
     """Open and settle a file as the command does, and answer it if asked."""
+    if path.suffix in FOREIGN:
+        found = read_foreign(path)
+        detect(found)
+        if answer:
+            convert(found, Words("own"), folder / "own.safetensors")
+        return
     request = Request(path, factor=2, search="fast", samples=0, output=folder / "out", overwrite=True)
     if path.suffix == ".safetensors":
         picture = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
@@ -162,7 +172,7 @@ def key_of(kind: str, text: str, trace: str) -> str:
 
 
 def cases(
-    folder: Path, seed: int, first: int, answer: float, guarded: bool = False
+    folder: Path, seed: int, first: int, answer: float, guarded: bool = False, of: str = "*"
 ) -> Iterator[tuple[int, str, Finding | None]]:
     """Try one case after another.
 
@@ -172,6 +182,7 @@ def cases(
         first: number of the first case.
         answer: share of the cases that are answered.
         guarded: end this process where a library hangs outside Python, which no signal interrupts.
+        of: pattern of the names of the seeds.
 
     Yields:
         Number, name of the seed, and a finding or None.
@@ -181,7 +192,7 @@ def cases(
     if not made.exists():
         make(folder / "seeds")
         made.touch()
-    seeds = sorted(p for p in (folder / "seeds").iterdir() if p != made and p.suffix != ".wld")
+    seeds = sorted(p for p in (folder / "seeds").iterdir() if p != made and p.suffix != ".wld" and p.match(of))
     number = first
     while True:
         name, content, rng = case(seeds, seed, number)
@@ -218,7 +229,7 @@ def work(arguments: argparse.Namespace) -> int:
     logging.disable(logging.CRITICAL)
     folder, ends = Path(arguments.folder), time.monotonic() + 60 * arguments.minutes
     last = arguments.first + arguments.count
-    for number, name, finding in cases(folder, arguments.seed, arguments.first, arguments.answer, True):
+    for number, name, finding in cases(folder, arguments.seed, arguments.first, arguments.answer, True, arguments.of):
         if finding is not None:
             if keep(finding, (folder / name).read_bytes(), Path(arguments.keep)):
                 print(json.dumps(asdict(finding)), flush=True)
@@ -241,6 +252,7 @@ def watch(arguments: argparse.Namespace) -> int:
         while first < arguments.count and time.monotonic() < ends:
             left = ["--minutes", str((ends - time.monotonic()) / 60), "--count", str(arguments.count - first)]
             words = ["--worker", "--first", str(first), "--folder", name, "--seed", str(arguments.seed), *left]
+            words += ["--of", arguments.of]
             words += ["--answer", str(arguments.answer), "--keep", arguments.keep]
             command = [sys.executable, str(Path(__file__)), *words]
             environment = {**os.environ, "GENSR_HOME": str(folder / "home"), "PYTHONFAULTHANDLER": "1"}
@@ -285,6 +297,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=10**9, help="how many files at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--answer", type=float, default=0.1, help="share of the files that are answered")
+    parser.add_argument("--of", default="*", help="pattern of the names of the good files, for example *.fits")
     parser.add_argument("--keep", default="fuzz-findings", help="folder for findings")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)

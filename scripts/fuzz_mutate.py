@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import io
-import json
 import random
 import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable
-from typing import Any
 
-from fuzz_seeds import places, spoilt_json
+from fuzz_weights import NUMBERS, bytes_at_random, checkpoint, hierarchy, safetensors, strange_safetensors
 
-from gensr.priors import weights
-
-NUMBERS = (0, 1, 2, 3, 7, 16, 127, 128, 255, 256, 999, 32767, 32768, 65535, 65536, 10**6, 2**31 - 1, 2**31, 2**32 - 1)
 WORDS = ("", "0", "-1", "nan", "inf", "1e400", "-1e400", "99999999999", "1e-320", "x" * 300, "\u00b5", "T", "&amp;")
 PATHS = ("/etc/passwd", "/vsicurl/http://127.0.0.1/a", "file:///etc/passwd")
 TEXTS = (*WORDS, *PATHS, "..", "%s%n", "<a>", "' or 1", "\0", "a\nb")
@@ -25,48 +19,9 @@ TAGS = (256, 257, 258, 259, 262, 270, 273, 277, 278, 279, 317, 322, 330, 339, 33
 CARDS = b"NAXIS NAXIS1 NAXIS9 BITPIX BSCALE BZERO BLANK CRPIX1 CD1_1 A_ORDER CTYPE1 PC1_1 GCOUNT PCOUNT ZTILE1 ZCMPTYPE"
 VALUES = (*WORDS[:9], "'text'", "F", "(1,2)", "-5", "1.5", "'electron'")
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-OTHERS: tuple[Any, ...] = (
-    None,
-    -1,
-    0,
-    1e30,
-    float("nan"),
-    2**40,
-    "",
-    "x" * 300,
-    "../a",
-    [],
-    {},
-    [1, 2],
-    True,
-    "<f4",
-    "|O",
-    "pickle",
-)
 DAMAGE = (struct.error, ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, OSError, EOFError,
           zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)  # fmt: skip
 Mutation = Callable[[random.Random, bytes], bytes]
-
-
-def bytes_at_random(rng: random.Random, raw: bytes) -> bytes:
-    """A few bytes changed, cut out, doubled or cut off, as a bad disk does."""
-    data = bytearray(raw)
-    for _ in range(rng.choice((1, 1, 2, 8))):
-        place, length = rng.randrange(len(data) + 1), rng.choice((1, 2, 4, 16, 100))
-        kind = rng.randrange(6)
-        if kind == 0 and place < len(data):
-            data[place] ^= 1 << rng.randrange(8)
-        elif kind == 1:
-            data[place : place + length] = rng.randbytes(length)
-        elif kind == 2:
-            del data[place : place + length]
-        elif kind == 3:
-            data[place:place] = data[place : place + length]
-        elif kind == 4:
-            data[place : place + 4] = struct.pack(rng.choice("<>") + "I", rng.choice(NUMBERS) & 0xFFFFFFFF)
-        elif rng.random() < 0.3:
-            del data[place:]
-    return bytes(data)
 
 
 def tiff(rng: random.Random, raw: bytes) -> bytes:
@@ -256,25 +211,6 @@ def png(rng: random.Random, raw: bytes) -> bytes:
     )
 
 
-def safetensors(rng: random.Random, raw: bytes) -> bytes:
-    """JSON of the header: tensors, and configuration and card with a digest that is right for them."""
-    size = int.from_bytes(raw[:8], "little")
-    header = json.loads(raw[8 : 8 + size])
-    other = rng.choice((None, True, -1, 0, 1e300, 10**12, "", "x", "../x", [], {}, [[[1]]], {"a": {"b": 1}}, 0.5))
-    if rng.random() < 0.3:
-        inside = {key: value for key, value in header.items() if key != "__metadata__"}
-        header |= json.loads(spoilt_json(json.dumps(inside), rng.choice(list(places(inside))), other))
-    else:
-        told = json.loads(header["__metadata__"][weights.KEY])
-        place = rng.choice(list(places({"config": told["config"], "card": told["card"]})))
-        told = json.loads(spoilt_json(json.dumps(told), place, other))
-        if rng.random() < 0.1:
-            told["config"] = json.loads('{"a":' * 60 + "1" + "}" * 60)
-        header["__metadata__"][weights.KEY] = json.dumps(told)
-    text = json.dumps(header).encode()
-    return len(text).to_bytes(8, "little") + text + raw[8 + size :]
-
-
 def boxes(rng: random.Random, raw: bytes) -> bytes:
     """Boxes of JPEG 2000 and markers behind them."""
     data = bytearray(raw)
@@ -286,29 +222,11 @@ def boxes(rng: random.Random, raw: bytes) -> bytes:
     return bytes(data)
 
 
-def hierarchy(rng: random.Random, raw: bytes) -> bytes:
-    """Files of a zip: values in JSON, bytes of chunks, names, and what is missing."""
-    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    name = rng.choice(sorted(files))
-    what = rng.randrange(8)
-    try:
-        told = json.loads(files[name])
-        files[name] = spoilt_json(json.dumps(told), rng.choice(list(places(told))), rng.choice(OTHERS)).encode()
-    except ValueError:
-        files[name] = bytes_at_random(rng, files[name] or b"x")
-    if what == 0:
-        files[rng.choice(("../a", "/a", f"{name}/a", "c/0/0", "a\\b", name.upper()))] = files[name]
-    elif what == 1:
-        del files[name]
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
-        for entry, content in files.items():
-            archive.writestr(entry, content)
-    return target.getvalue()
-
-
 def _by_name(name: str, raw: bytes) -> Mutation:
+    if name.endswith((".pth", ".pt", ".pkl")):
+        return checkpoint
+    if name.endswith(".ckpt"):
+        return strange_safetensors
     if name.endswith(".zarr.zip"):
         return hierarchy
     if name.endswith(".safetensors"):

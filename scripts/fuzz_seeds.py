@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
+import pickle
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 import rasterio
+import safetensors.torch
 import tifffile
 import torch
 import xarray
@@ -63,7 +65,7 @@ def make(folder: Path) -> list[Path]:
         warnings.simplefilter("ignore")
         for name, build in hostile.GOOD.items():
             build(folder / name)
-        for build_more in (_tiffs, _rasters, _cubes, _fits, _dicoms, _niftis, _pictures, _weights):
+        for build_more in (_tiffs, _rasters, _cubes, _fits, _dicoms, _niftis, _pictures, _weights, _checkpoints):
             build_more(folder, hostile)
     return sorted(folder.iterdir())
 
@@ -186,6 +188,22 @@ def _weights(folder: Path, hostile: ModuleType) -> None:
         found = weights.read(weights.find(name))
         tensors = {key: tensor for key, tensor in found.tensors.items() if tensor.numel() < 20_000}
         weights.save(folder / f"{name}.safetensors", tensors or {"a": torch.zeros(1)}, found.config, found.card)
+
+
+def _checkpoints(folder: Path, hostile: ModuleType) -> None:
+    """Weights as other programs save them, of a family that is known: a progressive GAN of two sizes."""
+    draw = torch.Generator().manual_seed(1)
+    shapes = {"formatLayer": (64, 6), "groupScale0.0": (4, 4, 3, 3), "toRGBLayers.0": (3, 4, 1, 1)}
+    shapes |= {"scaleLayers.0.0": (4, 4, 3, 3), "scaleLayers.0.1": (4, 4, 3, 3), "toRGBLayers.1": (3, 4, 1, 1)}
+    tensors = {f"{n}.module.weight": torch.randn(shape, generator=draw) for n, shape in shapes.items()}
+    tensors |= {f"{n}.module.bias": torch.zeros(shape[0]) for n, shape in shapes.items()}
+    whole = {"netG": tensors, "config": {"depth": 2, "leak": 0.2, "names": ["a", None, True]}, "step": 12}
+    torch.save(whole, folder / "zip.pth")
+    torch.save(whole, folder / "legacy.pt", _use_new_zipfile_serialization=False)
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    for protocol in (0, 2, 5):
+        (folder / f"arrays{protocol}.pkl").write_bytes(pickle.dumps({"G": arrays}, protocol))
+    safetensors.torch.save_file(tensors, folder / "other.ckpt", {"format": "pt"})
 
 
 def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401
