@@ -7,6 +7,7 @@ import pytest
 from astropy.io import fits
 
 import gensr
+from gensr.priors import weights
 
 RNG = np.random.default_rng(11)
 ROWS, COLS = np.mgrid[:20, :24]
@@ -68,6 +69,29 @@ def test_arrays_times_powers_of_ten(power, given):
     found = answer(IMAGE * 10.0**power, noise="2%")
     assert found[0].dtype == np.float64
     same(found, given, 10.0**power)
+
+
+def test_single_precision_times_powers_of_two():
+    """Bit by bit: nothing is rounded on the way in."""
+    image = IMAGE.astype(np.float32)
+    plain = answer(image)
+    for power in (-90, 20, 90):
+        found = answer(np.ldexp(image, power).astype(np.float32))
+        for a, b in zip(found[:3], plain[:3], strict=True):
+            assert np.array_equal(a, np.ldexp(b, power))
+
+
+def test_draws_of_single_precision_times_powers_of_ten(monkeypatch):
+    """A network in float32 passes on the rounding of the file; bfloat16 makes a thousand times as much of it."""
+    monkeypatch.setattr("gensr.generators.flow.generator.fast_half", lambda device: False)
+    weights._loaded.cache_clear()
+    try:
+        for words in ({"noise": "2%"}, {}):
+            plain = answer(IMAGE.astype(np.float32), **words)
+            for power in (-30, 30, 1):
+                same(answer((IMAGE * 10.0**power).astype(np.float32), **words), plain, 10.0**power)
+    finally:
+        weights._loaded.cache_clear()
 
 
 @pytest.mark.parametrize("power", [-30, 30])
