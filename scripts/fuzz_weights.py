@@ -106,9 +106,9 @@ def checkpoint(rng: random.Random, raw: bytes) -> bytes:
 
 def _pickle(rng: random.Random, raw: bytes) -> bytes:
     data = bytearray(raw)
-    found = [(op, place) for op, _, place in pickletools.genops(raw)]
-    place = rng.choice(found)[1]
-    end = next((p for _, p in found if p > place), len(data))
+    places_of = [place for _, _, place in pickletools.genops(raw) if place is not None]
+    place = rng.choice(places_of)
+    end = min((p for p in places_of if p > place), default=len(data))
     what = rng.randrange(6)
     if what == 0:
         data[place] = ord(rng.choice(pickletools.opcodes).code)
