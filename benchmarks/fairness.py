@@ -71,9 +71,10 @@ randomised searches have the right shares where the input says nothing; where it
 SILENT = """\
 ## An input that says nothing
 
-8 x 8 grey pixels under noise of a fifth of the range. Share of answers that look like each source, %, by a ridge
-regression on {features} x {features} pixels that is right for {accuracy:.0f} % of the test faces; above them what it
-says of the training faces themselves. `diversity`: rms deviation between answers, codes.
+8 x 8 grey pixels under noise of a fifth of the range: a face without contrast, which is no average of the corpus, so
+shares need not be those of the training faces; they say who is made of nothing. Share of answers that look like each
+source, %, by a ridge regression on {features} x {features} pixels that is right for {accuracy:.0f} % of the test faces;
+above them what it says of the training faces themselves. `diversity`: rms deviation between answers, codes.
 """
 SERVED = """
 ## Faces of every source

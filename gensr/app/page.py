@@ -22,7 +22,8 @@ from gensr.app.words import IDENTITY
 from gensr.cli.keys import KEYS, domain_names
 from gensr.errors import GensrError
 
-FACTORS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64)
+FACTORS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64)
+BLUR = "Blur or instrument, such as motion:12,30, defocus:2.5 or gaussian:0.8; empty: pixels alone"
 USUAL, GUESS = "the usual one", "by content"
 TICK = 0.25
 """Seconds between two looks at an order."""
@@ -59,7 +60,9 @@ class Page:
                         angle = gr.Slider(-90, 90, 0, step=1, label="Angle of the motion, degrees")
                         grain = gr.Slider(0, MOST_NOISE, 1, step=0.5, label="Noise that is added then, % of the range")
                         told = gr.Checkbox(True, label="Tell the answer what was done")
-                    factor = gr.Dropdown(list(FACTORS), value=4, label="Factor", elem_id="factor")
+                    factor = gr.Dropdown(
+                        list(FACTORS), value=4, label="Factor (1 undoes a blur on the same grid)", elem_id="factor"
+                    )
                     prior = gr.Dropdown([USUAL], value=USUAL, label="Prior", allow_custom_value=False)
                     samples = gr.Slider(0, MOST_SAMPLES, 4, step=1, label="Answers", elem_id="answers")
                     with gr.Accordion("More", open=False):
@@ -68,6 +71,7 @@ class Page:
                         noise = gr.Textbox(
                             "", label="Noise (auto, 0, 1%, a number); empty: the file's own", max_length=80
                         )
+                        blur = gr.Textbox("", label=BLUR, max_length=80, elem_id="blur")
                         seed = gr.Number(0, precision=0, minimum=0, label="Seed")
                         tile = gr.Number(
                             None, precision=0, minimum=0, label="Tile, pixels; empty: as usual", elem_id="tile"
@@ -87,7 +91,21 @@ class Page:
                     with gr.Accordion("What is understood of it, and what will be done", open=False):
                         facts = gr.HTML("", elem_id="facts")
             view: list[Any] = [status, left, right, stage, sheet, files, words, facts]
-            asked: list[Any] = [kind, amount, angle, grain, told, factor, prior, samples, search, noise, seed, tile]
+            asked: list[Any] = [
+                kind,
+                amount,
+                angle,
+                grain,
+                told,
+                factor,
+                prior,
+                samples,
+                search,
+                noise,
+                blur,
+                seed,
+                tile,
+            ]
             upload.upload(self.receive, [upload, domain], [*view, prior, upload], concurrency_limit=None, **private)
             domain.input(self.reread, [domain], [*view, prior], concurrency_limit=None, **private)
             start.click(self.answer, asked, view, concurrency_limit=None, trigger_mode="multiple", **private)
@@ -161,6 +179,7 @@ class Page:
         samples: int,
         search: str,
         noise: str,
+        blur: str,
         seed: int,
         tile: int | None,
         request: gr.Request,
@@ -188,6 +207,7 @@ class Page:
                     "samples": samples,
                     "search": search,
                     "noise": noise or None,
+                    "operator": blur or None,
                     "seed": seed or 0,
                     "tile": tile or None,
                 },

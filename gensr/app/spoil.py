@@ -27,7 +27,7 @@ class Spoil:
     Attributes:
         kind: one of `KINDS`.
         amount: see `MOST`.
-        angle: of a motion, degrees counter-clockwise from the rows.
+        angle: of a motion, degrees counter-clockwise from the right.
         noise: white noise that is added then, percent of the range of every band.
         told: whether the answer knows what was done; otherwise it takes the data for those of the usual instrument.
 
@@ -79,34 +79,20 @@ class Spoil:
 
     def kernel(self) -> Kernel:
         """The blur as (odd, odd) non-negative weights with sum 1, in pixels of the input."""
-        return np.outer(self.taps(), self.taps()) if self.kind == "blur" else line_kernel(self.amount, self.angle)
+        from gensr.operators.blurs import line
+
+        return np.outer(self.taps(), self.taps()) if self.kind == "blur" else line(self.amount, self.angle)
+
+    @property
+    def operator(self) -> str:
+        """The operator that undoes it on the grid of the input, as the command writes it; "" for none."""
+        if not self.told:
+            return ""
+        words = {"blur": f"gaussian:{self.amount:g}", "motion": f"motion:{self.amount:g},{self.angle:g}"}
+        return words.get(self.kind, "")
 
     def taps(self) -> Kernel:
         """One axis of a Gaussian blur, (odd,), sum 1."""
         reach = math.ceil(WIDTHS * self.amount)
         line = np.exp(-0.5 * (np.arange(-reach, reach + 1) / self.amount) ** 2)
         return np.asarray(line / line.sum())
-
-
-def line_kernel(length: float, angle: float) -> Kernel:
-    """A straight motion at constant speed: weights of a line, spread over the four pixels around each of its points.
-
-    Args:
-        length: pixels, from 1.
-        angle: degrees counter-clockwise from the rows.
-
-    >>> line_kernel(3, 0).round(2).tolist()
-    [[0.0, 0.0, 0.0], [0.33, 0.33, 0.33], [0.0, 0.0, 0.0]]
-    """
-    reach = math.ceil((length - 1) / 2)
-    kernel = np.zeros((2 * reach + 1, 2 * reach + 1))
-    turn = math.radians(angle)
-    count = 8 * math.ceil(length) + 1 if length != int(length) or angle % 90 else int(length)
-    for t in np.linspace(-(length - 1) / 2, (length - 1) / 2, count):
-        y, x = reach - t * math.sin(turn), reach + t * math.cos(turn)
-        row, col = math.floor(y + 1e-9), math.floor(x + 1e-9)
-        for r, c in ((row, col), (row, col + 1), (row + 1, col), (row + 1, col + 1)):
-            weight = (1 - abs(y - r)) * (1 - abs(x - c))
-            if weight > 1e-9:
-                kernel[r, c] += weight
-    return np.asarray(kernel / kernel.sum())

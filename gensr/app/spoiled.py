@@ -153,11 +153,11 @@ class Blurred(Spoiled):
         from scipy import ndimage
 
         kernel = self.spoiling.kernel()
-        margin = kernel.shape[0] // 2
+        down, across = (n // 2 for n in kernel.shape)
         rows, cols = self.grid.shape
-        top, left = max(window.row - margin, 0), max(window.col - margin, 0)
-        bottom = min(window.row + window.rows + margin, rows)
-        right = min(window.col + window.cols + margin, cols)
+        top, left = max(window.row - down, 0), max(window.col - across, 0)
+        bottom = min(window.row + window.rows + down, rows)
+        right = min(window.col + window.cols + across, cols)
         found = self.inner.read(plane, Window(top, left, bottom - top, right - left))
         use = found.valid & np.isfinite(found.values)
         values = np.where(use, found.values, 0.0).astype(np.float64)

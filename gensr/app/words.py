@@ -58,7 +58,7 @@ def residual(chi: float | None, codes: float | None) -> str:
 def _instrument(report: Mapping[str, Any]) -> str:
     operator = dict(report["operator"])
     name, numbers = operator.pop("name"), []
-    for key in ("sigma", "value", "window"):
+    for key in ("sigma", "value", "window", "radius", "length", "angle"):
         if key in operator:
             numbers.append(f"{key} {operator[key]}")
     spoiled = report["input"].get("spoiled on purpose")

@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy import ndimage
 
-from gensr.app.spoil import KINDS, Spoil, line_kernel
+from gensr.app.spoil import KINDS, Spoil
 from gensr.app.spoiled import Blurred, Pixelated, spoiled
 from gensr.errors import DomainError, UsageError
-from gensr.operators import Area, MeasuredPSF, SeparableOperator
+from gensr.operators import Area, MeasuredPSF, SeparableOperator, parse_operator
 from gensr.scenes.inputs import guess, open_scene
 from gensr.values.grid import Window
 
@@ -57,19 +57,15 @@ def test_every_kind_says_what_it_did():
     assert "was not told" in Spoil("blur", 1.0, told=False).words
 
 
-@pytest.mark.parametrize("angle", [0.0, 30.0, 90.0, -45.0, 77.0])
-def test_a_line_has_its_length_and_direction(angle):
-    kernel = line_kernel(11.0, angle)
-    assert kernel.min() >= 0
-    assert kernel.sum() == pytest.approx(1)
-    rows, cols = np.mgrid[: kernel.shape[0], : kernel.shape[1]] - kernel.shape[0] // 2
-    assert (kernel * rows).sum() == pytest.approx(0, abs=1e-9)
-    cov = np.cov(np.stack([cols.ravel(), -rows.ravel()]), aweights=kernel.ravel(), ddof=0)
-    values, vectors = np.linalg.eigh(cov)
-    across = np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1])) - angle
-    assert (across + 90) % 180 - 90 == pytest.approx(0, abs=2)
-    assert np.sqrt(12 * values[1]) == pytest.approx(11, rel=0.08)
-    assert values[0] < 0.3
+@pytest.mark.parametrize(("kind", "amount"), [("blur", 1.3), ("motion", 5.0)])
+def test_what_was_done_is_undone_by_its_own_operator(opened, kind, amount):
+    """On the grid of the input, the operator of `Spoil.operator` is the blur that was made."""
+    scene = Blurred(opened("sky.fits"), Spoil(kind, amount, 25.0))
+    sharp = torch.from_numpy(whole(scene.inner).values.astype(np.float64))
+    made = parse_operator(scene.spoiling.operator, 1).forward(sharp)
+    np.testing.assert_allclose(made.numpy(), whole(scene).values, rtol=1e-5)
+    assert Spoil(kind, amount, told=False).operator == ""
+    assert Spoil("pixelate", 4).operator == ""
 
 
 def test_blur_is_that_of_the_library(opened):

@@ -120,6 +120,23 @@ def test_a_blurred_map_is_sharpened_when_it_is_told(order, images):
     assert errors[True] < 0.6 * errors[False]
 
 
+@pytest.mark.parametrize(
+    ("spoil", "operator", "named"),
+    [
+        ({"kind": "motion", "amount": 5.0, "angle": 30.0, "noise": 1.0}, "", "motion"),
+        ({}, "defocus:1.5", "defocus"),
+    ],
+)
+def test_a_blur_is_undone_on_the_grid_of_the_input(order, images, spoil, operator, named):
+    done = events(order("map.tif", spoil, factor=1, operator=operator))[-1]
+    assert done["event"] == "done", done
+    rasterio = pytest.importorskip("rasterio")
+    with rasterio.open(images["map.tif"]) as before, rasterio.open(done["files"][0]) as after:
+        assert (before.transform, before.shape) == (after.transform, after.shape)
+    assert f"taken for {named}" in " ".join(done["words"])
+    assert {"input", "mean", "std"} <= set(done["pictures"])
+
+
 def test_a_run_is_cancelled_between_two_tiles(order, tmp_path):
     seen = []
 
@@ -140,7 +157,10 @@ def test_a_run_is_cancelled_between_two_tiles(order, tmp_path):
     [
         ({"output": "/etc"}, "output: expected factor"),
         ({"generator": "/tmp/x.safetensors"}, "expected one of"),
-        ({"operator": "psf:/etc/passwd"}, "operator: expected"),
+        ({"operator": "psf:/etc/passwd"}, "not for the page"),
+        ({"operator": "psf"}, "not for the page"),
+        ({"operator": "blurr:2"}, "unknown operator"),
+        ({"factor": 1}, "nothing to do"),
         ({"samples": MOST_SAMPLES + 1}, "or fewer on the page"),
         ({"samples": -1}, "samples=-1"),
         ({"factor": "4; rm"}, "factor=4; rm"),
