@@ -15,7 +15,7 @@ from gensr.values.image import Image
 from gensr.values.precision import Real
 
 from .marks import exif_is_sound
-from .photo import Codes, Photo
+from .photo import INKS, Codes, Photo
 
 
 class OpenedPhoto(Scene):
@@ -77,6 +77,10 @@ class OpenedPhoto(Scene):
         known = self.photo.format
         return "PNG" if known in ("BMP", "GIF") or (known == "JPEG" and exact) else known
 
+    def cautions(self) -> list[str]:
+        """See `Scene.cautions`."""
+        return [f"{INKS} became sRGB: colours of print go out as colours of screens"] if self.photo.mode == INKS else []
+
     def metadata(self) -> dict[str, Any]:
         """See `Scene.metadata`."""
         photo = self.photo
@@ -106,6 +110,13 @@ class OpenedPhoto(Scene):
             left.append(f"{self.photo.frames - 1} further pictures of a multi-picture JPEG")
         if self.photo.mode in ("P", "PA"):
             left.append("the palette (the picture becomes true colour)")
+        if self.photo.mode == INKS:
+            how = (
+                "a plain formula: its profile is damaged"
+                if self.photo.info.get("icc_damaged")
+                else "its profile, if any"
+            )
+            left.append(f"the colours of print ({INKS}): converted to sRGB by {how}")
         if not exif_is_sound(self.photo):
             left.append("EXIF (damaged or too long)")
         return left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import struct
 import warnings
@@ -18,6 +19,8 @@ from gensr.scenes.directories import check_directories
 
 from . import unpack
 
+INKS = "CMYK"
+"""Mode of pictures in the colours of print, which become sRGB."""
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 MAGIC = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WEBP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
 MAGIC |= {b"BM": "BMP", b"GIF87a": "GIF", b"GIF89a": "GIF"}
@@ -170,7 +173,7 @@ def _check(path: Path, image: Any) -> None:  # noqa: ANN401
     frames = int(getattr(image, "n_frames", 1))
     if frames > 1 and image.format != "MPO":
         raise FormatError(f"{path}: holds {frames} pictures (animation or pages); save the one you want as PNG")
-    if image.mode in ("CMYK", "YCCK", "LAB", "HSV"):
+    if image.mode in ("YCCK", "LAB", "HSV"):
         raise FormatError(f"{path}: colour model {image.mode} is not supported; convert it to RGB (sRGB)")
     if image.mode == "1":
         raise FormatError(f"{path}: is black and white (1 bit); convert it to 8-bit grey")
@@ -178,7 +181,7 @@ def _check(path: Path, image: Any) -> None:  # noqa: ANN401
         raise FormatError(f"{path}: 16-bit colour PNG is not supported; convert it to 8-bit RGB or 16-bit grey")
     if image.format == "TIFF":
         _check_tiff(path, image)
-    if image.mode not in (*_MODES, "P", "PA"):
+    if image.mode not in (*_MODES, "P", "PA", INKS):
         raise FormatError(
             f"{path}: samples of mode {image.mode} are not supported; convert to 8-bit RGB or 16-bit grey"
         )
@@ -217,7 +220,7 @@ def _decode(path: Path, image: Any, pillow: Any) -> Photo:  # noqa: ANN401
     indexed = image.mode == "P" and not image.has_transparency_data
     indices = np.asarray(image).copy() if indexed else None
     palette = bytes(image.getpalette("RGB")) if indexed else b""
-    plain = _plain(image)
+    plain = _screened(image, info) if mode == INKS else _plain(image)
     orientation = int(exif.get(ORIENTATION, 1) or 1)
     # Pillow turns TIFF upright while it loads and drops the tag; other formats are left to us.
     if orientation in _TRANSPOSED and image.getexif().get(ORIENTATION) == orientation:
@@ -233,6 +236,22 @@ def _decode(path: Path, image: Any, pillow: Any) -> Photo:  # noqa: ANN401
     orientation = orientation if orientation in _TRANSPOSED else 1
     indices = indices if orientation == 1 else None
     return Photo(path, kind, codes, alpha, orientation, mode, info, exif, directories, text, frames, indices, palette)
+
+
+def _screened(image: Any, info: dict[str, Any]) -> Any:  # noqa: ANN401
+    """A picture in the colours of print as sRGB, by its own profile where that can be used; the profile goes."""
+    from PIL import ImageCms
+
+    profile = info.pop("icc_profile", None)
+    try:
+        if profile:
+            own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            done = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            if done is not None:
+                return done
+    except (ImageCms.PyCMSError, OSError):
+        info["icc_damaged"] = True  # said among what is not carried
+    return image.convert("RGB")
 
 
 def _plain(image: Any) -> Any:  # noqa: ANN401

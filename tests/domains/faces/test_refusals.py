@@ -102,7 +102,7 @@ def test_flipped_bytes_never_crash(tmp_path: Path, name: str) -> None:
     assert refused > 0
 
 
-@pytest.mark.parametrize(("name", "mode"), [("a.jpg", "CMYK"), ("a.tif", "CMYK"), ("a.tif", "LAB"), ("a.tif", "1")])
+@pytest.mark.parametrize(("name", "mode"), [("a.tif", "LAB"), ("a.tif", "1")])
 def test_colour_models_are_refused_by_name(tmp_path: Path, name: str, mode: str) -> None:
     Image.new(mode, (8, 8)).save(tmp_path / name)
     with pytest.raises(FormatError, match=mode if mode != "1" else "1 bit"):
