@@ -149,6 +149,7 @@ def _card(chosen: Options, used: str, found: Corpora) -> GeneratorCard:
         domain=" ".join(chosen.domains),
         bands=found.bands,
         aligned=chosen.aligned,
+        side=found.side if chosen.aligned else 0,
         unit=scaling,
         value_range=(0.0, 1.0),
         pixel=chosen.pixel,

@@ -286,6 +286,7 @@ def _card(chosen: Options, shape: Shape, used: str, settings: Settings) -> Gener
         domain=chosen.domains[0],
         bands=shape.bands,
         aligned=shape.aligned,
+        side=settings.side if shape.aligned else 0,
         unit=_unit(shape, settings),
         value_range=(0.0, 1.0),
         pixel=chosen.pixel,

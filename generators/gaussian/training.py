@@ -121,6 +121,7 @@ def train(options: Mapping[str, str], progress: Progress) -> Path:
         domain=settings.domain,
         bands=bands,
         aligned=settings.form == "pca",
+        side=int(images[0].shape[-1]) if settings.form == "pca" else 0,
         unit=_unit(settings),
         value_range=(0.0, 1.0),
         pixel=settings.pixel,

@@ -170,6 +170,7 @@ def finished(
         domain=settings.domain,
         bands=network.shape.bands,
         aligned=True,
+        side=settings.side,
         unit="share of full scale",
         value_range=(0.0, 1.0),
         pixel=settings.pixel,

@@ -141,7 +141,7 @@ class TestCommand:
 
     def test_from_pictures_to_a_generator_of_three_bands(self, options, tmp_path):
         generator, stored = weights.load(str(FAMILY.train(options, None)))
-        assert (stored.card.bands, stored.card.aligned) == (3, True)
+        assert (stored.card.bands, stored.card.aligned, stored.card.side) == (3, True, 32)
         assert generator.scaling == {"unit": 255.0}
         assert generator.model.prior.alike > 0.1
         with Image.open(tmp_path / "toy.training" / "panel-x4-0.png") as picture:

@@ -424,7 +424,7 @@ class TestTrain:
         np.savez(folder / "faces.npz", np.stack(discs(12, 24, bands=3)))
         given = {"domain": "faces", "data": str(folder / "faces.npz"), "output": str(folder), "steps": "2"}
         generator, stored = weights.load(str(train(given | SMALL | {"side": "16"}, None)))
-        assert (stored.card.bands, stored.card.aligned) == (3, True)
+        assert (stored.card.bands, stored.card.aligned, stored.card.side) == (3, True, 16)
         assert generator.scaling == {"unit": 255.0}
         assert generator.serves(Area(2), (24, 24))
         with pytest.raises(UsageError, match="side=32: expected a multiple of 4 from 16 to 24"):

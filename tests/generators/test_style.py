@@ -336,7 +336,7 @@ class TestTraining:
         generator, stored = weights.load(str(path))
         assert isinstance(generator, Style)
         card = stored.card
-        assert (card.family, card.bands, card.aligned, card.licence) == ("style", 3, True, "CC0")
+        assert (card.family, card.bands, card.aligned, card.side, card.licence) == ("style", 3, True, SIDE, "CC0")
         assert 0 < card.discrepancy < 1
         assert "40 images of train.npz" in card.split
         assert "2 steps of 4" in card.recipe
