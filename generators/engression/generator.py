@@ -24,6 +24,7 @@ from gensr.priors.unet import fast_half, place
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
 from .imagined import Noise, freely, imagine
+from .layered import trust
 from .linear import QUIET, Estimate, correction, estimate
 from .model import Model, deviation
 from .network import Network
@@ -159,6 +160,8 @@ class Engression(Generator):
         single = self._checked(data)
         told = estimate(single, self.model.prior)
         mean, spread = self.model.moments(told)
+        sure = trust(data.operator, told.mean)
+        mean, spread = sure * mean, sure * spread
         variance = deviation(told, spread).square()
         explained = self._explaining(told.mean + told.deviation * mean, variance, single)
         return Moments(explained.to(data.y), variance.to(data.y))
@@ -176,7 +179,8 @@ class Engression(Generator):
             made = imagine((white, noise(1).to(told.mean)), single, told, self.model.prior)
         else:
             made = Noise.only(white)
-        drawn = told.mean + told.deviation * self.model.draw(told, made)
+        sure = trust(data.operator, told.mean)
+        drawn = told.mean + told.deviation * (sure * self.model.draw(told, made) + (1 - sure) * made.imagined)
         if not bool(torch.isfinite(drawn).all()):
             raise SearchError(f"{self.card.name}: a sample is not finite; check the noise level of the data")
         return self._explaining(drawn, told.deviation.square(), single).to(data.y)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gensr.priors.observation import Observation
 
+from .layered import layers_of
 from .linear import Estimate, assumed, correction, phases_without_data
 from .prior import Prior, alike, filtered, frequencies
 
@@ -60,7 +61,9 @@ def of_data(white: Tensor, noise: Tensor, data: Observation, prior: Prior) -> Te
     """
     x = of_prior(white, prior, not data.operator.local)
     variance = assumed(data, prior)
-    y = data.operator.forward(x) + variance.sqrt() * noise
+    layers = layers_of(data.operator)
+    seen = data.operator.forward(x) if layers is None else layers.over(x, [x] * len(layers.blurs))
+    y = seen + variance.sqrt() * noise
     rest = torch.where(data.usable, y, 0.0)
     return x - correction(rest, variance, data.usable, data.operator, prior)
 

@@ -19,6 +19,7 @@ from gensr.operators import Operator
 from gensr.operators.linear import conjugate
 from gensr.priors.observation import Observation
 
+from .layered import layered_correction, layered_variance, layers_of
 from .prior import Prior, filtered, modes, of_modes
 from .response import Phases, Response, phases, response
 
@@ -108,7 +109,8 @@ def estimate(data: Observation, prior: Prior, iterations: int | None = None) -> 
 def assumed(data: Observation, prior: Prior) -> Tensor:
     """Noise variance (n, band, h, w) of data as estimates take it: positive, and nothing in gaps."""
     shape = (data.y.shape[-2], data.y.shape[-1])
-    symmetric = response(data.operator, prior, shape, data.y).symmetric
+    layered = layers_of(data.operator) is not None
+    symmetric = not layered and response(data.operator, prior, shape, data.y).symmetric
     told = torch.zeros_like(data.y) if data.exact else torch.where(data.usable, data.variance, 0.0)
     return told.clamp(min=(QUIET if symmetric else QUIET_SKEW) ** 2)
 
@@ -130,6 +132,9 @@ def correction(
         prior: of the image.
         iterations: see `estimate`.
     """
+    layers = layers_of(operator)
+    if layers is not None:
+        return layered_correction(rest, variance, usable, layers, prior)
     shape = (rest.shape[-2], rest.shape[-1])
     own = response(operator, prior, shape, rest)
     flat, whole = _uniform(variance, usable), bool(usable.all())
@@ -223,6 +228,9 @@ def _pooled(x: Tensor, side: int) -> Tensor:
 
 def _deviation(variance: Tensor, usable: Tensor, operator: Operator, prior: Prior) -> Tensor:
     """Posterior variance (n, band, rows, cols)."""
+    layers = layers_of(operator)
+    if layers is not None:
+        return layered_variance(variance, usable, layers, prior)
     (rows, cols), (fy, fx) = variance.shape[-2:], operator.factor
     seen = phases(operator, prior, variance, None if operator.local else (rows, cols))
     if _uniform(variance, usable) and bool(usable.all()):

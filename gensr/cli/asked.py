@@ -33,7 +33,7 @@ def check_once(config: AnyConfig, console: Console) -> None:
         WeightsError: a damaged or unsafe weights file.
     """
     from gensr.cli.domains import options_given
-    from gensr.pipeline.instrument import named_operator
+    from gensr.pipeline.instrument import check_operator
     from gensr.pipeline.request import check_task, parse_factor
     from gensr.priors import store, weights
     from gensr.values.area import Area
@@ -41,7 +41,7 @@ def check_once(config: AnyConfig, console: Console) -> None:
     Area(config.srcwin, config.bounds)
     check_task(config.factor, config.operator, options_given(config.domain))
     if config.operator is not None:
-        named_operator(config.operator, parse_factor(config.factor))
+        check_operator(config.operator, parse_factor(config.factor))
     if config.generator is None:
         return
     known = weights.available()

@@ -12,11 +12,18 @@ from gensr.cli.upsample import CONFIG_DIR, SHOW, answer
 from gensr.errors import UsageError, nearest
 
 HELP = """\
-usage: gensr deblur INPUT... blur=KIND:NUMBERS|kernel=FILE [key=value...]
+usage: gensr deblur INPUT... [motion=ORDER|blur=KIND:NUMBERS|kernel=FILE]
+                   [key=value...]
 
 Undoes a blur on the grid of the input: every format that upsample takes, with
-the same outputs. One of these says what the blur was, unless domain.psf= does:
+the same outputs. Where nothing (and no domain.psf=) says what the blur was, it
+is motion that is found in the data:
 
+  motion=auto                   nothing, everything, or people by themselves:
+                                what the evidence of the data says
+  motion=none|uniform|human     what you know to be so
+  mask=FILE                     where people are: an image of the size of the
+                                input, 0 where nobody is
   blur=gaussian:SIGMA           standard deviation, pixels
   blur=defocus:RADIUS           a lens out of focus: a disc, pixels
   blur=motion:LENGTH,ANGLE      a straight motion: pixels, and degrees counter-
@@ -34,6 +41,8 @@ options of domains, as domain.KEY=VALUE:
   {config} DIR   presets of your own: DIR/search/mine.yaml is search=mine
 
 examples:
+  gensr deblur photo.jpg
+  gensr deblur photo.jpg motion=human mask=people.png
   gensr deblur photo.jpg blur=motion:12,30 output=sharp
   gensr deblur cells.ome.tif blur=defocus:2.5 samples=8
   gensr deblur scene.tif blur=gaussian:1.2 noise=1%
@@ -76,7 +85,8 @@ def translated(arguments: Arguments) -> Arguments:
         keys[name].check(value)
     from gensr.pipeline.instrument import blur_words
 
-    words = blur_words(**said)
+    own = any(name.startswith("domain.psf") for name in arguments.pairs)
+    words = blur_words(**said) or (None if own else blur_words(motion="auto"))
     pairs = {name: text for name, text in arguments.pairs.items() if name not in BLURRING}
     operator = {} if words is None else {"operator": words}
     return Arguments(arguments.inputs, {"factor": "1", **operator, **pairs}, arguments.switches, arguments.valued)

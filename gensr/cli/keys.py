@@ -281,6 +281,22 @@ _DEBLUR = (
         files="files",
         default="none",
     ),
+    Key(
+        "motion",
+        "",
+        "motion to find in the data: what moved how",
+        choices=lambda: ("auto", "none", "uniform", "human"),
+        optional=True,
+        default="auto where no blur is given",
+    ),
+    Key(
+        "mask",
+        "an image of the size of the input, 0 where nobody is",
+        "where people are, who may move differently",
+        optional=True,
+        files="files",
+        default="from faces",
+    ),
 )
 FORMAT = Key("format", "", "form of what is printed", choices=lambda: ("text", "json"), default="text")
 NOT_DEBLURRED = ("factor", "operator", "labels", "check", "calibrate")

@@ -9,6 +9,7 @@ from gensr.operators.blind import BlindGaussianPSF
 from gensr.operators.blurs import Defocus, Motion
 from gensr.operators.kspace import KSpaceCrop
 from gensr.operators.lanczos import Lanczos
+from gensr.operators.layered import Layered
 from gensr.operators.psf import GaussianPSF, MeasuredPSF, PixelResponse
 from gensr.operators.registry import operator_names, parse_operator
 from gensr.operators.separable import Area, SeparableOperator
@@ -22,6 +23,7 @@ __all__ = [
     "GaussianPSF",
     "KSpaceCrop",
     "Lanczos",
+    "Layered",
     "MeasuredPSF",
     "Motion",
     "Operator",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gensr.errors import SearchError
 from gensr.operators.linear import conjugate
-from gensr.values.grid import Factor
+from gensr.values.grid import Factor, Window
 from gensr.values.latent import Latents, LatentSpec
 
 EVERYWHERE = 1_000_000
@@ -89,6 +89,19 @@ class Operator(ABC):
         one = like.new_zeros(rows, cols)
         one[rows // 2, cols // 2] = 1.0
         return self.adjoint(one).square().sum()
+
+    @property
+    def placed(self) -> bool:
+        """Whether the operator differs from place to place, so that a tile needs its own: see `within`."""
+        return False
+
+    def certain(self, usable: Tensor) -> Tensor:
+        """Which usable data the image alone decides: all, unless something that is not in the image was seen, too."""
+        return usable
+
+    def within(self, window: Window) -> Operator:
+        """The operator of a window of the data; itself unless it is `placed`."""
+        return self
 
     def latents(self) -> LatentSpec | None:
         """What a search may move of the operator, whitened; None, the default, if it is known for certain."""

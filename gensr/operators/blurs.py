@@ -66,15 +66,17 @@ def trace(rows: npt.ArrayLike, cols: npt.ArrayLike) -> FloatArray:
     """
     y, x = np.asarray(rows, np.float64).ravel(), np.asarray(cols, np.float64).ravel()
     halves = [max(1, math.ceil(float(np.abs(v).max(initial=0.0)))) for v in (y, x)]
-    out = np.zeros((2 * halves[0] + 1, 2 * halves[1] + 1))
+    shape = (2 * halves[0] + 1, 2 * halves[1] + 1)
+    out = np.zeros(shape[0] * shape[1])
     top, left = np.floor(y), np.floor(x)
     for down in (0, 1):
         for across in (0, 1):
             share = np.abs(1 - down - (y - top)) * np.abs(1 - across - (x - left))
             row, col = (top + down + halves[0]).astype(int), (left + across + halves[1]).astype(int)
             # A point on the last pixel has a neighbour outside with a share of nothing.
-            np.add.at(out, (row.clip(0, len(out) - 1), col.clip(0, out.shape[1] - 1)), share)
-    return np.asarray(out / out.sum(), np.float64)
+            place = row.clip(0, shape[0] - 1) * shape[1] + col.clip(0, shape[1] - 1)
+            out += np.bincount(place, share, len(out))
+    return np.asarray((out / out.sum()).reshape(shape), np.float64)
 
 
 class Defocus(MeasuredPSF):

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from gensr.operators.base import Operator
+from gensr.values.grid import Window
 
 
 class Scaled(Operator):
@@ -25,6 +26,19 @@ class Scaled(Operator):
     def gain(self) -> float:
         """See `Operator.gain`."""
         return self.operator.gain * self.scale
+
+    @property
+    def placed(self) -> bool:
+        """See `Operator.placed`."""
+        return self.operator.placed
+
+    def certain(self, usable: Tensor) -> Tensor:
+        """See `Operator.certain`."""
+        return self.operator.certain(usable)
+
+    def within(self, window: Window) -> Operator:
+        """See `Operator.within`."""
+        return Scaled(self.operator.within(window), self.scale) if self.placed else self
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Operator.forward`."""

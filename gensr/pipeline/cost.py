@@ -68,6 +68,8 @@ def choose_batch(task: Task, tile: Tile, bands: int, asked: int | None) -> int:
         bands: of the scene.
         asked: by the user, None to choose.
     """
+    if task.operator.placed:
+        return 1  # every tile has an operator of its own
     if asked is not None:
         return asked
     kind = torch.device(task.device).type

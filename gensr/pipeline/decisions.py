@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gensr.pipeline.cost import Expected, expected
+from gensr.pipeline.moving import Moved
 from gensr.pipeline.noise import Level
 from gensr.pipeline.request import Request
 from gensr.pipeline.task import Task
@@ -35,6 +36,7 @@ class Decisions:
         tiles: of the scene.
         batch: tiles that are computed together.
         checked: what ``calibrate=self`` found; None where the card's factors are used.
+        moved: the motion that was found in the data; None where it was not looked for.
     """
 
     request: Request
@@ -48,6 +50,7 @@ class Decisions:
     tiles: tuple[Tile, ...]
     batch: int
     checked: Checked | None = None
+    moved: Moved | None = None
 
     @property
     def expected(self) -> Expected:
@@ -69,8 +72,10 @@ class Decisions:
         doubt = [self.level.known.doubt] if self.level.known.doubt else []
         repeated = sorted({self.scene.bands[band] for _, band in self.scene.repeated})
         kept = [f"labels: pixels of {listed(repeated)} are repeated, without deviation"] if repeated else []
+        moved = [self.moved.doubt] if self.moved is not None and self.moved.doubt else []
         return [
             *doubt,
+            *moved,
             *kept,
             *made_for,
             *self._unfitted(),
@@ -106,6 +111,7 @@ class Decisions:
             "labels": self._labels(),
             "generator": {"name": card.name, "family": card.family, "made for": card.domain, "chosen as": self.why},
             "operator": {**self.task.operator.describe(), "gain": self.task.operator.gain},
+            "motion": None if self.moved is None else self.moved.describe(),
             "noise": noise,
             "data are": "explained exactly" if self.task.exact else "explained to their noise",
             "search": self.task.preset.name,

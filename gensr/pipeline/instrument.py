@@ -12,9 +12,12 @@ from gensr.errors import FormatError, GensrError, UsageError
 from gensr.operators import MeasuredPSF, Operator, parse_operator
 from gensr.operators.psf import LARGEST_SIDE
 from gensr.operators.registry import absolute
+from gensr.operators.scaled import Scaled
+from gensr.pipeline.moving import Moved, Sought
 from gensr.pipeline.request import NOTHING, Request
 from gensr.scenes.inputs import guess, open_scene
 from gensr.scenes.scene import Scene
+from gensr.search.motion.order import AUTO, HUMAN
 from gensr.values.grid import Factor, Window
 
 KERNEL = "psf"
@@ -23,21 +26,33 @@ BLURS = ("gaussian", "defocus", "motion")
 """Operators that are called blurs where nothing else is undone."""
 
 
-def blur_words(blur: str | None, kernel: str | Path | None) -> str | None:
-    """The operator that two words of ``deblur`` mean; None where neither is given.
+def blur_words(
+    blur: str | None = None, kernel: str | Path | None = None, motion: str | None = None, mask: str | Path | None = None
+) -> str | None:
+    """The operator that the words of ``deblur`` mean; None where none is given.
 
     Args:
         blur: ``gaussian:SIGMA``, ``defocus:RADIUS`` or ``motion:LENGTH,ANGLE``, pixels of the input.
         kernel: a file with the blur of a point.
+        motion: ``auto``, ``none``, ``uniform`` or ``human``: motion that is found in the data.
+        mask: a file that says where people are.
 
     Raises:
-        UsageError: both are given, or no such blur.
+        UsageError: words that contradict each other, or no such blur.
 
-    >>> blur_words("motion:9,30", None), blur_words(None, None)
-    ('motion:9,30', None)
+    >>> blur_words("motion:9,30"), blur_words(motion="human"), blur_words()
+    ('motion:9,30', 'moving:human', None)
     """
-    if blur is not None and kernel is not None:
-        raise UsageError(f"blur={blur} and kernel={kernel} both say what the blur was; give one of them")
+    given = {"blur": blur, "kernel": kernel, "motion": motion}
+    said = [f"{name}={text}" for name, text in given.items() if text is not None]
+    if len(said) > 1:
+        raise UsageError(f"{' and '.join(said)} all say what the blur was; give one of them")
+    if mask is not None and motion not in (None, AUTO, HUMAN):
+        raise UsageError(f"mask={mask}: says where people are, and motion={motion} does not look at them")
+    if mask is not None and said and motion is None:
+        raise UsageError(f"mask={mask} is for motion that is found in the data; {said[0]} says what it was")
+    if motion is not None or mask is not None:
+        return Sought(motion or AUTO, "" if mask is None else str(mask)).text
     if kernel is not None:
         return absolute(f"{KERNEL}:{kernel}")
     if blur is not None and blur.partition(":")[0] not in BLURS:
@@ -51,6 +66,8 @@ def named_operator(spec: str, factor: Factor, total: bool = False) -> Operator:
     Raises:
         UsageError: see `gensr.operators.parse_operator`; or a file that holds no kernel.
     """
+    if Sought.of(spec) is not None:
+        raise UsageError(f"operator {spec!r}: motion is found on the grid of the input; use gensr deblur, or factor=1")
     name, _, path = absolute(spec).partition(":")
     path = path.partition("=")[2]
     if name != KERNEL or not path or Path(path).suffix.lower() == ".npy":
@@ -78,14 +95,37 @@ def _kernel(path: Path) -> npt.NDArray[np.float64]:
         return np.asarray(np.where(image.valid, image.values, 0.0).astype(np.float64).mean(0), np.float64)
 
 
-def settle_operator(scene: Scene, request: Request) -> Operator:
+def check_operator(spec: str, factor: Factor) -> None:
+    """Refuse an operator that cannot be, before any input is opened.
+
+    Raises:
+        UsageError: see `named_operator`.
+    """
+    if factor != (1, 1) or Sought.of(spec) is None:
+        named_operator(spec, factor)
+
+
+def absolute_words(spec: str) -> str:
+    """The text of an operator with the file that it names, if any, as an absolute path."""
+    sought = Sought.of(spec)
+    return absolute(spec) if sought is None else sought.text
+
+
+def settle_operator(scene: Scene, request: Request, moved: Moved | None = None) -> Operator:
     """The operator that the user names, else the scene's own; sums stay sums.
+
+    Args:
+        scene: the opened input.
+        request: what is asked.
+        moved: the motion that was found, where that was asked for.
 
     Raises:
         UsageError: an impossible operator, or nothing to undo with a factor of 1.
     """
     factor = request.factors
     own = scene.operator(factor)
+    if moved is not None:
+        return moved.operator if own.gain == 1.0 else Scaled(moved.operator, own.gain)
     found = own if request.operator is None else named_operator(request.operator, factor, total=own.gain != 1.0)
     if factor == (1, 1) and changes_nothing(found):
         raise UsageError(f"factor=1: {NOTHING}")

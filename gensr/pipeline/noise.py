@@ -128,7 +128,23 @@ def _span(values: np.ndarray) -> float:
     return float(high - low)
 
 
-def settle_level(scene: Scene, prior: Prior, unit: Operator, pixels: float, words: str | float | None) -> Level:
+def known_noise(scene: Scene, words: str | float | None) -> Known:
+    """Noise: what the user says, else the file, else the finest scales of the data.
+
+    Args:
+        scene: the opened input.
+        words: of the user, None for none.
+
+    Raises:
+        UsageError: impossible words.
+    """
+    model = scene.noise() if words is None else spoken_noise(words, scene)
+    return Known(model, FILE if words is None else GIVEN) if model is not None else measured(scene)
+
+
+def settle_level(
+    scene: Scene, prior: Prior, unit: Operator, pixels: float, words: str | float | None, found: Known | None = None
+) -> Level:
     """Noise and scale: what the user says, else the file, else the finest scales of the data.
 
     Args:
@@ -137,12 +153,12 @@ def settle_level(scene: Scene, prior: Prior, unit: Operator, pixels: float, word
         unit: operator of unit gain.
         pixels: fine pixels that a datum sums, 1 for means.
         words: of the user, None for none.
+        found: noise that was found together with a motion; None for none.
 
     Raises:
         UsageError: impossible words.
     """
-    model = scene.noise() if words is None else spoken_noise(words, scene)
-    known = Known(model, FILE if words is None else GIVEN) if model is not None else measured(scene)
+    known = found or known_noise(scene, words)
     normaliser, contrast, generator = scene.normaliser(), None, prior.generator
     if isinstance(normaliser, AffineNormaliser):
         normaliser = generator.normaliser(normaliser, pixels)

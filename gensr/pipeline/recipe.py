@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from gensr.operators.registry import absolute
+from gensr.pipeline.instrument import absolute_words
 from gensr.pipeline.record import ASIDE, recipe_name
 from gensr.pipeline.request import Request
 from gensr.scenes.door import at_home
@@ -61,7 +61,7 @@ def recipe(request: Request, domain: str, names: Names, report: Mapping[str, Any
     if request.generator is not None and Path(request.generator).is_file():
         entries["generator"] = beside(request.generator, folder)
     if request.operator is not None:
-        head, sign, path = absolute(request.operator).partition("=")
+        head, sign, path = absolute_words(request.operator).partition("=")
         found = bool(sign) and Path(path).is_file()
         entries["operator"] = f"{head}={beside(path, folder)}" if found else request.operator
     entries |= _search(request.search)

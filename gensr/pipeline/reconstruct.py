@@ -150,6 +150,7 @@ def reconstruct(
         tiles: where the images lie.
         flat: see `gensr.pipeline.flat`.
     """
+    task = task.within(tiles[0].read)  # tiles of an operator that differs from place to place come one by one
     level = [flat(tile.plane, image) for tile, image in zip(tiles, images, strict=True)]
     busy = [i for i, image in enumerate(images) if image.usable.any() and not level[i].all()]
     results: dict[int, TileResult] = {i: _empty(images[i], tiles[i], task) for i in range(len(tiles)) if i not in busy}
@@ -270,7 +271,7 @@ def _residual(image: Image, inner: Window, task: Task, full: Tensor) -> tuple[Re
     cut = np.s_[:, inner.row : inner.row + inner.rows, inner.col : inner.col + inner.cols]
     explained = task.operator.forward(full)[cut]
     observed = torch.from_numpy(image.values[cut].astype(np.float64))
-    use = torch.from_numpy(image.usable[cut].copy())
+    use = task.operator.certain(torch.from_numpy(image.usable.copy()))[cut]
     stated = None if image.variance is None else torch.from_numpy(image.variance[cut].astype(np.float64))
     residual = observed - explained
     whitened = torch.where(use, residual / task.deviation(observed, stated), torch.nan)

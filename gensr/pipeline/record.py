@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gensr.errors import OutputError
-from gensr.operators.registry import absolute
+from gensr.pipeline.instrument import absolute_words
 from gensr.pipeline.request import Request
 from gensr.scenes.names import Names
 from gensr.scenes.provenance import as_json, content_digest
@@ -81,7 +81,7 @@ def digests(request: Request, domain: str, source: str) -> dict[str, str]:
         "factor": str(request.factor),
         "domain": domain,
         "generator": _with_content(request.generator),
-        "operator": None if request.operator is None else _with_content(absolute(request.operator)),
+        "operator": None if request.operator is None else _with_content(absolute_words(request.operator)),
         "noise": None if request.noise is None else str(request.noise),
         "search": asdict(replace(chosen, said=())),
     }

@@ -54,6 +54,7 @@ def identity(settled: Decisions) -> dict[str, Any]:
             "domain": card.domain,
         },
         "operator": {**task.operator.describe(), "gain": task.operator.gain},
+        "motion": None if settled.moved is None else settled.moved.describe(),
         "noise": {**task.noise_model.describe(), "source": settled.level.source, "exact": task.exact},
         "normalisation": task.normaliser.describe(),
         "search": {

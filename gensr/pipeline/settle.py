@@ -18,6 +18,7 @@ from gensr.pipeline.inset_report import Part
 from gensr.pipeline.insets import InsetPlan
 from gensr.pipeline.instrument import settle_operator
 from gensr.pipeline.labels import all_repeated, settle_labels
+from gensr.pipeline.moving import Sought, settle_motion
 from gensr.pipeline.nearest import NearestPlan
 from gensr.pipeline.noise import Level, settle_level
 from gensr.pipeline.plan import Plan
@@ -153,7 +154,9 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
         if request.output is not None:
             laid.rehearse()
         return laid
-    operator = settle_operator(scene, request)
+    sought = Sought.of(request.operator) if request.operator is not None and request.factors == (1, 1) else None
+    moved = None if sought is None else settle_motion(scene, sought, request.noise)
+    operator = settle_operator(scene, request, moved)
     refuse_tiny(scene, scene.normaliser(), operator.gain)
     # The word of the user is about the machine that computes tiles; it may have a device that this one lacks.
     device = choose_device(request.device if request.runtime.name == "local" else AUTO)
@@ -161,7 +164,7 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
     check_options(chosen, prior.generator)
     chosen = suited(chosen, prior.generator)
     through = settle_through_plane(scene, operator, prior)
-    level = settle_level(scene, prior, unit_gain(operator), operator.gain, request.noise)
+    level = settle_level(scene, prior, unit_gain(operator), operator.gain, request.noise, moved and moved.noise)
     task = settle_task(scene, request, chosen, operator, prior, level)
     checked = None
     if request.calibrate == SELF:
@@ -171,7 +174,9 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
     group = bands if through is not None else band_group(task, largest, bands)
     tiles = tuple(by_bands(whole, bands, group))
     batch = choose_batch(task, largest, min(group, bands), request.batch)
-    plan = Plan(request, domain, scene, Names(stem, request.times), task, why, level, through, tiles, batch, checked)
+    plan = Plan(
+        request, domain, scene, Names(stem, request.times), task, why, level, through, tiles, batch, checked, moved
+    )
     if request.output is not None:
         plan.rehearse()
     return plan

@@ -17,7 +17,7 @@ from gensr.priors.mapped import Mapped
 from gensr.priors.weights import Reference
 from gensr.search.posterior import Method
 from gensr.search.presets import Preset
-from gensr.values.grid import Factor
+from gensr.values.grid import Factor, Window
 from gensr.values.noise import Noise
 from gensr.values.normalise import Normaliser
 
@@ -100,6 +100,10 @@ class Task:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "unit", unit_gain(self.operator))
+
+    def within(self, window: Window) -> Task:
+        """The task of one tile: the same, unless the operator differs from place to place."""
+        return replace(self, operator=self.operator.within(window)) if self.operator.placed else self
 
     @property
     def factor(self) -> Factor:

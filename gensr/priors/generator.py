@@ -139,7 +139,7 @@ class Generator(ABC):
 
     def closed(self, operator: Operator) -> bool:
         """Whether `posterior` (and `draw`, where there is one) serves this operator."""
-        return "posterior" in self.capabilities and operator.local
+        return "posterior" in self.capabilities and operator.local and not operator.placed
 
     def serves(self, operator: Operator, shape: tuple[int, int]) -> bool:
         """Whether data of this operator can be explained, if by nothing else then by latent search.

@@ -203,6 +203,10 @@ class Scene(ABC):
         """Name of the generator that undoes blurs on the grid of the input; "" for what serves at other factors."""
         return self.any_instrument()
 
+    def people(self) -> list[npt.NDArray[np.float32]]:
+        """Share of each person in every pixel (rows, cols), from back to front, as far as they can be found; 0 to 1."""
+        return []
+
     @abstractmethod
     def normaliser(self) -> Normaliser:
         """Map between physical values and the range of the domain's generators, from statistics of the scene."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -124,6 +124,7 @@ def answer(
         mean = consistency.project(mean, data.y, data.usable, data.operator)
         drawn = [consistency.project(d, data.y, data.usable, data.operator) for d in drawn]
     else:
+        data = replace(data, usable=data.operator.certain(data.usable))
         mean = consistency.update(mean, variance, data)
         if method.moments != "search" and (generator.approximate or data.operator.reach):
             mean = consistency.broad(mean, data)

@@ -11,7 +11,7 @@ import yaml
 from astropy.io import fits
 from PIL import Image
 
-from gensr.operators import Defocus, GaussianPSF, Motion
+from gensr.operators import Defocus, GaussianPSF, Layered, MeasuredPSF, Motion
 
 QUICK = ("samples=0", "search=fast")
 
@@ -56,9 +56,12 @@ def test_words_become_those_of_upsample(run, tmp_path):
         (["blur=lens:9"], "blur=lens:9: expected gaussian:SIGMA"),
         (["blur=gaussian:x"], "'x' is not a number"),
         (["blur=defocus:-2"], "radius=-2.0 is not above 0"),
-        (["blur=gaussian:1", "kernel=k.npy"], "both say what the blur was"),
+        (["blur=gaussian:1", "kernel=k.npy"], "all say what the blur was; give one of them"),
+        (["blur=gaussian:1", "motion=uniform"], "blur=gaussian:1 and motion=uniform all say what the blur was"),
+        (["blur=gaussian:1", "mask=m.png"], "mask=m.png is for motion that is found in the data"),
+        (["motion=uniform", "mask=m.png"], "motion=uniform does not look at them"),
+        (["motion=humane"], "motion=humane: expected auto, none, uniform or human"),
         (["kernel=nowhere.png"], "nowhere.png: no such file"),
-        ([], "nothing to do"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(run, tmp_path, words, advice):
@@ -67,6 +70,19 @@ def test_what_makes_no_sense_is_one_line(run, tmp_path, words, advice):
     assert (said.code, len(said.lines)) == (2, 1)
     assert advice in said.err
     assert [p.name for p in tmp_path.iterdir()] == ["a.tif"]
+
+
+@pytest.mark.parametrize(
+    ("word", "advice"), [("motion=human", "give mask=FILE"), ("mask=nobody.png", "nobody.png: no such file")]
+)
+def test_people_that_nobody_shows_are_one_line(run, tmp_path, word, advice):
+    tifffile.imwrite(
+        tmp_path / "a.tif", blurred(picture(), GaussianPSF(1, 1.0), 3.0).astype(np.uint8), photometric="minisblack"
+    )
+    said = run("deblur", tmp_path / "a.tif", word)
+    assert said.code != 0
+    assert len(said.lines) == 1
+    assert advice in said.err
 
 
 def test_no_input_is_refused_by_the_name_of_the_command(run):
@@ -106,6 +122,96 @@ def test_a_micrograph_keeps_its_grid_and_says_how_sure_it_is(run, tmp_path):
     std = tifffile.imread(tmp_path / "a_deblurred_generated_std.ome.tif")
     assert error(mean, x) < 0.7 * error(y, x)
     assert 0.5 < np.sqrt((std**2).mean()) / error(mean, x) < 2.0
+
+
+def leaves(seed, side=200):
+    """Discs of all sizes that cover each other."""
+    draw = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side]
+    out = np.full((side, side), 120.0)
+    for _ in range(1500):
+        row, col = draw.uniform(-9, side + 9, 2)
+        out[np.hypot(y - row, x - col) < 2 / draw.uniform(0.02, 1) ** 0.6] = draw.uniform(20, 230)
+    return out
+
+
+def moved(tmp_path, ahead, behind):
+    """A person over a background, each blurred by its own motion, as a PNG with its mask, and the sharp picture."""
+    y, x = np.mgrid[:200, :200]
+    share = (np.hypot((y - 105) / 56, (x - 80) / 48) < 1).astype(float)
+    layers = Layered(behind, [(share, ahead)])
+    person, back = torch.from_numpy(leaves(1)), torch.from_numpy(leaves(2))
+    seen = layers.over(back, [person]).numpy() + np.random.default_rng(0).normal(0, 2.5, (200, 200))
+    Image.fromarray(seen.round().clip(0, 255).astype(np.uint8)).save(tmp_path / "a.png")
+    Image.fromarray((255 * share).astype(np.uint8)).save(tmp_path / "mask.png")
+    return np.where(share > 0, person, back), share > 0
+
+
+STILL = MeasuredPSF(1, np.ones((1, 1)))
+
+
+def outcome(tmp_path):
+    report = json.loads((tmp_path / "a_deblurred_generated_report.json").read_text())
+    return np.asarray(Image.open(tmp_path / "a_deblurred_generated.png")), report
+
+
+def test_people_and_background_are_freed_of_their_own_motion(run, tmp_path):
+    sharp, inside = moved(tmp_path, Motion(1, 11.0, 60.0), Motion(1, 8.0, 150.0))
+    said = run("deblur", tmp_path / "a.png", f"mask={tmp_path / 'mask.png'}", *QUICK)
+    assert said.code == 0, said.err
+    assert "motion found: human" in said.err
+    after, report = outcome(tmp_path)
+    found = report["motion"]
+    assert (found["order"], found["people from"]) == ("human", "the mask")
+    assert found["people"][0]["length"] == pytest.approx(11, rel=0.1)
+    assert found["people"][0]["angle"] == pytest.approx(60, abs=5)
+    assert found["background"]["angle"] == pytest.approx(150, abs=5)
+    before = np.asarray(Image.open(tmp_path / "a.png"))
+    for where in (inside, ~inside):
+        assert error(after[where], sharp[where]) < 0.8 * error(before[where], sharp[where])
+    again = yaml.safe_load((tmp_path / "a_deblurred_generated_run.yaml").read_text())
+    assert again["operator"] == "moving:auto,mask=./mask.png"
+    said = run("upsample", "--config", tmp_path / "a_deblurred_generated_run.yaml", f"output={tmp_path / 'b'}")
+    assert said.code == 0, said.err
+    np.testing.assert_array_equal(after, np.asarray(Image.open(tmp_path / "b" / "a_deblurred_generated.png")))
+
+
+def test_one_motion_of_everything_is_found_without_a_mask(run, tmp_path):
+    sharp, _ = moved(tmp_path, Motion(1, 10.0, 20.0), Motion(1, 10.0, 20.0))
+    said = run("deblur", tmp_path / "a.png", *QUICK)
+    assert said.code == 0, said.err
+    after, report = outcome(tmp_path)
+    assert report["motion"]["order"] == "uniform"
+    assert report["operator"]["name"] == "motion"
+    assert error(after, sharp) < 0.8 * error(np.asarray(Image.open(tmp_path / "a.png")), sharp)
+
+
+def test_nothing_that_moved_is_nothing_to_undo(run, tmp_path):
+    sharp, _ = moved(tmp_path, STILL, STILL)
+    said = run("deblur", tmp_path / "a.png", f"mask={tmp_path / 'mask.png'}", *QUICK)
+    assert said.code == 0, said.err
+    assert "no motion was found, so nothing but noise is taken away" in said.err
+    after, report = outcome(tmp_path)
+    assert report["motion"]["order"] == "none"
+    assert report["operator"]["name"] == "area"
+    assert error(after, sharp) < 1.01 * error(np.asarray(Image.open(tmp_path / "a.png")), sharp)
+
+
+@pytest.mark.parametrize(
+    ("values", "advice"),
+    [
+        (np.zeros((200, 200)), "mask.png is 0 everywhere"),
+        (np.full((200, 200), 255), "above 0 everywhere, so there is no background; use motion=uniform"),
+        (np.full((200, 100), 255), "100 x 200 pixels, not one of 200 x 200"),
+    ],
+)
+def test_a_mask_that_says_nothing_is_refused(run, tmp_path, values, advice):
+    moved(tmp_path, STILL, STILL)
+    Image.fromarray(values.astype(np.uint8)).save(tmp_path / "mask.png")
+    said = run("deblur", tmp_path / "a.png", f"mask={tmp_path / 'mask.png'}")
+    assert said.code != 0
+    assert len(said.lines) == 1
+    assert advice in said.err
 
 
 def test_a_scene_keeps_its_affine_and_its_nodata(run, tmp_path):

@@ -50,7 +50,7 @@ def test_no_kernel_is_one_line_that_names_the_file(tmp_path):
 
 def test_words_of_a_blur():
     assert blur_words("gaussian:1.5", None) == "gaussian:1.5"
-    with pytest.raises(UsageError, match=r"blur=motion:9,3 and kernel=k.npy both say"):
+    with pytest.raises(UsageError, match=r"blur=motion:9,3 and kernel=k.npy all say"):
         blur_words("motion:9,3", "k.npy")
     with pytest.raises(UsageError, match=r"blur=kspace: expected gaussian:SIGMA"):
         blur_words("kspace", None)

@@ -1,0 +1,148 @@
+"""The motion of one region: lines first, then arcs, then kernels of any shape; what the evidence prefers is it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.signal import fftconvolve
+from torch import Tensor
+
+from gensr.search.motion.free import free_kernel
+from gensr.search.motion.paths import LONGEST, MOST, SHORTEST, Path, arcs, lines, transfers
+from gensr.search.motion.spectrum import SIDE, SOME, Spectrum, modes, transfer
+
+FloatArray = npt.NDArray[np.float64]
+SOFT = (0.0, 0.5, 0.8)
+"""Widths of a Gaussian, pixels, that pictures without motion may have."""
+BEST, CLOSER, ROUNDS = 4, 4, 4
+"""Places of the bank that are looked at closely, steps of the descent there, and rounds of scoring at each."""
+ARC_AT_LEAST, FREE_AT_LEAST = 0.02, 0.03
+"""Evidence that another parameter, or a free kernel, must win over a line, per datum of the region."""
+NARROW = 12
+"""Least half side of a free kernel."""
+DELTA = np.ones((1, 1))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A motion and how well it explains a region.
+
+    Attributes:
+        kind: "line", "arc" or "free".
+        kernel: (odd, odd), sum 1.
+        surprise: negative log evidence, to be compared with others of the same data only.
+        path: of a line or arc.
+    """
+
+    kind: str
+    kernel: FloatArray = field(repr=False, compare=False)
+    surprise: float
+    path: Path | None = None
+
+
+def stillness(spectra: Sequence[Spectrum]) -> float:
+    """Surprise of regions without any motion, each as soft as it likes to be."""
+    f = modes()
+    soft = torch.stack([(-((2 * math.pi * s) ** 2) * (2 * f.logarithm).exp()).exp() for s in SOFT])
+    return sum(float(s.surprise(soft.double()).min()) for s in spectra)
+
+
+def straight(spectra: Sequence[Spectrum]) -> Fit:
+    """The best line that regions share."""
+    paths, bank = lines()
+    return _closer(spectra, [paths[i] for i in _ranked(spectra, bank)[:BEST]], "line")
+
+
+def curved(spectra: Sequence[Spectrum], begin: Path) -> Fit:
+    """The best arc that regions share; of two mirror images one."""
+    paths, bank = arcs()
+    found = [paths[i] for i in _ranked(spectra, bank)[:BEST]]
+    return _closer(spectra, [*found, Path(begin.length, begin.angle, 0.3)], "arc")
+
+
+def surprise(spectra: Sequence[Spectrum], kernels: Sequence[FloatArray]) -> Tensor:
+    """Surprise of kernels that regions share, (n,)."""
+    found = torch.stack([transfer(kernel) for kernel in kernels])
+    return torch.stack([s.surprise(found) for s in spectra]).sum(0)
+
+
+def _ranked(spectra: Sequence[Spectrum], bank: Tensor) -> list[int]:
+    total = torch.zeros(len(bank), dtype=torch.float64)
+    for one in spectra:
+        rough = one.some()
+        for first in range(0, len(bank), 256):  # bounded memory
+            total[first : first + 256] += rough.surprise(bank[first : first + 256, ::SOME].double(), 2)
+    return [int(i) for i in total.argsort()]
+
+
+def _closer(spectra: Sequence[Spectrum], begins: Sequence[Path], kind: str) -> Fit:
+    """The best of several descents by halved steps in length, angle and turn."""
+    best: tuple[float, Path] | None = None
+    for begin in begins:
+        at, least = begin, math.inf
+        step = 1.0
+        for _ in range(CLOSER):
+            around = _around(at, step, kind)
+            found = torch.stack([s.surprise(transfers(around).double(), ROUNDS) for s in spectra]).sum(0)
+            chosen = int(found.argmin())
+            at, least = around[chosen], float(found[chosen])
+            step /= 2 if chosen == 0 or step < 1 else 1.5
+        if best is None or least < best[0]:
+            best = (least, at)
+    assert best is not None
+    return Fit(kind, best[1].kernel(), best[0], best[1])
+
+
+def _around(at: Path, step: float, kind: str) -> list[Path]:
+    swing = min(12.0, 60.0 / at.length) * step
+    turns = (0.0,) if kind == "line" else (0.0, -0.35 * step, 0.35 * step)
+    found = [at]
+    for turn in turns:
+        for longer in (0.0, -0.05 * step, 0.05 * step):
+            for angle in (0.0, -swing, swing):
+                length = min(max(at.length * (1 + longer), SHORTEST), LONGEST)
+                found.append(Path(length, at.angle + angle, min(max(at.turn + turn, -MOST), MOST)))
+    return found
+
+
+def motion(spectra: Sequence[Spectrum], image: FloatArray, weight: FloatArray, thorough: bool = True) -> Fit:
+    """The motion of a region.
+
+    Args:
+        spectra: of the region.
+        image: (rows, cols) cut about the region, contrast about 1.
+        weight: same shape: the region.
+        thorough: look for curves, and for kernels of any shape.
+    """
+    line = straight(spectra)
+    if not thorough or line.path is None:
+        return line
+    data = sum(s.data for s in spectra)
+    arc = curved(spectra, line.path)
+    best = arc if arc.surprise < line.surprise - ARC_AT_LEAST * data else line
+    longest = max(f.path.length for f in (line, arc) if f.path is not None)
+    side = 2 * min(max(math.ceil(0.7 * longest) + 2, NARROW), SIDE // 4) + 1
+    kernel = free_kernel(image, weight, side)
+    free = Fit("free", kernel, float(surprise(spectra, [kernel])[0]))
+    if best.kind == "arc" and best.path is not None:
+        best = _which_way(best, best.path, image, weight, kernel)
+    return free if free.surprise < best.surprise - FREE_AT_LEAST * data else best
+
+
+def _which_way(fit: Fit, path: Path, image: FloatArray, weight: FloatArray, free: FloatArray) -> Fit:
+    """An arc or its mirror image, whichever looks more like the kernel that a sharp image of few edges needs."""
+    other = path.mirrored()
+    kernels = (fit.kernel, other.kernel())
+    likeness = [correlation(kernel, free) for kernel in kernels]
+    return fit if likeness[0] >= likeness[1] else Fit("arc", kernels[1], fit.surprise, other)
+
+
+def correlation(a: FloatArray, b: FloatArray) -> float:
+    """Largest normalised correlation of two kernels over shifts, 0 to 1."""
+    found = fftconvolve(a, b[::-1, ::-1])
+    return float(found.max() / math.sqrt(float((a**2).sum() * (b**2).sum())))
