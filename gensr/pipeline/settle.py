@@ -164,7 +164,8 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
     check_options(chosen, prior.generator)
     chosen = suited(chosen, prior.generator)
     through = settle_through_plane(scene, operator, prior)
-    level = settle_level(scene, prior, unit_gain(operator), operator.gain, request.noise, moved and moved.noise)
+    known = None if moved is None else moved.noise
+    level = settle_level(scene, prior, unit_gain(operator), operator.gain, request.noise, known)
     task = settle_task(scene, request, chosen, operator, prior, level)
     checked = None
     if request.calibrate == SELF:

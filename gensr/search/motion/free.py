@@ -106,7 +106,7 @@ def _least_squares(sharp: Array, y: Array, weight: Array, begin: Array) -> Array
     known, wanted = [fft.rfft2(g) for g in differences(sharp)], differences(y)
 
     def cut(spectrum: Array) -> Array:
-        return np.roll(fft.irfft2(spectrum, s=shape), (half, half), (0, 1))[:side, :side]
+        return np.asarray(np.roll(fft.irfft2(spectrum, s=shape), (half, half), (0, 1))[:side, :side])
 
     def normal(k: Array) -> Array:
         own = _transfer(k, shape)
