@@ -17,7 +17,7 @@ from gensr.search.motion.paths import LONGEST, MOST, SHORTEST, Path, arcs, lines
 from gensr.search.motion.spectrum import SIDE, SOME, Spectrum, modes, transfer
 
 FloatArray = npt.NDArray[np.float64]
-SOFT = (0.0, 0.5, 0.8)
+SOFT = (0.0, 0.5, 0.8, 1.2, 1.8)
 """Widths of a Gaussian, pixels, that pictures without motion may have."""
 BEST, CLOSER, ROUNDS = 4, 4, 4
 """Places of the bank that are looked at closely, steps of the descent there, and rounds of scoring at each."""
@@ -25,6 +25,9 @@ ARC_AT_LEAST, FREE_AT_LEAST = 0.02, 0.03
 """Evidence that another parameter, or a free kernel, must win over a line, per datum of the region."""
 NARROW = 12
 """Least half side of a free kernel."""
+PLAUSIBLE = 0.3
+"""Evidence for each datum that the best line may lose against stillness before curves are not looked for: nearly closed
+arcs are not far from nothing at all, and explain what no line does in any sharp picture."""
 DELTA = np.ones((1, 1))
 
 
@@ -123,6 +126,8 @@ def motion(spectra: Sequence[Spectrum], image: FloatArray, weight: FloatArray, t
     if not thorough or line.path is None:
         return line
     data = sum(s.data for s in spectra)
+    if line.surprise > stillness(spectra) + PLAUSIBLE * data:
+        return line
     arc = curved(spectra, line.path)
     best = arc if arc.surprise < line.surprise - ARC_AT_LEAST * data else line
     longest = max(f.path.length for f in (line, arc) if f.path is not None)
