@@ -16,6 +16,7 @@ from .centre import INSTALL, Picture
 from .chosen import Choice, parse_choice
 from .finder import face_in, find_faces, number
 from .parts import face_parts, whole_part
+from .people import Mask, people
 from .scene import FaceScene
 
 SMALL = 64
@@ -53,6 +54,10 @@ class PhotoScene(FaceScene, Inlaid):
             picture = self._picture()
             return number([face_in(picture, box) for box in self._choice.boxes])
         return find_faces(self._picture()) if centre.installed() else ()
+
+    def people(self) -> list[Mask]:
+        """See `Scene.people`: grown from the faces; nobody where faces cannot be looked for."""
+        return people(self._picture(), self.faces) if centre.installed() else []
 
     @cached_property
     def _choice(self) -> Choice:

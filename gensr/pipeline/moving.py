@@ -110,7 +110,7 @@ def settle_motion(scene: Scene, sought: Sought, noise: str | float | None) -> Mo
     rows, cols = scene.grid.shape
     shares, origin = (_read_mask(Path(sought.mask), (rows, cols)), "the mask") if sought.mask else ([], "nobody")
     if not sought.mask and sought.order in (AUTO, HUMAN):
-        shares = [np.asarray(share, np.float64) for share in scene.people()]
+        shares = softened(scene.people())
         origin = "the faces that were found" if shares else "nobody: no face was found, and no mask= given"
     if sought.order == HUMAN and not shares:
         raise UsageError(

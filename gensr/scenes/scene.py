@@ -203,8 +203,8 @@ class Scene(ABC):
         """Name of the generator that undoes blurs on the grid of the input; "" for what serves at other factors."""
         return self.any_instrument()
 
-    def people(self) -> list[npt.NDArray[np.float32]]:
-        """Share of each person in every pixel (rows, cols), from back to front, as far as they can be found; 0 to 1."""
+    def people(self) -> list[npt.NDArray[np.bool_]]:
+        """Where each person is (rows, cols), apart from each other, from back to front, as far as they can be found."""
         return []
 
     @abstractmethod
