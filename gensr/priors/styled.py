@@ -23,7 +23,7 @@ from gensr.priors.schema import check_shapes
 from gensr.priors.whitening import Whitening, measure
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
-SEARCHED = 16
+SEARCHED = 64
 """Side up to which noise maps are searched; finer ones are grain that data do not determine."""
 LABELS = 50_029
 """Seed of the classes that statistics are taken over."""

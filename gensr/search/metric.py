@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from torch.utils.flop_counter import FlopCounterMode
 
 from gensr.priors.generator import Generator, Stage
+from gensr.priors.observation import Observation
 from gensr.values.latent import LatentSpec
 from gensr.values.random import Stream
 
@@ -46,7 +47,7 @@ MAP = 3
 """Axes of a latent that is a spatial map."""
 CHEAP = 2e10
 """Operations up to which a measurement is rather repeated than kept on disk."""
-VERSION = 1
+VERSION = 2
 Progress = Callable[[int, int], None]
 
 
@@ -59,16 +60,19 @@ class Metric:
         basis: (d, k), orthonormal columns.
         energy: (k,).
         count: numbers of a picture behind it; H grows with the number of data.
+        pictures: (latents, band, rows, cols) small pictures of the latents that it was measured at, half precision:
+            a bank of starts. The latents themselves are draws by number, see `starts`.
     """
 
     diagonal: Tensor
     basis: Tensor
     energy: Tensor
     count: int
+    pictures: Tensor = field(default_factory=lambda: torch.zeros(0, 1, 1, 1))
 
     def to(self, like: Tensor) -> Metric:
         """Of the device and the precision of a tensor."""
-        return Metric(self.diagonal.to(like), self.basis.to(like), self.energy.to(like), self.count)
+        return replace(self, diagonal=self.diagonal.to(like), basis=self.basis.to(like), energy=self.energy.to(like))
 
     def extended(self, dimension: int) -> Metric:
         """With latents of an operator after those of the generator: nothing is known of them."""
@@ -77,7 +81,23 @@ class Metric:
             return self
         zeros = self.basis.new_zeros(more, self.basis.shape[1])
         mean = self.diagonal.mean().expand(more)
-        return Metric(torch.cat([self.diagonal, mean]), torch.cat([self.basis, zeros]), self.energy, self.count)
+        return replace(self, diagonal=torch.cat([self.diagonal, mean]), basis=torch.cat([self.basis, zeros]))
+
+    def nearest(self, data: Observation, count: int) -> Tensor:
+        """Numbers (n, count) of the latents whose pictures are closest to each of the data, best first.
+
+        Data and pictures are compared at the coarser of both samplings, where the data are usable.
+        """
+        pool, y = self.pictures.to(data.y), data.y
+        size = (min(y.shape[-2], pool.shape[-2]), min(y.shape[-1], pool.shape[-1]))
+        share = adaptive_avg_pool2d(data.usable.to(y), size)
+        mean = adaptive_avg_pool2d(torch.where(data.usable, y, torch.zeros_like(y)), size) / share.clamp(min=1e-6)
+        seen = adaptive_avg_pool2d(pool, size).flatten(1)
+        weight = share.flatten(1)
+        # sum of w (s - p)^2 over pixels, written out; the first term does not depend on p
+        distance = weight @ seen.square().T - 2 * (weight * mean.flatten(1)) @ seen.T
+        order = distance.argsort(stable=True, dim=1)
+        return order[:, torch.arange(count, device=order.device) % len(pool)]
 
     def inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """What `solve` needs of ``weight H + I`` for every row: its inverse diagonal (n, d) and core (n, k, k).
@@ -100,6 +120,14 @@ class Metric:
 def plain(dimension: int, like: Tensor) -> Metric:
     """All directions alike."""
     return Metric(like.new_ones(dimension), like.new_zeros(dimension, 0), like.new_zeros(0), 1)
+
+
+def starts(generator: Generator, metric: Metric, data: Observation, count: int) -> dict[str, Tensor]:
+    """Latents (n * count, ...) of a metric's bank that look most like the data, best first; spatial maps are zero."""
+    spec = generator.latents(data.shape)
+    drawn = _drawn(generator, spec, metric.nearest(data, count).flatten().tolist())
+    maps = {t.name for t in spec.tensors if len(t.shape) >= MAP}
+    return {name: torch.zeros_like(t) if name in maps else t for name, t in drawn.items()}
 
 
 def metric_of(
@@ -154,18 +182,20 @@ def _read(path: Path) -> Metric | None:
     """A metric that was kept; None where there is none, or what is there is damaged."""
     try:
         found = load_file(path)
-        made = Metric(found["diagonal"], found["basis"], found["energy"], int(found["count"]))
+        count, pictures = int(found["count"]), found["pictures"]
+        made = Metric(found["diagonal"], found["basis"], found["energy"], count, pictures)
     except (OSError, SafetensorError, KeyError, ValueError):
         return None
     d, k = made.basis.shape if made.basis.ndim == 2 else (-1, -1)
-    whole = made.diagonal.shape == (d,) and made.energy.shape == (k,) and made.count > 0
+    whole = made.diagonal.shape == (d,) and made.energy.shape == (k,) and made.count > 0 and pictures.ndim == 4
     finite = all(bool(torch.isfinite(t).all()) for t in (made.diagonal, made.basis, made.energy))
     return made if whole and finite and bool((made.diagonal >= 0).all()) and bool((made.energy > 0).all()) else None
 
 
 def _write(path: Path, made: Metric) -> None:
     """Keep a metric; a folder that cannot be written to only costs the next process the measurement."""
-    tensors = {"diagonal": made.diagonal, "basis": made.basis, "energy": made.energy, "count": torch.tensor(made.count)}
+    tensors = {"diagonal": made.diagonal, "basis": made.basis, "energy": made.energy, "pictures": made.pictures}
+    tensors["count"] = torch.tensor(made.count)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -194,6 +224,7 @@ def measure(
     """Measure a metric from so many products; see the module text and `metric_of`."""
     spec = generator.latents(shape)
     rows: list[Tensor] = []
+    pictures: list[Tensor] = []
     count = 0
     for begin in range(0, -(-wanted // REPEATS), BATCH):
         latents = _drawn(generator, spec, range(begin, begin + BATCH))
@@ -201,7 +232,9 @@ def measure(
         with torch.enable_grad():
             picture = _pictures(generator, shape, stage, spec.unflatten(flat, latents))
             side = (min(SIDE, picture.shape[-2]), min(SIDE, picture.shape[-1]))
-            seen = adaptive_avg_pool2d(picture, side).flatten(1)
+            small = adaptive_avg_pool2d(picture, side)
+            seen = small.flatten(1)
+        pictures.append(small.detach().half().cpu())
         count = seen.shape[1]
         for k in range(REPEATS):
             stream = Stream(0).child("metric", "weights", begin, k)
@@ -209,7 +242,7 @@ def measure(
             rows.append(torch.autograd.grad(seen, flat, weights, retain_graph=k + 1 < REPEATS)[0].cpu())
         if progress is not None:
             progress(min(wanted, len(rows) * BATCH), wanted)
-    return _fitted(torch.cat(rows), spec, count)
+    return replace(_fitted(torch.cat(rows), spec, count), pictures=torch.cat(pictures))
 
 
 def _fitted(products: Tensor, spec: LatentSpec, count: int) -> Metric:

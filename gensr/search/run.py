@@ -15,7 +15,7 @@ from gensr.priors.generator import Generator, Stage
 from gensr.priors.observation import Observation
 from gensr.search.coarse import CoarseProblem
 from gensr.search.loop import Solver, Start, solve
-from gensr.search.metric import metric_of
+from gensr.search.metric import Metric, metric_of, starts
 from gensr.search.presets import Preset
 from gensr.search.problem import Problem, repeat
 from gensr.search.randomise import choose, randomised
@@ -113,7 +113,7 @@ def _climbed(
     per = method.candidates * max(1, method.proposals)
     pool = replace(first, data=repeat(first.data, per), fixed=_repeated(first.fixed, per))
     coarse = CoarseProblem(**{f.name: getattr(pool, f.name) for f in fields(Problem)}, stage=stage)
-    begin = coarse.complete(_pool(generator, first, start_of(generator, method, asked), streams, per))
+    begin = coarse.complete(_pool(first, start_of(generator, method, asked), asked, metric, streams, per))
     rows = proposed(coarse, begin, per, method.candidates)
     modes = climb(method, coarse.rows(rows), begin[rows], method.candidates, metric)
     best = settled(method, modes, began, streams[0].seed)
@@ -137,17 +137,29 @@ def _repeated(latents: Latents, copies: int) -> Latents:
     return {name: t.repeat_interleave(copies, 0) for name, t in latents.items()}
 
 
-def _pool(generator: Generator, first: Problem, start: Start, streams: list[Stream], per: int) -> Tensor:
-    """Searched latents (n * per, d) to choose candidates from: starts, what an encoder says, the centre, or draws."""
-    spec = generator.latents(first.data.shape)
+def _pool(
+    first: Problem, start: Start, asked: Start | None, metric: Metric | None, streams: list[Stream], per: int
+) -> Tensor:
+    """Searched latents (n * per, d) to choose candidates from: starts, what an encoder says, the centre, or draws.
+
+    A generator without starts of its own has those of its metric, unless the user asked for others.
+    """
+    generator, data = first.generator, first.data
+    spec = generator.latents(data.shape)
     if start == "bank":
-        return spec.flatten(generator.starts(first.data, per))
-    keys = [stream.child("proposal", k) for stream in streams for k in range(per)]
-    flat = spec.flatten({name: t.to(first.data.y) for name, t in spec.sample(keys).items()})
-    head = torch.zeros_like(flat[::per])
-    encoded = _encoded(generator, first.data, 1) if start != "prior" else None
-    if start != "prior":
-        flat[::per] = head if encoded is None or start == "centre" else spec.flatten(encoded)
+        return spec.flatten(generator.starts(data, per))
+    if asked is None and metric is not None and len(metric.pictures):
+        flat = spec.flatten({name: t.to(data.y) for name, t in starts(generator, metric, data, per).items()})
+    else:
+        keys = [stream.child("proposal", k) for stream in streams for k in range(per)]
+        flat = spec.flatten({name: t.to(data.y) for name, t in spec.sample(keys).items()})
+    if start == "centre" and per > 1:
+        flat[per - 1 :: per] = 0
+    elif start == "centre" and (asked is not None or metric is None):
+        flat = torch.zeros_like(flat)
+    encoded = _encoded(generator, data, 1) if start == "encoded" else None
+    if encoded is not None:
+        flat[::per] = spec.flatten(encoded)
     return flat
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gensr.benchmarks import search as bench
-from gensr.benchmarks import search_methods
+from gensr.benchmarks import search_methods, search_size
 from gensr.benchmarks.command import main
 from gensr.errors import UsageError
 from gensr.generators.style.bank import bank
@@ -100,3 +100,13 @@ def test_the_space_of_csgm_is_one_style_for_all_layers(style):
     assert torch.equal(space.synthesize(drawn, (32, 32)), style.synthesize(full, (32, 32)))
     assert bench.picture_side(style) == 32
     assert Area(2).factor == (2, 2)
+
+
+def test_full_size_is_a_table_of_cost(tmp_path, capsys):
+    shape = Shape(bands=3, widths=(8, 8, 8, 6), latent=6, style=6, depth=2)
+    assert search_size.main([f"output={tmp_path}"], shape) == 0
+    page = (tmp_path / "search-size.md").read_text()
+    assert "# Searching a generator of 64 x 64 pixels" in page
+    assert "| search=fast |" in page
+    assert "Most memory of the searches" in page
+    assert (search_size.CONFIG_F.side, search_size.CONFIG_F.layers) == (1024, 16)

@@ -149,7 +149,7 @@ def test_latents_are_white_and_stages_are_early_pictures(tmp_path):
     assert 0 < stages[0].cost < stages[1].cost < stages[2].cost < 1
     spec = generator.latents((32, 32))
     assert {x.name: x.searched for x in spec.tensors if "noise" in x.name} == {
-        "noise4": True, "noise8": True, "noise16": True, "noise32": False
+        "noise4": True, "noise8": True, "noise16": True, "noise32": True
     }  # fmt: skip
     draws = {x.name: torch.randn(2, *x.shape) for x in spec.tensors}
     coarse = generator.synthesize(draws, (32, 32), stages[1])

@@ -129,6 +129,24 @@ class TestMetric:
         metric_of(other, SHAPE, None)
         assert len(list((tmp_path / "kept").glob("*.safetensors"))) == 2
 
+    def test_what_it_was_measured_at_is_a_bank_of_starts(self, card: GeneratorCard) -> None:
+        """Data that one of its latents makes, without its noise map, begin at that latent."""
+        generator = Linear(card)
+        metric = measure(generator, SHAPE, None, 256)
+        assert metric.pictures.shape == (64, 1, SIDE, SIDE)
+        data = white_data()
+        spec = generator.latents(SHAPE)
+        drawn = spec.sample([Stream(0).child("metric", k) for k in (11, 40)])
+        y = Area(2).forward(generator.synthesize(drawn, SHAPE)).double()
+        found = metrics.starts(generator, metric, replace(data, y=y), 2)
+        torch.testing.assert_close(found["w"][[0, 2]], drawn["w"])
+        assert not found["noise"].any()
+        usable = torch.ones_like(data.usable)
+        usable[..., 0] = False
+        spoilt = torch.where(usable, y, torch.nan)
+        again = metrics.starts(generator, metric, replace(data, y=spoilt, usable=usable), 2)
+        torch.testing.assert_close(again["w"][[0, 2]], drawn["w"])
+
 
 class Jacobian:
     """Of a generator's picture, by differences of a linear map."""
