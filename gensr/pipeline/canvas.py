@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gensr.operators import Area
 from gensr.operators.resample import upsample
 from gensr.scenes.insets import Inset
 from gensr.scenes.scene import Scene
@@ -16,7 +15,7 @@ from gensr.search import consistency
 from gensr.values.grid import Factor, Window
 from gensr.values.precision import Real
 
-CONTEXT = 12
+CONTEXT = 3 + consistency.SMOOTH_REACH
 """Pixels around a window that its interpolation depends on: three of Lanczos, and those of the exact correction."""
 
 
@@ -91,15 +90,9 @@ class Canvas:
 
     def _explained(self, x: Real, y: torch.Tensor, shows: npt.NDArray[np.bool_]) -> Real:
         """An area whose data are explained where something shows, and that is what it was elsewhere."""
-        operator = Area(self.factor)
-        where = torch.from_numpy(shows)[None, None]
+        where = torch.from_numpy(shows)[None, None].expand(1, len(y), -1, -1)
         whole = torch.from_numpy(x.astype(np.float32))[None]
-        moved = consistency.project(whole, y[None], where.expand(1, len(y), -1, -1), operator)
-        fine = torch.from_numpy(_refined(shows, self.factor))
-        whole = torch.where(fine, moved, whole)
-        rest = torch.where(where, y[None] - operator.forward(whole), 0.0)
-        rest = rest.repeat_interleave(self.factor[0], -2).repeat_interleave(self.factor[1], -1)
-        return (whole + rest)[0].numpy()
+        return consistency.project_smoothly(whole, y[None], where, self.factor)[0].numpy()
 
     def _plain(self, window: Window) -> Real:
         """The interpolation alone: Lanczos, and what that leaves of the data returned."""
@@ -110,7 +103,7 @@ class Canvas:
         data = self._read(Window(top, left, bottom - top, right - left))
         y = torch.from_numpy(data)[None]
         x = torch.from_numpy(upsample(data, self.factor, "lanczos"))[None]
-        x = consistency.project(x, y, torch.ones_like(y, dtype=torch.bool), Area(self.factor))
+        x = consistency.project_smoothly(x, y, torch.ones_like(y, dtype=torch.bool), self.factor)
         fine = Window(window.row - top, window.col - left, window.rows, window.cols).refine(self.factor)
         return x[0, :, fine.row : fine.row + fine.rows, fine.col : fine.col + fine.cols].numpy().copy()
 

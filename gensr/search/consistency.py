@@ -9,9 +9,11 @@ arXiv:2212.00490, eq. 8). Never hard onto noisy data: that costs more than a dec
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from gensr.operators import Operator
 from gensr.operators.linear import conjugate
@@ -23,6 +25,12 @@ ITERATIONS, TOLERANCE = 30, 1e-3
 PASSES = 3
 REACH = 2 * PASSES
 """Low-resolution pixels that an exact correction spreads to either side."""
+ROUNDS = 8
+"""Steps in which the coefficients of a smooth correction are found: each leaves at most 0.61 of the residual."""
+TAPS = 5
+"""Data on which the mean of cubic interpolation over a datum depends, along an axis."""
+SMOOTH_REACH = TAPS // 2 * (ROUNDS + 1)
+"""Low-resolution pixels that a smooth correction spreads to either side."""
 BROAD = 17
 """Width of what is smoothed when sums are returned, data."""
 BROAD_REACH = BROAD // 2
@@ -112,5 +120,58 @@ def project(x: Tensor, y: Tensor, usable: Tensor, operator: Operator) -> Tensor:
 
 
 def _spread(residual: Tensor, like: Tensor) -> Tensor:
-    size = (like.shape[-2], like.shape[-1])
-    return torch.nn.functional.interpolate(residual, size=size, mode="bilinear", align_corners=False)
+    return interpolate(residual, size=_size(like), mode="bilinear", align_corners=False)
+
+
+def project_smoothly(x: Tensor, y: Tensor, usable: Tensor, factor: tuple[int, int]) -> Tensor:
+    """An image that explains means over pixels, its correction without a trace of their borders.
+
+    `project` is for what a prior made, which has details of the size of a datum. Where nothing but interpolation lies
+    beside it, what its few steps leave to each datum by itself shows as squares. Here the correction is the cubic
+    interpolation whose means are the residual; its coefficients are found on the grid of the data (Richardson's
+    iteration), so that a large factor costs no more.
+
+    Args:
+        x: (n, band, rows*fy, cols*fx).
+        y: (n, band, rows, cols), means over pixels, same units.
+        usable: bool, shape of y: the data to explain; nothing changes elsewhere.
+        factor: fy, fx.
+    """
+    residual = torch.where(usable, y - _means(x, factor), 0.0)
+    coefficients = residual
+    for _ in range(ROUNDS - 1):
+        coefficients = coefficients + torch.where(usable, residual - _cubic_means(coefficients, factor), 0.0)
+    smooth = interpolate(coefficients, size=_size(x), mode="bicubic", align_corners=False)
+    x = x + torch.where(_finely(usable, factor), smooth, 0.0)
+    return x + _finely(torch.where(usable, y - _means(x, factor), 0.0), factor)
+
+
+def _cubic_means(coefficients: Tensor, factor: tuple[int, int]) -> Tensor:
+    """Means over every datum of the cubic interpolation, without making it."""
+    for axis, times in zip((-2, -1), factor, strict=True):
+        reach, length = TAPS // 2, coefficients.shape[axis]
+        widths = (0, 0, reach, reach) if axis == -2 else (reach, reach, 0, 0)
+        wide = pad(coefficients, widths, mode="replicate")  # what the interpolation does beyond a border
+        parts = [wide.narrow(axis, k, length) * weight for k, weight in enumerate(_taps(times))]
+        coefficients = torch.stack(parts).sum(0)
+    return coefficients
+
+
+@lru_cache
+def _taps(times: int) -> tuple[float, ...]:
+    """Share of each of `TAPS` neighbours in the mean of cubic interpolation over the middle one."""
+    ones = torch.eye(TAPS, dtype=torch.float64)[:, None, :, None].expand(-1, -1, -1, TAPS)
+    fine = interpolate(ones, size=(TAPS * times, TAPS), mode="bicubic", align_corners=False)[:, 0, :, 0]
+    return tuple(fine.reshape(TAPS, TAPS, times).mean(-1)[:, TAPS // 2].tolist())
+
+
+def _means(x: Tensor, factor: tuple[int, int]) -> Tensor:
+    return avg_pool2d(x, factor)
+
+
+def _finely(x: Tensor, factor: tuple[int, int]) -> Tensor:
+    return x.repeat_interleave(factor[0], -2).repeat_interleave(factor[1], -1)
+
+
+def _size(like: Tensor) -> tuple[int, int]:
+    return like.shape[-2], like.shape[-1]

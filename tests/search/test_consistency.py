@@ -6,7 +6,7 @@ import torch
 
 from gensr.operators import Area, Bicubic, GaussianPSF, MeasuredPSF
 from gensr.priors.observation import Observation
-from gensr.search.consistency import BROAD_REACH, REACH, broad, project, update
+from gensr.search.consistency import BROAD_REACH, REACH, SMOOTH_REACH, broad, project, project_smoothly, update
 
 OPERATORS = [Area(4), Area((2, 3)), Bicubic(2), GaussianPSF(4, 0.4)]
 
@@ -185,3 +185,40 @@ def test_a_projection_spreads_what_is_left_by_interpolation_before_it_is_hard():
     tall = project(torch.zeros(1, 1, 4, 1, dtype=torch.float64), y.mT, torch.ones(1, 1, 2, 1, dtype=torch.bool),
                    Area((2, 1)))  # fmt: skip
     assert tall.flatten().tolist() == pytest.approx(x.flatten().tolist(), abs=1e-12)
+
+
+def steps(x, factor):
+    """Energy of second differences across borders of data, as a share of that inside them."""
+    energy = x.diff(n=2, dim=-1).square().mean((0, 1, 2))
+    at = torch.arange(len(energy)) % factor
+    across = (at == factor - 1) | (at == factor - 2)
+    return float(energy[across].mean() / energy[~across].mean())
+
+
+@pytest.mark.parametrize("factor", [8, 16])
+def test_a_smooth_correction_leaves_no_squares(factor):
+    data = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(1))
+    usable, size = torch.ones_like(data, dtype=torch.bool), (12 * factor, 12 * factor)
+    x = torch.nn.functional.interpolate(data, size=size, mode="bilinear", align_corners=False)
+    x = torch.nn.functional.avg_pool2d(x, 2 * factor + 1, 1, factor, count_include_pad=False)  # far from the data
+    smooth = project_smoothly(x, data, usable, (factor, factor))
+    squares = project(x, data, usable, Area(factor))
+    assert float((Area(factor).forward(smooth) - data).abs().max()) < 1e-5
+    assert steps(smooth, factor) < 1
+    assert steps(smooth, factor) < 0.1 * steps(squares, factor)
+
+
+def test_a_smooth_correction_stays_where_it_is_wanted_and_near():
+    factor, shape = (2, 4), (1, 1, 2 * 64, 4 * 64)
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    y = Area(factor).forward(x)
+    usable = torch.ones_like(y, dtype=torch.bool)
+    usable[..., :20, :] = False
+    far = y.clone()
+    far[..., 32, 32] += 5.0
+    moved = (project_smoothly(x, far, usable, factor) - x).abs() > 1e-12
+    assert not moved[..., :40, :].any()
+    rows, cols = (moved.any((0, 1, 3)).nonzero().flatten() // 2, moved.any((0, 1, 2)).nonzero().flatten() // 4)
+    assert int(rows.min()) >= 32 - SMOOTH_REACH
+    assert int(cols.max()) <= 32 + SMOOTH_REACH
+    assert not (project_smoothly(x, torch.where(usable, y, 1e9), usable, factor) - x).abs().gt(1e-9).any()
