@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from gensr.errors import DomainError
 from gensr.operators import Area, Operator
@@ -23,6 +24,8 @@ _ENDINGS = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "WEBP": (".webp",), "TI
 
 class FaceScene(OpenedPhoto):
     """See `OpenedPhoto`."""
+
+    looked_at: ClassVar[bool] = True
 
     def operator(self, factor: Factor) -> Operator:
         """See `Scene.operator`: pixel integration. A size that the output format cannot hold is refused here."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from gensr.app.orders import AGREEMENT, INPUT, LANCZOS, MEAN, STD
 from gensr.errors import GensrError
 from gensr.metrics.diversity import agreement
+from gensr.pipeline.answers import inked
 from gensr.pipeline.preview import lanczos, nearest
 from gensr.scenes import installed
 from gensr.scenes.inputs import open_scene
@@ -29,11 +30,7 @@ SIDE = 1024
 """Longest side of a picture, pixels of the answer."""
 VALUES = 1 << 23
 """Values of all bands of one picture at most."""
-SHARED = 0.5
-"""Share of the added detail that answers must have in common where it is shown as it is."""
 Picture = npt.NDArray[np.uint8]
-_INK = np.array([214, 39, 120], np.float64)
-"""Colour of what answers do not agree about."""
 
 
 @dataclass(frozen=True)
@@ -132,19 +129,6 @@ def heated(ground: Picture, std: Real) -> Picture:
     grey = np.repeat(ground.mean(-1, keepdims=True), 3, -1)
     weight = 0.25 + 0.65 * t
     return np.asarray(np.rint(np.where(known[..., None], grey * (1 - weight) + heat * weight, 128)), np.uint8)
-
-
-def inked(ground: Picture, shared: npt.NDArray[np.float64]) -> Picture:
-    """A picture whose inventions are inked: where less than `SHARED` of the added detail is common to all answers.
-
-    Args:
-        ground: RGB (y, x, 3).
-        shared: (y, x), see `gensr.metrics.diversity.agreement`.
-    """
-    doubt = np.clip(1 - shared / SHARED, 0, 1)[..., None] * 0.75
-    grey = np.repeat(ground.mean(-1, keepdims=True), 3, -1)
-    mixed = np.where(doubt > 0, grey * (1 - doubt) + _INK * doubt, ground)
-    return np.asarray(np.rint(mixed), np.uint8)
 
 
 def overview(scene: Scene) -> Picture:

@@ -46,6 +46,9 @@ options of domains, as domain.KEY=VALUE:
   {understood}     domain.understood=true: large factors on medical images,
                      for research only
 
+Faces: not for identification, evidence or biometrics. A generated face is an
+invention that explains the data; it is not the face of a particular person.
+
 examples:
   gensr upsample scene.tif output=fine
   gensr upsample a.nii.gz b.nii.gz factor=2 samples=16 search=posterior

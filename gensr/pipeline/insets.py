@@ -20,7 +20,7 @@ import torch
 
 from gensr.errors import UsageError
 from gensr.operators import Area
-from gensr.pipeline import output, preview, record
+from gensr.pipeline import answers, output, preview, record
 from gensr.pipeline.canvas import Canvas
 from gensr.pipeline.events import Event, Position, Settled, TileDone, Warned, Written
 from gensr.pipeline.inset_report import LANCZOS, Part, fact_of, generator_of, report_of
@@ -45,7 +45,7 @@ from gensr.values.precision import SINGLE, Real
 ROUNDS, NEAR, SHARE = 12, 0.45, 1 / 4096
 """How often clipped values are given to their neighbours, the residual that needs none of it (codes), and the least
 share of the pixels of a datum that can take it."""
-STRIP = 1 << 21
+STRIP = 1 << 22
 """Refined values of a strip of lines that is interpolated at once."""
 NOT_HERE = (("operator", None), ("tile", None), ("batch", None), ("calibrate", "card"))
 """Words that would not act, with their defaults."""
@@ -216,8 +216,9 @@ class InsetPlan:
             files: list[Path] = []
             if target is not None and folder is not None:
                 again = recipe(self.request, self.domain, self.names, report)
+                sheet = self._sheet(product, searches) if self.samples > 1 else None
                 files = output.write(
-                    self.scene, product, picture, report, folder.path, target, self.names, asked, again
+                    self.scene, product, picture, report, folder.path, target, self.names, asked, again, sheet
                 )
                 store.close()
                 folder.remove()
@@ -240,19 +241,9 @@ class InsetPlan:
 
     def _verdict(self, part: Part, sample: Real) -> dict[str, Any]:
         """How well a sample of a part explains its data."""
-        scene, task = part.inset.scene, part.task
-        data = torch.from_numpy(scene.read(0, Window(0, 0, *scene.grid.shape)).values.astype(np.float64))
-        residual = data - task.operator.forward(torch.from_numpy(sample.astype(np.float64)))
-        rms = float(residual.square().mean().sqrt())
-        if task.exact:
-            return {"residual rms in codes": round(rms, 4), "consistent": rms <= 0.5}
-        chi2 = float((residual / task.deviation(data)).square().mean())
-        sigma = math.sqrt(2 / residual.numel())
-        return {
-            "residual rms in codes": round(rms, 4),
-            "chi2 per datum": round(chi2, 4),
-            "consistent": abs(chi2 - 1) <= max(0.5, 3 * sigma),
-        }
+        scene = part.inset.scene
+        data = scene.read(0, Window(0, 0, *scene.grid.shape)).values
+        return answers.verdict(part.task, torch.from_numpy(data.astype(np.float64)), sample)
 
     def _strips(self, store: Store, canvas: Canvas) -> Iterator[Event]:
         rows, cols = self.scene.grid.shape
@@ -327,8 +318,16 @@ class InsetPlan:
         fine = {MEAN: mean, STD: canvas.std(window), preview.RESIDUAL: left}
         if self.samples:
             fine[preview.SAMPLE] = canvas.values(window, 1)
-        title = f"{self.scene.path.name}, {self.domain}, x{self.request.times} by {generator_of(self.parts)['name']}"
-        return preview.panel(self.scene, title, self.factor, image, fine)
+        return preview.panel(self.scene, self._title(), self.factor, image, fine)
+
+    def _title(self) -> str:
+        return f"{self.scene.path.name}, {self.domain}, x{self.request.times} by {generator_of(self.parts)['name']}"
+
+    def _sheet(self, product: InsetProduct, told: list[dict[str, Any]]) -> bytes:
+        """Every part with all its answers; see `gensr.pipeline.answers`."""
+        insets = [part.inset for part in self.parts]
+        shown = [answers.Shown(one.name, 0, one.area, t["samples"]) for one, t in zip(insets, told, strict=True)]
+        return answers.sheet(self.scene, self._title(), product, shown)
 
     def _arrays(self, store: Store) -> dict[str, Any]:
         layout = self._layout()

@@ -136,6 +136,7 @@ def write(
     names: Names,
     digests: Mapping[str, str] | None = None,
     recipe: str | None = None,
+    answers: bytes | None = None,
 ) -> list[Path]:
     """Let the scene write into a staging folder, then rename everything into place.
 
@@ -149,18 +150,23 @@ def write(
         names: of the outputs.
         digests: of input and request, see `gensr.pipeline.record`.
         recipe: see `gensr.pipeline.recipe`; None for an input that no path leads to.
+        answers: PNG of the sheet of several answers, see `gensr.pipeline.answers`; None for none.
     """
     staging = stage(folder)
     written = scene.write(product, staging, names)
     panel = staging / record.preview_name(names)
     panel.write_bytes(picture)
+    pictures = [panel]
+    if answers is not None:
+        pictures.append(staging / record.sheet_name(names))
+        pictures[-1].write_bytes(answers)
     page = staging / record.report_name(names)
     made = record.entries(digests, {name: (staging / name).stat().st_size for name in _members(staging)})
     page.write_text(as_json({**report, **made}, indent=2) + "\n", encoding="ascii")
     again = staging / record.recipe_name(names)
     if recipe is not None:
         again.write_text(recipe, encoding="utf-8")
-    return into_place([*written, page, panel, *([] if recipe is None else [again])], staging, target, names)
+    return into_place([*written, page, *pictures, *([] if recipe is None else [again])], staging, target, names)
 
 
 def stage(folder: Path) -> Path:

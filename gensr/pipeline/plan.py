@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.errors import UnexplainedError
-from gensr.pipeline import output, preview, record, through_plane, trial
+from gensr.pipeline import answers, output, preview, record, through_plane, trial
 from gensr.pipeline.decisions import Decisions
 from gensr.pipeline.events import Event, Noticed, Position, Settled, Through, TileDone, Warned, Written
 from gensr.pipeline.folder import WorkFolder
@@ -225,7 +225,9 @@ class Plan(Decisions):
             made = record.digests(request, self.domain, content)
             # An array in memory has a name, but no path that leads to it.
             again = recipe(request, self.domain, names, report) if self.scene.path.exists() else None
-            files = output.write(self.scene, product, picture, report, folder.path, target, names, made, again)
+            shown = answers.of_scene(self.scene, self.task, product)
+            sheet = answers.sheet(self.scene, title, product, shown) if shown else None
+            files = output.write(self.scene, product, picture, report, folder.path, target, names, made, again, sheet)
             store.close()
             folder.remove()
         grid = self.scene.grid.refine(self.task.factor)

@@ -54,12 +54,12 @@ def panel(scene: Scene, title: str, factor: Factor, image: Image, fine: Mapping[
         ("input", np.asarray(scene.render(nearest(reference, fy, fx), reference), np.uint8)),
         ("Lanczos", shown(lanczos(image, factor))),
         ("mean (generated)", shown(fine[MEAN])),
-        ("std", _heat(fine[STD])),
+        ("std", heat(fine[STD])),
         ("residual / noise", _diverging(nearest(fine[RESIDUAL], fy, fx))),
     ]
     if SAMPLE in fine:
         pictures.append(("one sample (generated)", shown(fine[SAMPLE])))
-    return _compose(title, pictures)
+    return compose(title, pictures)
 
 
 def plain(scene: Scene, title: str, factor: Factor) -> bytes:
@@ -73,7 +73,7 @@ def plain(scene: Scene, title: str, factor: Factor) -> bytes:
     plane, window = window_of(scene, factor)
     image = scene.read(plane, window)
     values = np.where(image.valid, image.values, np.float32(np.nan))
-    return _compose(title, [("labels", np.asarray(scene.render(nearest(values, *factor), values), np.uint8))])
+    return compose(title, [("labels", np.asarray(scene.render(nearest(values, *factor), values), np.uint8))])
 
 
 def trial_panel(scene: Scene, title: str, trial: Compared) -> bytes:
@@ -96,10 +96,10 @@ def trial_panel(scene: Scene, title: str, trial: Compared) -> bytes:
         ("data", shown(trial.values)),
         ("Lanczos", shown(trial.lanczos)),
         ("mean (generated)", shown(trial.mean)),
-        ("std", _heat(std, top)),
-        ("|error| and noise, as bright as std", _heat(error, top)),
+        ("std", heat(std, top)),
+        ("|error| and noise, as bright as std", heat(error, top)),
     ]
-    return _compose(title, pictures)
+    return compose(title, pictures)
 
 
 def window_of(scene: Scene, factor: tuple[int, int]) -> tuple[int, Window]:
@@ -166,7 +166,7 @@ def lanczos(image: Image, factor: Factor) -> Real:
     return upsample(np.where(image.valid, image.values, middle).astype(np.float64), factor, "lanczos")
 
 
-def _heat(values: Real, top: float | None = None) -> Picture:
+def heat(values: Real, top: float | None = None) -> Picture:
     """Black, red, yellow, white from 0 to ``top``, by itself the 99.5 percentile; grey where unknown."""
     level = values.mean(0)
     known = np.isfinite(level)
@@ -201,16 +201,23 @@ def _load_letters() -> None:
             raise
 
 
-def _compose(title: str, pictures: list[tuple[str, Picture]]) -> bytes:
+def compose(title: str, pictures: list[tuple[str, Picture]], columns: int = 3, mark: str = "") -> bytes:
+    """PNG of pictures beside and below each other.
+
+    Args:
+        title: a line above.
+        pictures: label and RGB (y, x, 3) of each.
+        columns: pictures beside each other.
+        mark: a sentence in the PNG's own text.
+    """
     from PIL import Image as Pillow
-    from PIL import ImageDraw
+    from PIL import ImageDraw, PngImagePlugin
 
     _load_letters()
     width = max(p.shape[1] for _, p in pictures)
     height = max(p.shape[0] for _, p in pictures)
     scale = max(1, round(SIDE / max(width, height)))
     cell_w, cell_h = width * scale, height * scale
-    columns = 3
     lines = -(-len(pictures) // columns)
     cell_w = max(cell_w, 150)
     size = (columns * (cell_w + GAP) + GAP, lines * (cell_h + TITLE + GAP) + GAP + TITLE)
@@ -224,5 +231,8 @@ def _compose(title: str, pictures: list[tuple[str, Picture]]) -> bytes:
         own = own.resize((picture.shape[1] * scale, picture.shape[0] * scale), Pillow.Resampling.NEAREST)
         sheet.paste(own, (x, y + TITLE))
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG")
+    text = PngImagePlugin.PngInfo()
+    if mark:
+        text.add_text("Comment", mark)
+    sheet.save(buffer, "PNG", pnginfo=text)
     return buffer.getvalue()

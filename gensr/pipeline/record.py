@@ -52,6 +52,11 @@ def preview_name(names: Names) -> str:
     return f"{names.mean('')}_preview.png"
 
 
+def sheet_name(names: Names) -> str:
+    """Name of the sheet of several answers."""
+    return f"{names.mean('')}_answers.png"
+
+
 def recipe_name(names: Names) -> str:
     """Name of the file that asks for the same again."""
     return f"{names.mean('')}_run.yaml"

@@ -116,6 +116,8 @@ class Scene(ABC):
     labels: Labelled | None = None
     counts_photons: ClassVar[bool] = False
     """Whether noise may grow with the signal as that of detectors that count photons does: then that is looked for."""
+    looked_at: ClassVar[bool] = False
+    """Whether people look at features of it, such as those of a face: then several answers lie on a sheet."""
     doubt: str = ""
     judged: tuple[str, ...] = ()
     repeated: frozenset[tuple[int, int]] = frozenset()

@@ -152,8 +152,9 @@ def _cubic_means(coefficients: Tensor, factor: tuple[int, int]) -> Tensor:
         reach, length = TAPS // 2, coefficients.shape[axis]
         widths = (0, 0, reach, reach) if axis == -2 else (reach, reach, 0, 0)
         wide = pad(coefficients, widths, mode="replicate")  # what the interpolation does beyond a border
-        parts = [wide.narrow(axis, k, length) * weight for k, weight in enumerate(_taps(times))]
-        coefficients = torch.stack(parts).sum(0)
+        coefficients = torch.zeros_like(coefficients)
+        for k, weight in enumerate(_taps(times)):
+            coefficients.add_(wide.narrow(axis, k, length), alpha=weight)
     return coefficients
 
 

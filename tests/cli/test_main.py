@@ -53,6 +53,12 @@ def test_every_command_has_help(run, name):
     assert run("help", name).out == outcome.out
 
 
+def test_help_says_what_faces_are_not_for(run):
+    told = run("upsample", "--help").out
+    assert "not for identification" in told
+    assert "invention" in told
+
+
 def test_nothing_is_wrong_usage(run):
     assert run().code == 2
 

@@ -91,6 +91,23 @@ def test_a_face_is_answered_and_the_rest_is_what_it_was(photo, tmp_path):
         assert "compositeWithTrainedAlgorithmicMedia" in image.text["XML:com.adobe.xmp"]
     report = json.loads((tmp_path / "out" / "photo_x4_generated_report.json").read_text())
     assert report["parts"][0]["explained"]["samples"][0]["consistent"]
+    sheet = tmp_path / "out" / "photo_x4_generated_answers.png"
+    assert sheet in result.files
+    assert sheet.name in report["files"]
+    with Image.open(sheet) as image:
+        assert "Not for identification" in image.text["Comment"]
+
+
+def test_several_answers_lie_on_a_sheet_and_one_answer_does_not(photo, tmp_path):
+    path, sizes = photo(scenery((16, 16))), {}
+    for samples in (1, 2, 6):
+        out = tmp_path / str(samples)
+        result = gensr.upsample(path, factor=8, samples=samples, search="fast", output=out)
+        sheets = [file for file in result.files if file.name.endswith("_answers.png")]
+        sizes[samples] = read(sheets[0]).shape if sheets else None
+    assert sizes[1] is None
+    assert sizes[2][1] == sizes[6][1] == 4 * (384 + 8) + 8
+    assert sizes[6][0] - sizes[2][0] == 384 + 18 + 8  # 10 pictures need a line more than 6 of them
 
 
 def test_faces_have_noise_of_their_own_and_lie_over_each_other(photo):
