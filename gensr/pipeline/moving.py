@@ -122,9 +122,11 @@ def settle_motion(scene: Scene, sought: Sought, noise: str | float | None) -> Mo
     kept = [i for i, mask in enumerate(masks) if mask.any()]
     found = identify(grey, [masks[i] for i in kept], sigma, sought.order, usable)
     shares = [shares[i] for i in kept]
-    # Where nothing moved, no mode was wiped out: what is least there may be fine detail, and is not taken away.
-    wiped = known.source == SPECTRUM and found.order != NONE
-    return Moved(_operator(found, shares), found, origin, _doubt(found, sought, scene), known if wiped else None)
+    noted: Known | None = known if known.source == SPECTRUM else None
+    if found.order == NONE and noise is None:
+        # Fine detail of a sharp picture passes for noise: nobody asked to take any away, so data stay to rounding.
+        noted = Known(GaussianNoise(12**-0.5 * scene.quantum), "taken as rounding: nothing moved")
+    return Moved(_operator(found, shares), found, origin, _doubt(found, sought, scene, noise is None), noted)
 
 
 def _operator(found: Found, shares: Sequence[Share]) -> Operator:
@@ -145,10 +147,11 @@ def _blur(fit: Fit | None) -> MeasuredPSF:
     return MeasuredPSF(1, kernel_of(fit))
 
 
-def _doubt(found: Found, sought: Sought, scene: Scene) -> str:
+def _doubt(found: Found, sought: Sought, scene: Scene, silent: bool) -> str:
     several = f"; planes are taken to move alike, as plane {scene.planes // 2 + 1} does" if scene.planes > 1 else ""
     if found.order == NONE and sought.order == AUTO:
-        return f"no motion was found, so nothing but noise is taken away{several}"
+        rest = "the data stay as they are; noise= has noise taken away" if silent else "nothing but noise is taken away"
+        return f"no motion was found, so {rest}{several}"
     if sought.order == AUTO:
         return f"motion found: {found.order}{several}"
     best = min(found.surprise, key=lambda name: found.surprise[name])
