@@ -21,12 +21,12 @@ from .flux_lmmse import fit_flux_lmmse
 from .lmmse import cached_statistics, patch_lmmse
 from .protocol import block_mean, block_sum, observe
 from .scores import Row, distortion, texture, texture_of_crops
-from .sets import BenchmarkSet, family_of
+from .sets import NETWORKS, BenchmarkSet, family_of
 
 LEVELS = (0.5, 0.9, 0.95)
 PIXELS = 2_000_000
 """Most pixels from which calibration figures are computed."""
-MANY = {"flow": 8}
+MANY = dict.fromkeys(NETWORKS, 8)
 """Samples behind the row "mean of n" of a family; the others have one sample per picture."""
 MANY_ON = 12
 """Pictures of that row; the rest of those that are drawn have one sample."""
@@ -250,7 +250,7 @@ def calibration(cell: Cell, how: How, limit: int, tick: Tick) -> tuple[float, fl
     lows = observe(cases, cell.factor, cell.noise, flux=item.flux)
     answers = _answers(item, cases, lows, cell.factor, cell.noise, how, tick)
     scale = float(conformal_scale(*errors_and_std(cases, answers), 0.9))
-    free = family_of(how.generator) == "flow" and len(cases) >= ENOUGH
+    free = family_of(how.generator) in NETWORKS and len(cases) >= ENOUGH
     level = 0.0
     if cell.noise:
         own = [cell.noise * cases[0].peak / a.unit for a in answers]

@@ -97,13 +97,15 @@ def searched(solver: str, steps: int) -> Answers:
 
 
 def ways(faces: int = FACES, tried: int = SEARCHED, steps: int = STEPS) -> tuple[Way, ...]:
-    """Every way there is; a search through the flow's map costs a second a step, so it gets a fifth of the steps."""
+    """Every way there is; a search through the network of the default costs more a step, so it gets a fifth of the steps."""
     brief = max(1, steps // 5)
     return (
-        Way("flow, draws", "flow-faces", 128, draws, faces),
+        Way("engression, draws", "engression-faces", 128, draws, faces),
         Way("gaussian, draws", "gaussian-faces", 128, draws, faces),
-        Way(f"flow, latent search, adam, {brief} steps", "flow-faces", 128, searched("adam", brief), tried),
-        Way(f"flow, latent search, pulse, {brief} steps", "flow-faces", 128, searched("pulse", brief), tried),
+        Way(f"engression, latent search, adam, {brief} steps", "engression-faces", 128, searched("adam", brief), tried),
+        Way(
+            f"engression, latent search, pulse, {brief} steps", "engression-faces", 128, searched("pulse", brief), tried
+        ),
         Way(f"style, latent search, adam, {steps} steps", "style-faces", 64, searched("adam", steps), faces),
         Way(f"style, latent search, pulse, {steps} steps", "style-faces", 64, searched("pulse", steps), faces),
     )
@@ -166,7 +168,7 @@ def panel(cases: Sequence[Case], made: Sequence[Tensor]) -> Picture:
         shown: list[NDArray[Any]] = [low, *(np.asarray(x) * PEAK for x in answers), case.image]
         rows.append([enlarged(np.asarray(x.clip(0, PEAK).transpose(1, 2, 0).round(), np.uint8), SHOWN) for x in shown])
     labels = [f"{LOW} x {LOW}", *(f"answer {k + 1}" for k in range(ANSWERS)), "truth"]
-    return sheet(rows, labels, f"faces from {LOW} x {LOW} pixels: {ANSWERS} draws of the flow each", SHOWN)
+    return sheet(rows, labels, f"faces from {LOW} x {LOW} pixels: {ANSWERS} draws of the default each", SHOWN)
 
 
 def document(rows: Sequence[Mapping[str, Any]], absent: Sequence[str], threads: int) -> str:
@@ -212,7 +214,7 @@ def main(argv: Sequence[str] | None = None, chosen: Sequence[Way] | None = None)
         row, made = tried(way, cases, seed)
         rows.append(row)
         print(row, file=sys.stderr, flush=True)
-        if way.name == "flow, draws":
+        if way.name == "engression, draws":
             write(gallery / "faces-16-to-128.jpg", panel(cases[: way.faces], made))
     torch.set_num_threads(kept)
     (output / "faces.md").write_text(document(rows, absent, THREADS), encoding="utf-8")

@@ -45,7 +45,7 @@ PER_GROUP, TWICE = 8, 2
 """Faces of every source, and answers to each."""
 FEATURES = 16
 """Side of the pictures that sources are told apart on."""
-GENERATORS = ("flow-faces", "gaussian-faces", "style-faces")
+GENERATORS = ("engression-faces", "gaussian-faces", "style-faces")
 STEPS = 60
 Row = dict[str, Any]
 

@@ -22,11 +22,12 @@ from gensr.priors import weights
 from gensr.priors.generator import Generator
 from gensr.values.random import Stream
 
+from . import real_esrgan
 from .answers import Answer, How, ask
 from .cells import Cell, Fitted
 from .crops import SIDE, Crop
 from .pictures import LIMIT, Picture, drawn, heat, jpeg, sheet
-from .sets import SETS, SKY, BenchmarkSet, family_of
+from .sets import FAMILIES, NETWORKS, SETS, SKY, BenchmarkSet, family_of
 
 SHOWN = ("microscopy", "satellite-rgb", "astronomy", "faces", "chest-xray", "brain-mr")
 FACTORS = {"faces": (4, 8)}
@@ -76,7 +77,7 @@ class Gallery:
 
     def _answer(self, cell: Cell, crop: Crop, generator: str) -> Answer:
         how = How(generator, seed=self.seed + crop.index)
-        samples = 2 if family_of(generator) == "flow" else 0
+        samples = 2 if family_of(generator) in NETWORKS else 0
         window, low = crop.coarse(cell.factor), cell.lows[crop.index]
         return ask(cell.item, low, cell.factor, 0.0, cell.peak, how, samples, window, cell.cases[crop.index].name)
 
@@ -118,6 +119,9 @@ def _columns(cell: Cell, crop: Crop, linear: NDArray[np.float64], answers: dict[
         "Lanczos": crop.cut(upsample(coarse, (factor, factor), "lanczos")),
         "LMMSE": linear * scale,
     }
+    model = real_esrgan.weights()
+    if model is not None and not item.flux:
+        shown["Real-ESRGAN"] = crop.cut(real_esrgan.upscale(model, cell.peak, factor, low))
     shown |= {f"{family_of(name)} mean": answer.mean * scale for name, answer in answers.items()}
     for name, answer in answers.items():
         shown |= {f"{family_of(name)} sample {k + 1}": s * scale for k, s in enumerate(answer.samples)}
@@ -170,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name not in SHOWN:
             raise UsageError(f"domains={name}: expected some of {', '.join(SHOWN)}")
         item = sets[name]
-        generators = item.of(("flow", "gaussian"), weights.available())
+        generators = item.of(FAMILIES, weights.available())
         for absent in [n for n in item.generators if n not in generators]:
             print(f"gensr: {name}: {absent} not installed; left out", file=sys.stderr)
         if not generators:

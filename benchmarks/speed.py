@@ -1,9 +1,9 @@
 """How long an answer takes: ``python -m gensr.benchmarks.speed data=DIR output=DIR``.
 
 ``gensr benchmark speed=true`` is the same. Microscopy and faces at x4 with 1 % noise, by the patch LMMSE, both families
-of priors, and a plain latent search through the flow's map from noise to image. The search is stopped when it explains
-the data as well as a sample of the flow does (chi square per datum), so that times are of equal residual; without noise
-the flow is exact and no gradient search ever is. Everything runs in one process, with one and with two threads.
+of priors, and a plain latent search through the network's map from noise to image. It is stopped when it explains the
+data as well as a sample of the network does (chi square per datum), so that times are of equal residual; without noise
+the network is exact and no gradient search ever is. Everything runs in one process, with one and with two threads.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .cells import Fitted
 from .crops import busiest
 from .protocol import observe
 from .scores import Row
-from .sets import SETS, BenchmarkSet, family_of
+from .sets import FAMILIES, NETWORKS, SETS, BenchmarkSet, family_of
 
 SUBJECTS = ("microscopy", "faces")
 FACTOR, NOISE = 4, 0.01
@@ -133,20 +133,20 @@ def rows_of(
         yield row(f"{family} mean and std", seconds, chi2=chi2)
         seconds = timed(partial(_answer, one.plan(generator, DRAWS), []), least)
         yield row(f"{family} mean, std and {DRAWS} samples", seconds)
-    flow = next((name for name in generators if family_of(name) == "flow"), None)
-    if flow is not None:
-        yield from _searches(one, flow, row, steps)
+    network = next((name for name in generators if family_of(name) in NETWORKS), None)
+    if network is not None:
+        yield from _searches(one, network, row, steps)
 
 
-def _searches(one: Timed, flow: str, row: Callable[..., Row], steps: int) -> Iterator[Row]:
-    """Latent searches stopped at the residual of the flow's own samples."""
-    plan = one.plan(flow, 0)
+def _searches(one: Timed, network: str, row: Callable[..., Row], steps: int) -> Iterator[Row]:
+    """Latent searches stopped at the residual of the network's own samples."""
+    plan = one.plan(network, 0)
     data, generator = one.data(plan), plan.task.generator
     shape = (*data.y.shape[:2], *data.shape)
     with torch.no_grad():
         sample = generator.draw(data, lambda k: Stream(0).child("speed", k).normal(shape))
         target = float(Problem(generator, data, {}).chi2(data.operator.forward(sample)).mean())
-    aim = replace(data, variance=data.variance * target)  # chi square 1 there is the flow's residual
+    aim = replace(data, variance=data.variance * target)  # chi square 1 there is the network's residual
     solvers: tuple[tuple[str, Solver[Any]], ...] = (
         ("adam", Adam(steps, RATE)),
         ("pulse", Pulse(min(steps, 100), eps=1e-9)),
@@ -159,7 +159,12 @@ def _searches(one: Timed, flow: str, row: Callable[..., Row], steps: int) -> Ite
         found = solve(solver, problem, start, discrepancy_stop=True)
         seconds = time.perf_counter() - started
         used = int(found.steps.max())
-        yield row(f"flow, one latent search, {name}", seconds, chi2=target * float(found.chi2.max()), steps=used)
+        yield row(
+            f"{family_of(network)}, one latent search, {name}",
+            seconds,
+            chi2=target * float(found.chi2.max()),
+            steps=used,
+        )
 
 
 def run(root: Path, output: Path, cache: Path, steps: int = STEPS) -> int:
@@ -168,7 +173,7 @@ def run(root: Path, output: Path, cache: Path, steps: int = STEPS) -> int:
     kept = torch.get_num_threads()
     for name in SUBJECTS:
         one = subject(name, root)
-        generators = one.item.of(("flow", "gaussian"), available())
+        generators = one.item.of(FAMILIES, available())
         for absent in set(one.item.generators) - set(generators):
             print(f"gensr: {name}: {absent} not installed; left out", file=sys.stderr)
         for threads in THREADS:
@@ -189,9 +194,10 @@ def run(root: Path, output: Path, cache: Path, steps: int = STEPS) -> int:
 
 
 def _reference(rows: Sequence[Row], row: Row) -> float:
-    """Seconds of the flow's mean and deviation (of the LMMSE without a flow) of the same subject and threads."""
+    """Seconds of the network's mean and deviation (of the LMMSE without one) of the same subject and threads."""
     same = [r for r in rows if (r["domain"], r["threads"]) == (row["domain"], row["threads"])]
-    return float(next((r for r in same if r["method"] == "flow mean and std"), same[0])["seconds"])
+    first = [f"{family} mean and std" for family in NETWORKS]
+    return float(next((r for r in same if r["method"] in first), same[0])["seconds"])
 
 
 def document(rows: Sequence[Row]) -> str:
@@ -200,9 +206,9 @@ def document(rows: Sequence[Row]) -> str:
         "# Speed",
         "",
         "Made by `python -m gensr.benchmarks.speed`: x4 with 1 % noise, one 64 px tile of microscopy (grey) and one",
-        "128 px face (three bands), one process. `s / tile` is per 64 x 64 pixels; `ratio` is to the flow's mean and",
-        "deviation. The latent searches run through the flow's map from noise to image and stop where they explain",
-        "the data as well as a sample of the flow (`chi2` per datum), or after all steps; they give one answer. LMMSE:",
+        "128 px face (three bands), one process. `s / tile` is per 64 x 64 pixels; `ratio` is to the network's mean and",
+        "deviation. The latent searches run through its map from noise to image and stop where they explain",
+        "the data as well as a sample of it (`chi2` per datum), or after all steps; they give one answer. LMMSE:",
         "its filter alone, on the threads that the BLAS of numpy takes. Reading weights, fitting and scaling are not",
         "timed.",
         "",

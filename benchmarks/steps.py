@@ -25,7 +25,7 @@ from .scores import Row
 from .script import words, write
 from .sets import SETS, BenchmarkSet
 
-SUBJECTS = ("microscopy", "satellite", "faces", "chest-xray")
+SUBJECTS = ("microscopy", "satellite", "chest-xray")
 STEPS = (1, 2, 3, 4, 6, 8, 16)
 FACTOR = 4
 LARGEST = 128

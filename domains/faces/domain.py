@@ -31,7 +31,7 @@ class Faces(Domain):
     name: ClassVar[str] = "faces"
     description: ClassVar[str] = "photos with faces and portraits in PNG, JPEG, WebP, TIFF, BMP and GIF"
     suffixes: ClassVar[tuple[str, ...]] = (".jpeg", ".jpg", ".png", ".webp", ".tiff", ".tif", ".bmp", ".gif")
-    prior: ClassVar[str] = "flow-faces"
+    prior: ClassVar[str] = "engression-faces"
     defaults: ClassVar[Mapping[str, Any]] = {"aligned": "auto", "face": "all", "lossless": False}
 
     def sniff(self, path: Path) -> int:

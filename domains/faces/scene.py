@@ -47,7 +47,7 @@ class FaceScene(OpenedPhoto):
 
     def generator(self) -> str:
         """See `Scene.generator`."""
-        return "flow-faces"
+        return "engression-faces"
 
     def normaliser(self) -> Normaliser:
         """See `Scene.normaliser`: fixed, because codes are display-referred."""

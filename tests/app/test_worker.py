@@ -48,7 +48,7 @@ def events(order, stopped=lambda: False):
 def test_an_answer_tells_its_plan_its_way_and_its_result(order, tmp_path):
     found = events(order(samples=4))
     assert [e["event"] for e in found][:1] == ["settled"]
-    assert "flow-faces" in found[0]["words"]
+    assert "engression-faces" in found[0]["words"]
     assert [e["done"] / e["total"] for e in found if e["event"] == "progress"] == [0, 1]
     done = found[-1]
     assert done["event"] == "done"

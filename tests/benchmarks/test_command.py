@@ -262,7 +262,7 @@ def test_a_missing_prior_is_one_line_and_the_rest_goes_on(
     monkeypatch.setattr(command, "available", lambda: without)
     assert command.main(_words(packs, tmp_path, domains="faces,microscopy", noise="0")) == 1
     said = capsys.readouterr().err
-    assert "gensr: faces: flow-faces, gaussian-faces not installed; train it first; nothing was computed" in said
+    assert "gensr: faces: engression-faces, gaussian-faces not installed; train it first; nothing was computed" in said
     assert len(_table(tmp_path)) == 2 * len(METHODS)
 
 

@@ -34,7 +34,7 @@ def told(item, spread=1.0, shift=0.0, count=6):
 
 
 def test_right_answers_have_flat_ranks_and_right_spread():
-    row = scales.row(FACES, told(FACES), How("flow-faces"), 2)
+    row = scales.row(FACES, told(FACES), How("engression-faces"), 2)
     assert row["spread"] == pytest.approx(1.0, abs=0.05)
     assert row["draws_less_head"] == pytest.approx(0.0, abs=0.1)
     assert row["cover90"] == pytest.approx(0.9, abs=0.01)
@@ -48,10 +48,10 @@ def test_right_answers_have_flat_ranks_and_right_spread():
 
 
 def test_narrow_and_shifted_ones_are_seen():
-    narrow = scales.row(FACES, told(FACES, spread=0.5), How("flow-faces"), 2)
+    narrow = scales.row(FACES, told(FACES, spread=0.5), How("engression-faces"), 2)
     assert narrow["spread"] == pytest.approx(0.25, abs=0.03)
     assert narrow["rank_pixel"] > 0.5
-    shifted = scales.row(FACES, told(FACES, shift=0.3), How("flow-faces"), 2)
+    shifted = scales.row(FACES, told(FACES, shift=0.3), How("engression-faces"), 2)
     assert shifted["mean_16"] > 20 * shifted["mean_1"]
     assert shifted["rank_4"] > 0.9
     low = scales.row(FLUX, told(FLUX, shift=0.05), How("flow-astronomy"), 2)

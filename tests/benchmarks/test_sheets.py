@@ -24,7 +24,7 @@ needs_microscopy = pytest.mark.skipif(
     not {"flow-microscopy", "gaussian-microscopy"} <= available().keys(), reason="priors of microscopy not installed"
 )
 needs_faces = pytest.mark.skipif(
-    not {"flow-faces", "gaussian-faces"} <= available().keys(), reason="priors of faces not installed"
+    not {"engression-faces", "gaussian-faces"} <= available().keys(), reason="priors of faces not installed"
 )
 
 

@@ -86,10 +86,10 @@ def test_a_taken_name_is_refused_then_replaced(run, home, file):
 
 
 def test_names_of_ours_are_not_taken(run, home, file):
-    outcome = run("models", "add", file, "name=flow-faces", "existing=overwrite")
+    outcome = run("models", "add", file, "name=engression-faces", "existing=overwrite")
     assert outcome.code == 1
     assert "comes with gensr" in outcome.err
-    assert not (home / "flow-faces.safetensors").exists()
+    assert not (home / "engression-faces.safetensors").exists()
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "x.safetensors", "a\nb"])
@@ -114,11 +114,11 @@ def test_remove(run, home, file):
     outcome = run("models", "remove", "faces-mine")
     assert (outcome.code, outcome.out) == (0, f"{home / 'faces-mine.safetensors'}: removed\n")
     assert "faces-mine" not in run("models", "list").out
-    again = run("models", "remove", "faces-mine", "flow-faces", "../x")
+    again = run("models", "remove", "faces-mine", "engression-faces", "../x")
     assert again.code == 1
     assert "is not installed" in again.lines[0]
     assert "comes with gensr" in again.lines[1]
-    assert (registry.weight_folders()[0] / "flow-faces.safetensors").exists()
+    assert (registry.weight_folders()[0] / "engression-faces.safetensors").exists()
     assert "is not installed" in again.lines[2]
 
 
@@ -187,4 +187,4 @@ def test_the_licence_is_shown_before_first_use_and_not_again(run, home, file, tm
     assert line not in run(*words).lines
     weights.save(home / "faces-mine.safetensors", {"mean": torch.zeros(3)}, {}, replace(CARD, licence="other"))
     assert "licence: other" in run(*words).err  # other weights, other terms
-    assert "first time" not in run(*words[:-1], "generator=flow-faces").err
+    assert "first time" not in run(*words[:-1], "generator=engression-faces").err

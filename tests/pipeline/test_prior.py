@@ -162,12 +162,14 @@ def test_a_pass_with_another_operator_takes_the_stand_in_if_it_must(shelf, white
 
 
 def test_shipped_priors_of_faces_stand_in_for_each_other():
-    faces = wanted((3, 128, 128), "flow-faces", operator=Area(4))
+    faces = wanted((3, 128, 128), "engression-faces", operator=Area(4))
     prior, why = choose_prior(faces)
     assert (prior.generator.card.name, why) == ("gaussian-faces", STANDS_IN)
     assert prior.reference == weights.reference("gaussian-faces", weights.load("gaussian-faces")[1])
-    with pytest.raises(SearchError, match=r"flow-faces cannot serve .* 512 x 512 pixels; use generator=gaussian-faces"):
-        choose_prior(replace(faces, named="flow-faces"))
+    with pytest.raises(
+        SearchError, match=r"engression-faces cannot serve .* 512 x 512 pixels; use generator=gaussian-faces"
+    ):
+        choose_prior(replace(faces, named="engression-faces"))
     sky = wanted((24, 24), "flow-astronomy", operator=parse_operator("gaussian:sigma=0.5", (2, 2)))
     prior, why = choose_prior(sky)
     assert (prior.generator.card.name == "flow-astronomy") == (why == USUAL)

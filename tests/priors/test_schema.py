@@ -21,7 +21,7 @@ from gensr.priors.card import GeneratorCard
 from gensr.priors.families import family
 from gensr.priors.schema import CARD, COMPANION, DEPTH, check_depth
 
-SHIPPED = ["flow-faces", "flow-microscopy", "gaussian-microscopy", "gaussian-faces", "style-faces"]
+SHIPPED = ["engression-faces", "flow-microscopy", "gaussian-microscopy", "gaussian-faces", "style-faces"]
 
 
 def stored(name: str) -> tuple[dict[str, torch.Tensor], dict[str, Any], GeneratorCard]:

@@ -181,7 +181,7 @@ def test_what_looks_like_an_image_is_repeated_with_a_word(tmp_path):
     ]
 
 
-REFUSED = [{"generator": "flow-faces"}, {"noise": 2}, {"operator": "bicubic"}, {"calibrate": "self"}]
+REFUSED = [{"generator": "engression-faces"}, {"noise": 2}, {"operator": "bicubic"}, {"calibrate": "self"}]
 
 
 @pytest.mark.parametrize("word", REFUSED)

@@ -309,7 +309,7 @@ def test_defaults_of_a_scene(tmp_path: Path) -> None:
         mapped = scene.normaliser().forward(values)
         assert 0 <= mapped.min() < mapped.max() <= 1
         assert scene.noise() is None
-        assert scene.generator() == "flow-faces"
+        assert scene.generator() == "engression-faces"
         assert scene.operator((2, 2)).describe()["name"] == "area"
         json.dumps(scene.metadata(), allow_nan=False)
     assert isinstance(installed.domain("faces"), Faces)
