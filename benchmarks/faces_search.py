@@ -37,6 +37,7 @@ from .protocol import block_mean
 from .scores import Row
 from .sets import SETS
 
+DEFAULT = "engression-faces"
 PEAK = 255.0
 LOW = 16
 ANSWERS = 8
@@ -97,14 +98,14 @@ def searched(solver: str, steps: int) -> Answers:
 
 
 def ways(faces: int = FACES, tried: int = SEARCHED, steps: int = STEPS) -> tuple[Way, ...]:
-    """Every way there is; a search through the network of the default costs more a step, so it gets a fifth of the steps."""
+    """Every way there is; a step of a search through the default's network costs more, so it gets a fifth of them."""
     brief = max(1, steps // 5)
     return (
-        Way("engression, draws", "engression-faces", 128, draws, faces),
+        Way("engression, draws", DEFAULT, 128, draws, faces),
         Way("gaussian, draws", "gaussian-faces", 128, draws, faces),
-        Way(f"engression, latent search, adam, {brief} steps", "engression-faces", 128, searched("adam", brief), tried),
-        Way(
-            f"engression, latent search, pulse, {brief} steps", "engression-faces", 128, searched("pulse", brief), tried
+        *(
+            Way(f"engression, latent search, {solver}, {brief} steps", DEFAULT, 128, searched(solver, brief), tried)
+            for solver in ("adam", "pulse")
         ),
         Way(f"style, latent search, adam, {steps} steps", "style-faces", 64, searched("adam", steps), faces),
         Way(f"style, latent search, pulse, {steps} steps", "style-faces", 64, searched("pulse", steps), faces),
