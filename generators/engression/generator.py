@@ -95,6 +95,7 @@ class Engression(Generator):
         self.exact = replace(self.model, half=False)
         self.card, self.settings, self.device = card, settings, device
         self.fallback, self.scaling = settings.fallback, settings.scaling
+        self.flux = False  # trained on means; instruments that sum are scaled to means
 
     def to(self, device: str) -> Engression:
         """See `Generator.to`."""

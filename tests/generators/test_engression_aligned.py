@@ -15,6 +15,7 @@ from gensr.generators.engression.linear import estimate
 from gensr.generators.engression.pictures import Pictures, Variation
 from gensr.generators.engression.prior import Prior, alike, fit
 from gensr.generators.engression.sources import OF_PICTURES
+from gensr.making.heldout import Scaled
 from gensr.operators import Area
 from gensr.priors import weights
 from gensr.priors.observation import Observation
@@ -143,6 +144,7 @@ class TestCommand:
         generator, stored = weights.load(str(FAMILY.train(options, None)))
         assert (stored.card.bands, stored.card.aligned, stored.card.side) == (3, True, 32)
         assert generator.scaling == {"unit": 255.0}
+        assert isinstance(generator, Scaled), "gensr calibrate knows how values were scaled"
         assert generator.model.prior.alike > 0.1
         with Image.open(tmp_path / "toy.training" / "panel-x4-0.png") as picture:
             pixels = np.asarray(picture.convert("RGB")).astype(int)
