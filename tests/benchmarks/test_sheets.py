@@ -188,8 +188,8 @@ def test_faces_by_every_way(
     assert "nobody-faces not installed" in capsys.readouterr().err
     text = (tmp_path / "faces.md").read_text()
     assert "Left out: nobody-faces is not installed." in text
-    rows = {r[0].strip(): [float(v) for v in r[1:]] for r in (
-        line.split("|")[1:-1] for line in text.splitlines() if line.startswith(("| engression", "| gaussian")))}  # fmt: skip
+    cells = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith(("| engression", "| gaussian"))]
+    rows = {r[0].strip(): [float(v) for v in r[1:]] for r in cells}
     assert list(rows) == [way.name for way in ways]
     for name, (count, side, seconds, residual, swd, spectrum, diversity) in rows.items():
         assert (count, side) == (1 if "search" in name else 2, 128)
