@@ -73,8 +73,9 @@ class Way:
     faces: int
 
 
-def draws(generator: Generator, data: Observation, seed: int, count: int = ANSWERS) -> Tensor:
-    """Draws of the generator's own sampler, all together."""
+def draws(generator: Generator, data: Observation, seed: int, count: int | None = None) -> Tensor:
+    """Draws of the generator's own sampler, all together; `ANSWERS` of them unless told."""
+    count = ANSWERS if count is None else count
     y, variance, usable = (t.expand(count, -1, -1, -1) for t in (data.y, data.variance, data.usable))
     shape = (y.shape[1], *data.shape)
 
