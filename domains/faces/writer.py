@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from gensr.scenes.names import Names
 from gensr.scenes.product import Product
 from gensr.scenes.provenance import interpolated, repeated, software
 from gensr.values.grid import Window
-from gensr.values.precision import Real
+from gensr.values.precision import SINGLE
 
 from . import marks
 from .opened import OpenedPhoto
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 ROWS = 512
+CLASSIC = (1 << 32) - (1 << 24)
+"""Bytes of pixels that a TIFF with offsets of 32 bits holds."""
 SIDE = 8
 """Pixels a side that a rehearsal writes."""
 SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "TIFF": ".tif"}
@@ -67,15 +70,13 @@ def write_product(scene: OpenedPhoto, product: Product, folder: Path, names: Nam
     windows = [Window(r, 0, min(ROWS, rows - r), cols) for r in range(0, rows, ROWS)]
     written = []
     try:
-        mean = np.concatenate([product.mean(0, w) for w in windows], 1)
-        title = _title(product)
-        written.append(_write(scene, product, mean, folder / names.mean(suffix), title))
+        means = (product.mean(0, w) for w in windows)
+        written.append(_write(scene, product, means, folder / names.mean(suffix), _title(product)))
         if repeated(product.report) or interpolated(product.report):
             return written
-        std = np.concatenate([product.std(0, w) for w in windows], 1)
-        written.append(_write_std(scene, product, std, folder / names.std(".tif")))
+        written.append(_write_std(scene, product, windows, folder / names.std(".tif")))
         for k in range(product.samples):
-            sample = np.concatenate([product.sample(k, 0, w) for w in windows], 1)
+            sample = (product.sample(k, 0, w) for w in windows)
             path = folder / names.sample(k, suffix)
             written.append(_write(scene, product, sample, path, f"posterior sample {k + 1}"))
     except (ValueError, TypeError, OSError, struct.error) as error:
@@ -110,9 +111,9 @@ def rehearse(scene: OpenedPhoto, product: Product, folder: Path, names: Names, s
         raise OutputError(f"{scene.path.name}: the {scene.output_format} cannot be written ({error})") from error
 
 
-def _write(scene: OpenedPhoto, product: Product, codes: Codes, path: Path, title: str) -> Path:
+def _write(scene: OpenedPhoto, product: Product, parts: Iterable[Codes], path: Path, title: str) -> Path:
     if scene.photo.indices is None or not repeated(product.report) or scene.output_format not in ("PNG", "TIFF"):
-        return _save(scene, product, import_pillow().fromarray(_interleaved(scene, product, codes)), path, title)
+        return _save(scene, product, import_pillow().fromarray(_interleaved(scene, product, parts)), path, title)
     fy, fx = product.factor
     picture = import_pillow().fromarray(scene.photo.indices.repeat(fy, 0).repeat(fx, 1))
     picture.putpalette(scene.photo.palette)  # the colours of classes stay what they are
@@ -135,13 +136,17 @@ def _save(scene: OpenedPhoto, product: Product, image: Picture, path: Path, titl
     return path
 
 
-def _interleaved(scene: OpenedPhoto, product: Product, codes: Codes) -> Codes:
-    """(band, y, x) to what Pillow takes, alpha repeated onto the refined grid."""
-    planes = list(codes)
-    if scene.photo.alpha is not None:
-        fy, fx = product.factor
-        planes.append(scene.photo.alpha.repeat(fy, 0).repeat(fx, 1))
-    return np.ascontiguousarray(np.stack(planes, -1) if len(planes) > 1 else planes[0])
+def _interleaved(scene: OpenedPhoto, product: Product, parts: Iterable[Codes]) -> Codes:
+    """Lines (band, y, x) as what Pillow takes, alpha repeated onto the refined grid; the picture is held once."""
+    alpha, (fy, fx), bands = scene.photo.alpha, product.factor, len(scene.bands)
+    whole = np.empty((*scene.grid.refine(product.factor).shape, bands + (alpha is not None)), scene.dtype)
+    row = 0
+    for part in parts:
+        whole[row : row + part.shape[1], :, :bands] = np.moveaxis(part, 0, -1)
+        row += part.shape[1]
+    if alpha is not None:
+        whole[..., bands] = alpha.repeat(fy, 0).repeat(fx, 1)
+    return whole if whole.shape[-1] > 1 else whole[..., 0]
 
 
 def _save_png(scene: OpenedPhoto, image: Picture, path: Path, dress: Dress) -> None:
@@ -208,14 +213,24 @@ def _save_tiff(scene: OpenedPhoto, image: Picture, path: Path, dress: Dress) -> 
     image.save(path, "TIFF", tiffinfo=tags, compression=compression, **dress.options)
 
 
-def _write_std(scene: OpenedPhoto, product: Product, std: Real, path: Path) -> Path:
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+def _write_std(scene: OpenedPhoto, product: Product, windows: Sequence[Window], path: Path) -> Path:
+    """One page per band, line by line: the deviation of a large photo takes four times the memory of the photo."""
+    import tifffile
 
-    pillow = import_pillow()
-    text = marks.note(product, "posterior standard deviation in codes")
-    pages = [pillow.fromarray(np.ascontiguousarray(band, np.float32)) for band in std]
-    tags = ImageFileDirectory_v2()
-    tags[270] = f"pages: {', '.join(scene.bands)}; {text}"
-    tags[305] = software()
-    pages[0].save(path, "TIFF", save_all=True, append_images=pages[1:], tiffinfo=tags)
+    shape = scene.grid.refine(product.factor).shape
+    text = f"pages: {', '.join(scene.bands)}; {marks.note(product, 'posterior standard deviation in codes')}"
+    size = len(scene.bands) * shape[0] * shape[1] * SINGLE.itemsize
+    with tifffile.TiffWriter(path, bigtiff=size > CLASSIC) as file:
+        for band in range(len(scene.bands)):
+            lines = (np.ascontiguousarray(product.std(0, window)[band], SINGLE) for window in windows)
+            file.write(
+                lines,
+                shape=shape,
+                dtype=SINGLE,
+                rowsperstrip=ROWS,
+                photometric="minisblack",
+                description=text,
+                software=software(),
+                metadata=None,
+            )
     return path

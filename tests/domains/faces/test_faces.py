@@ -18,11 +18,13 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from gensr.domains.faces import Faces, centre, whole
+from gensr.domains.faces import Faces, centre, whole, writer
 from gensr.domains.faces.align import of_box
 from gensr.errors import DomainError, UsageError
 from gensr.scenes import installed
+from gensr.scenes.names import Names
 from gensr.scenes.provenance import MARK
+from gensr.scenes.testing import NearestProduct
 from gensr.values.grid import Window
 
 DOMAIN = Faces()
@@ -230,6 +232,32 @@ def test_standard_deviation_is_a_float_tiff(tmp_path: Path, upscale, name: str) 
             assert set(np.asarray(image).ravel()) == {2.5}
         assert ("grey" if bands == 1 else "red, green, blue") in image.tag_v2[270]
         assert MARK in image.tag_v2[270]
+
+
+@pytest.mark.parametrize("name", ["a.png", "alpha.png", "grey.png"])
+def test_large_pictures_are_written_line_by_line_in_their_order(tmp_path: Path, monkeypatch, name: str) -> None:
+    monkeypatch.setattr(writer, "ROWS", 10)
+    codes = pattern(bands=1 if name == "grey.png" else 3)
+    if name == "alpha.png":
+        codes = np.dstack([codes, codes[..., 0]])
+    Image.fromarray(codes).save(tmp_path / name)
+    scene, asked = DOMAIN.open(tmp_path / name, {}), []
+
+    class Rising(NearestProduct):
+        def std(self, plane, window):
+            asked.append(window.rows)
+            lines = np.arange(window.row, window.row + window.rows, dtype=np.float32)
+            values = np.broadcast_to(lines[:, None], (window.rows, window.cols))
+            return np.stack([values + 1000 * band for band in range(len(scene.bands))])
+
+    mean, std, *_ = scene.write(Rising(scene, 2, std=0.0), tmp_path, Names("x", 2))
+    np.testing.assert_array_equal(np.asarray(load(mean)), replicated(codes, 2, 2))
+    assert max(asked) == 10
+    with Image.open(std) as image:
+        for band in range(image.n_frames):
+            image.seek(band)
+            expected = np.broadcast_to(np.arange(48)[:, None] + 1000 * band, (48, 48))
+            np.testing.assert_array_equal(np.asarray(image), expected)
 
 
 def test_palettes_and_colour_keys_become_true_colour(tmp_path: Path, upscale) -> None:
