@@ -284,7 +284,7 @@ _DEBLUR = (
     Key(
         "motion",
         "",
-        "motion to find in the data: what moved how",
+        "what moved how, found in the data",
         choices=lambda: ("auto", "none", "uniform", "human"),
         optional=True,
         default="auto where no blur is given",
