@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
+import scipy
 
 from gensr.errors import FormatError, GensrError, UsageError
 from gensr.operators import Area, Layered, MeasuredPSF, Motion, Operator
@@ -223,7 +223,7 @@ def softened(masks: Sequence[npt.NDArray[np.bool_]]) -> list[Share]:
     left = np.ones(masks[0].shape) if masks else np.ones((1, 1))
     found: list[Share] = []
     for mask in reversed(masks):
-        share = np.minimum(gaussian_filter(mask.astype(np.float64), SOFT).clip(0, 1), left)
+        share = np.minimum(scipy.ndimage.gaussian_filter(mask.astype(np.float64), SOFT).clip(0, 1), left)
         left = left - share
         found.append(share)
     return found[::-1]

@@ -50,7 +50,10 @@ def check_crs(text: str, path: Path | str) -> None:
     """
     named = leads_elsewhere(text)
     if not named and not _TEXT.match(text):
-        named = text.strip()
+        raise FormatError(
+            f"{path}: its coordinate system {text.strip()[:80]!r} is not known to GDAL; write it as WKT, PROJ, or an "
+            "authority and a code"
+        )
     if named:
         raise FormatError(
             f"{path}: its coordinate system names {named[:80]!r}, another file or an address, which is not opened; "

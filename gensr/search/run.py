@@ -21,7 +21,7 @@ from gensr.search.problem import Problem, repeat
 from gensr.search.randomise import choose, randomised
 from gensr.search.solution import Solution, merged
 from gensr.search.solvers import solver
-from gensr.search.staged import Modes, Staged, climb, proposed, settled
+from gensr.search.staged import Modes, Staged, climb, polish, proposed, settled
 from gensr.values.latent import Latents
 from gensr.values.random import Stream
 
@@ -127,9 +127,10 @@ def _climbed(
     ]
     anchor = _anchor(problem, problem.generator.latents(problem.data.shape).flatten(drawn), keys)[others]
     around = modes.problem.rows(picked)
-    samples = randomised(
-        method.descent(metric, method.draw), around, numbers[0], anchor, numbers[1], modes.flat[picked]
-    )
+    # Beside exact data few steps of a gradient do not hear the prior: samples would stay at their mode.
+    last = polish(method, around)
+    drawing: Solver[Any] = last if last.dense and last.steps else method.descent(metric, method.draw)
+    samples = randomised(drawing, around, numbers[0], anchor, numbers[1], modes.flat[picked])
     return merged(best, samples, count, time.perf_counter() - began)
 
 

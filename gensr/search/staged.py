@@ -130,7 +130,7 @@ def climb(method: Staged, problem: CoarseProblem, starts: Tensor, count: int, me
         whole = replace(problem, stage=None, shift=None)
         flat, more = _walk(method.descent(metric, method.fine, 1.0), whole, flat)
         problem, moved = problem.renewed(flat), moved + more
-    if (last := _polish(method, problem)).steps:
+    if (last := polish(method, problem)).steps:
         flat, more = _walk(last, problem, flat)
         problem, moved = problem.renewed(flat), moved + more
     flat, problem, beyond, more = _extended(method, problem, flat, metric)
@@ -156,7 +156,8 @@ def _walk(solver: Solver[Any], problem: CoarseProblem, flat: Tensor) -> tuple[Te
     return track.best, track.moved
 
 
-def _polish(method: Staged, problem: Problem) -> GaussNewton:
+def polish(method: Staged, problem: Problem) -> GaussNewton:
+    """Gauss-Newton steps behind a descent; dense ones where data and latents are few."""
     few = problem.data.y[0].numel() * problem.spec.dimension <= FEW
     return GaussNewton(method.newton if few else method.polish, iterations=10, dense=few)
 
@@ -207,7 +208,7 @@ def _extended(
     part = problem.rows(rows)
     free = relaxed(part, method.relax)
     found, moved = _walk(method.descent(metric, method.extend, 1 / method.relax), free, flat[rows])
-    if (last := _polish(method, free)).dense and last.steps:
+    if (last := polish(method, free)).dense and last.steps:
         found, more = _walk(last, free, found)
         moved = moved + more
     with torch.no_grad():

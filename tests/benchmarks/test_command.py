@@ -236,7 +236,7 @@ def test_sets_name_what_exists() -> None:
     ("noise=nan", "noise=nan"),
     ("noise=loud", "noise=loud"),
     ("search=hard", "'hard' is none of"),
-    ("generators=gan", "'gan' is none of flow, gaussian"),
+    ("generators=gan", "'gan' is none of flow, engression, gaussian"),
     ("draws=0", "draws=0"),
     ("speed=very", "speed=very"),
     ("cases=0", "cases=0"),

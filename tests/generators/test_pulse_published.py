@@ -225,7 +225,7 @@ def installed(tmp_path):
     tensors |= {"whitening.mean": parts.whitening.mean, "whitening.factor": parts.whitening.factor}
     tensors |= {"bank.style": parts.bank.style, "bank.picture": (255 * parts.bank.picture).to(torch.uint8)}
     path = tmp_path / "style-toy.safetensors"
-    weights.save(path, tensors, SHAPE.to_config() | {"spread": 0.5}, CARD)
+    weights.save(path, tensors, SHAPE.to_config() | {"spread": 0.5}, replace(CARD, side=SIDE))
     assert FAMILY.name == CARD.family
     return path
 

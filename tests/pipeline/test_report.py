@@ -42,6 +42,7 @@ def settled(make_task):
         return SimpleNamespace(
             scene=scene, task=task, domain=domain, through_plane=through, slices=through.factor if through else 1,
             request=SimpleNamespace(factor=2, area=WHOLE), warnings=warnings, calibration="card",
+            moved=None,
             level=SimpleNamespace(source="given", contrast=contrast),
         )  # fmt: skip
 

@@ -107,7 +107,7 @@ def test_an_input_that_a_worker_does_not_see_is_named(settled, tmp_path):
 def test_the_device_is_chosen_where_tiles_run(settled):
     prior = settled.task.prior
     assert (prior.device, prior.elsewhere) == ("cpu", "auto")
-    _, (_, word) = prior.__reduce__()
+    _, (_, word, *_) = prior.__reduce__()
     assert word == "auto"
     asked = Request(settled.scene.path, factor=2, noise=9, device="cuda:7", runtime=Runtime("dask"))
     with settle(asked) as plan, pytest.raises(UsageError, match="device=cuda:7: not usable here"):

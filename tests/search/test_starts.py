@@ -134,5 +134,6 @@ def test_numbers_of_a_solver_act_or_are_refused() -> None:
     assert solver("adam", {"rate": 0.3}).rate == 0.3
     with pytest.raises(UsageError, match=r"search\.rte: the solver adam has no such number.*rate.*it has steps, rate"):
         solver("adam", {"rte": 0.3})
-    with pytest.raises(UsageError, match=r"solver 'adma' is unknown.*adam.*expected adam, closed-form, gauss-newton"):
+    expected = r"solver 'adma' is unknown.*adam.*expected adam, closed-form, evolution, gauss-newton"
+    with pytest.raises(UsageError, match=expected):
         solver("adma", {})

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import torch
-from scipy.signal import fftconvolve
 from torch import Tensor
 
 from gensr.search.motion.free import free_kernel
@@ -149,5 +149,5 @@ def _which_way(fit: Fit, path: Path, image: FloatArray, weight: FloatArray, free
 
 def correlation(a: FloatArray, b: FloatArray) -> float:
     """Largest normalised correlation of two kernels over shifts, 0 to 1."""
-    found = fftconvolve(a, b[::-1, ::-1])
+    found = scipy.signal.fftconvolve(a, b[::-1, ::-1])
     return float(found.max() / math.sqrt(float((a**2).sum() * (b**2).sum())))

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
-from scipy.ndimage import center_of_mass, gaussian_filter, label, zoom
+import scipy
 
 Array = npt.NDArray[np.floating]
 EDGES, FIRMEST, GROWTH = 4e-3, 1e5, 2.0
@@ -46,7 +45,7 @@ class Differences:
             unit = np.zeros(shape, np.float32)
             unit[0, 0] = -1.0
             unit[(-1, 0) if axis == 0 else (0, -1)] = 1.0
-            made.append(fft.rfft2(unit))
+            made.append(scipy.fft.rfft2(unit))
         return Differences(shape, *made)
 
 
@@ -86,15 +85,15 @@ def free_kernel(image: Array, weight: Array, side: int) -> npt.NDArray[np.float6
 def fewest_edges(y: Array, kernel: Array, cost: float, made: Differences) -> Array:
     """``argmin |k * x - y|^2 + cost |gradient x|_0`` by half-quadratic splitting, periodic."""
     blur = _transfer(kernel, y.shape)
-    power, right = np.abs(blur) ** 2, blur.conj() * fft.rfft2(y)
+    power, right = np.abs(blur) ** 2, blur.conj() * scipy.fft.rfft2(y)
     stiff = np.abs(made.rows) ** 2 + np.abs(made.cols) ** 2
     x, firm = y, 2 * cost
     while firm < FIRMEST:
         down, across = differences(x)
         small = down**2 + across**2 < cost / firm
-        edges = made.rows.conj() * fft.rfft2(np.where(small, 0, down))
-        edges += made.cols.conj() * fft.rfft2(np.where(small, 0, across))
-        x = np.asarray(fft.irfft2((right + firm * edges) / (power + firm * stiff), s=y.shape))
+        edges = made.rows.conj() * scipy.fft.rfft2(np.where(small, 0, down))
+        edges += made.cols.conj() * scipy.fft.rfft2(np.where(small, 0, across))
+        x = np.asarray(scipy.fft.irfft2((right + firm * edges) / (power + firm * stiff), s=y.shape))
         firm *= GROWTH
     return x
 
@@ -103,17 +102,17 @@ def _least_squares(sharp: Array, y: Array, weight: Array, begin: Array) -> Array
     """The kernel of least weighted squares between gradients, by conjugate gradients from ``begin``."""
     side, shape = len(begin), y.shape
     half = side // 2
-    known, wanted = [fft.rfft2(g) for g in differences(sharp)], differences(y)
+    known, wanted = [scipy.fft.rfft2(g) for g in differences(sharp)], differences(y)
 
     def cut(spectrum: Array) -> Array:
-        return np.asarray(np.roll(fft.irfft2(spectrum, s=shape), (half, half), (0, 1))[:side, :side])
+        return np.asarray(np.roll(scipy.fft.irfft2(spectrum, s=shape), (half, half), (0, 1))[:side, :side])
 
     def normal(k: Array) -> Array:
         own = _transfer(k, shape)
-        seen = sum(g.conj() * fft.rfft2(weight * fft.irfft2(g * own, s=shape)) for g in known)
+        seen = sum(g.conj() * scipy.fft.rfft2(weight * scipy.fft.irfft2(g * own, s=shape)) for g in known)
         return cut(np.asarray(seen)) + RIDGE * k
 
-    right = cut(np.asarray(sum(g.conj() * fft.rfft2(weight * w) for g, w in zip(known, wanted, strict=True))))
+    right = cut(np.asarray(sum(g.conj() * scipy.fft.rfft2(weight * w) for g, w in zip(known, wanted, strict=True))))
     k = begin.astype(np.float64)
     rest = right - normal(k)
     p, size = rest.copy(), float((rest**2).sum())
@@ -133,14 +132,14 @@ def _transfer(kernel: Array, shape: tuple[int, ...]) -> Array:
     frame = np.zeros(shape, np.float32)
     rows, cols = kernel.shape
     frame[:rows, :cols] = kernel
-    return np.asarray(fft.rfft2(np.roll(frame, (-(rows // 2), -(cols // 2)), (0, 1))))
+    return np.asarray(scipy.fft.rfft2(np.roll(frame, (-(rows // 2), -(cols // 2)), (0, 1))))
 
 
 def _cleaned(kernel: Array) -> Array:
     """Without what is negative, faint, or in small pieces of its own; sum 1."""
     kernel = np.maximum(kernel, 0)
     kernel[kernel < FAINT * kernel.max()] = 0
-    pieces, count = label(kernel > 0, np.ones((3, 3)))
+    pieces, count = scipy.ndimage.label(kernel > 0, np.ones((3, 3)))
     total = kernel.sum()
     if total <= 0:
         return _begin(len(kernel))
@@ -152,7 +151,7 @@ def _cleaned(kernel: Array) -> Array:
 
 def _centred(kernel: Array) -> Array:
     """Moved by whole pixels so that the centroid lies in the middle."""
-    middle = center_of_mass(kernel)
+    middle = scipy.ndimage.center_of_mass(kernel)
     return np.roll(kernel, [round(n // 2 - c) for n, c in zip(kernel.shape, middle, strict=True)], (0, 1))
 
 
@@ -163,7 +162,7 @@ def _begin(side: int) -> Array:
 
 
 def _grown(kernel: Array, side: int) -> Array:
-    larger = zoom(kernel, side / len(kernel), order=1, grid_mode=True, mode="grid-constant")
+    larger = scipy.ndimage.zoom(kernel, side / len(kernel), order=1, grid_mode=True, mode="grid-constant")
     out = np.zeros((side, side), np.float32)
     n = min(side, len(larger))
     out[:n, :n] = larger[:n, :n]
@@ -173,16 +172,16 @@ def _grown(kernel: Array, side: int) -> Array:
 def _scaled(x: Array, scale: float) -> Array:
     if scale == 1.0:
         return x.astype(np.float32)
-    smooth = gaussian_filter(x, 0.4 / scale, mode="nearest")
-    return np.asarray(zoom(smooth, scale, order=3, mode="nearest", grid_mode=True), np.float32)
+    smooth = scipy.ndimage.gaussian_filter(x, 0.4 / scale, mode="nearest")
+    return np.asarray(scipy.ndimage.zoom(smooth, scale, order=3, mode="nearest", grid_mode=True), np.float32)
 
 
 def _wrapped(y: Array, side: int) -> tuple[Array, int]:
     """The image in a frame that goes on smoothly on the other side, and the width of the frame."""
     margin = side + 2
-    far = [fft.next_fast_len(n + 2 * margin) - n - margin for n in y.shape]
+    far = [scipy.fft.next_fast_len(n + 2 * margin) - n - margin for n in y.shape]
     framed = np.pad(y, [(margin, f) for f in far], mode="symmetric")
-    blurred = gaussian_filter(framed, side / 3, mode="wrap")
+    blurred = scipy.ndimage.gaussian_filter(framed, side / 3, mode="wrap")
     weight: Array = np.ones((1, 1))
     for axis, n in enumerate(framed.shape):
         ramp = np.minimum(1, (np.minimum(np.arange(n), np.arange(n)[::-1]) + 0.5) / margin)

@@ -16,8 +16,8 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 FloatArray = npt.NDArray[np.float64]
@@ -40,7 +40,7 @@ DEEPEST, FRAME = 0.7, 40.0
 
 def taper(region: npt.NDArray[np.bool_]) -> FloatArray:
     """Weight (rows, cols) that rises smoothly from the border of a region, and of the image, to 1 inside it."""
-    depth = np.asarray(distance_transform_edt(np.pad(region, 1)), np.float64)[1:-1, 1:-1]
+    depth = np.asarray(scipy.ndimage.distance_transform_edt(np.pad(region, 1)), np.float64)[1:-1, 1:-1]
     width = min(DEEPEST * float(depth.max(initial=0.0)), FRAME)
     return np.sin(np.pi / 2 * np.minimum(depth / max(width, 1.0), 1.0)) ** 2
 

@@ -1,0 +1,1 @@
+"""Motion that nobody measured: spectra of its evidence, paths, fits, and what moved how."""
