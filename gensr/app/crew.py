@@ -27,6 +27,7 @@ class Worker:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         command = [sys.executable, "-P", "-m", "gensr.app.worker"]
+        self._ended = False
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -36,7 +37,7 @@ class Worker:
     @property
     def alive(self) -> bool:
         """Whether it can take an order."""
-        return self._process.poll() is None
+        return not self._ended and self._process.poll() is None
 
     def send(self, order: Mapping[str, Any]) -> None:
         """Hand over a line; one that has ended is noticed by `receive`."""
@@ -58,6 +59,7 @@ class Worker:
 
     def end(self) -> None:
         """End the process at once."""
+        self._ended = True  # it may take the system a moment to agree
         self._process.kill()
 
     def close(self) -> None:

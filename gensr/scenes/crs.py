@@ -50,6 +50,8 @@ def check_crs(text: str, path: Path | str) -> None:
     """
     named = leads_elsewhere(text)
     if not named and not _TEXT.match(text):
+        named = text.strip() if re.search(r"[/\\:~]|^\s*\.", text) else ""
+    if not named and not _TEXT.match(text):
         raise FormatError(
             f"{path}: its coordinate system {text.strip()[:80]!r} is not known to GDAL; write it as WKT, PROJ, or an "
             "authority and a code"

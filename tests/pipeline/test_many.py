@@ -69,6 +69,7 @@ def settled(monkeypatch):
             yield Written(SimpleNamespace(report=report), (self.folder / "a.txt", series))
 
     monkeypatch.setattr(many, "settle", Plan)
+    monkeypatch.setattr(many, "Plan", Plan)
     monkeypatch.setattr(many.weights, "load", lambda name: (name, SimpleNamespace(digest="here")))
     return seen
 
@@ -156,8 +157,7 @@ def test_paths_say_the_same_in_the_folder_of_a_worker(settled, tmp_path, monkeyp
     assert asked.operator == f"psf:file={tmp_path / 'k.npy'}"
 
 
-def test_large_results_are_left_to_tiles(settled, tmp_path, monkeypatch):
-    monkeypatch.setattr(many, "Plan", type(settled))
+def test_large_results_are_left_to_tiles(settled, tmp_path):
     settled.disk = CARRIED + 1
     assert list(spread([asking(tmp_path)], LocalRunner())) == [(0, None)]
     settled.disk = CARRIED
