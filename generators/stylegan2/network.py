@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from gensr.priors.frozen import EPSILON, GAIN, Dense, Frozen, Modulated, activated, unit, upsampled
+from gensr.priors.conditioned import ConditionedNetwork
+from gensr.priors.frozen import EPSILON, GAIN, Dense, Frozen, Modulated, activated, upsampled
 from gensr.priors.generator import Stage
 from gensr.priors.resampling import BINOMIAL, separated
-from gensr.priors.styled import StyledNetwork
 
 from .structure import Structure
 
@@ -122,7 +122,7 @@ class Level(nn.Module):
         return both
 
 
-class StyleGan2(StyledNetwork):
+class StyleGan2(ConditionedNetwork):
     """Mapping and synthesis.
 
     Args:
@@ -132,34 +132,15 @@ class StyleGan2(StyledNetwork):
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], found: Structure, habits: Habits) -> None:
-        super().__init__()
+        super().__init__(tensors, found.depth, found.classes, habits.rate)
         self.found, self.habits = found, habits
         self.side, self.bands, self.latent, self.style = found.sides[-1], found.bands, found.latent, found.style
-        self.classes, self.layers = found.classes, 2 * len(found.sides)
+        self.layers = 2 * len(found.sides)
         self.maps = tuple(s for s in found.sides for _ in range(1 if s == 4 else 2)) if found.noisy else ()
-        names = [f"mapping.fc{i}" for i in range(found.depth)]
-        self.dense = nn.ModuleList(Dense(tensors[f"{n}.weight"], tensors[f"{n}.bias"], habits.rate) for n in names)
-        embed = "mapping.embed"
-        self.embed = Dense(tensors[f"{embed}.weight"], tensors[f"{embed}.bias"]) if found.classes else None
         taps = separated(filter_of(tensors))
         self.register_buffer("constant", tensors["synthesis.b4.const"].float())
         self.register_buffer("taps", taps)
         self.levels = nn.ModuleList(Level(tensors, side, habits, taps, side == self.side) for side in found.sides)
-
-    def mapping(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """See `StyledNetwork.mapping`; without a class the mean of all is taken."""
-        x = unit(z)
-        if self.embed is not None:
-            told = z.new_full((len(z), self.classes), 1 / self.classes) if label is None else label.to(z)
-            x = torch.cat([x, unit(self.embed(told))], 1)
-        for dense in self.dense[:-1]:
-            x = activated(dense(x))
-        v: Tensor = self.dense[-1](x)
-        return v
-
-    def style_of(self, v: Tensor) -> Tensor:
-        """See `StyledNetwork.style_of`."""
-        return activated(v)
 
     def forward(self, w: Tensor, noise: Sequence[Tensor], stage: int | None = None) -> Tensor:
         """See `StyledNetwork.forward`."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, conv2d, leaky_relu
 
-from gensr.priors.frozen import EPSILON, GAIN, SLOPE, Dense, Frozen, activated, unit
+from gensr.priors.conditioned import ConditionedNetwork
+from gensr.priors.frozen import EPSILON, GAIN, SLOPE, Dense, Frozen
 from gensr.priors.resampling import resample, separated
-from gensr.priors.styled import StyledNetwork
 
 from .structure import LayerShape, Structure
 
@@ -97,7 +97,7 @@ class Layer(Frozen):
         return resample(y, self.down_taps, down=self.shape.down)
 
 
-class StyleGan3(StyledNetwork):
+class StyleGan3(ConditionedNetwork):
     """Mapping and synthesis; there are no noise maps and no coarse outputs.
 
     Args:
@@ -118,30 +118,11 @@ class StyleGan3(StyledNetwork):
         rate: float,
         output: float,
     ) -> None:
-        super().__init__()
+        super().__init__(tensors, found.depth, found.classes, rate)
         self.side, self.bands, self.latent, self.style = found.side, found.bands, found.latent, found.style
-        self.classes, self.layers, self.maps, self.output = found.classes, len(found.layers) + 1, (), output
-        names = [f"mapping.fc{i}" for i in range(found.depth)]
-        self.dense = nn.ModuleList(Dense(tensors[f"{n}.weight"], tensors[f"{n}.bias"], rate) for n in names)
-        embed = "mapping.embed"
-        self.embed = Dense(tensors[f"{embed}.weight"], tensors[f"{embed}.bias"]) if found.classes else None
+        self.layers, self.maps, self.output = len(found.layers) + 1, (), output
         self.input = Input(tensors, found.layers[0].size[0], *first)
         self.steps = nn.ModuleList(Layer(tensors, shape, clamp) for shape in found.layers)
-
-    def mapping(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """See `StyledNetwork.mapping`; without a class the mean of all is taken."""
-        x = unit(z)
-        if self.embed is not None:
-            told = z.new_full((len(z), self.classes), 1 / self.classes) if label is None else label.to(z)
-            x = torch.cat([x, unit(self.embed(told))], 1)
-        for dense in self.dense[:-1]:
-            x = activated(dense(x))
-        v: Tensor = self.dense[-1](x)
-        return v
-
-    def style_of(self, v: Tensor) -> Tensor:
-        """See `StyledNetwork.style_of`."""
-        return activated(v)
 
     def forward(self, w: Tensor, noise: Sequence[Tensor], stage: int | None = None) -> Tensor:
         """See `StyledNetwork.forward`."""
