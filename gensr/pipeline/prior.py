@@ -91,7 +91,7 @@ def choose_prior(wanted: Wanted) -> tuple[Prior, str]:
         generator, stored = weights.load(name)
         first = first or generator
         if generator.serves(wanted.operator, wanted.shape):
-            generator, grey = _banded(generator, wanted.scene)
+            generator, grey = banded(generator, wanted.scene)
             _check(generator, wanted.scene)
             placed = generator.to(choose_device(wanted.device))
             return Prior(placed, weights.reference(name, stored), wanted.device, wanted.elsewhere, grey), why
@@ -104,7 +104,7 @@ def choose_prior(wanted: Wanted) -> tuple[Prior, str]:
     )
 
 
-def _banded(generator: Generator, scene: Scene) -> tuple[Generator, bool]:
+def banded(generator: Generator, scene: Scene) -> tuple[Generator, bool]:
     """The generator, or for a grey scene the luminance of one that is searched and knows colour; and which it is."""
     if len(scene.bands) == 1 and isinstance(generator, Mapped) and generator.card.bands == len(LUMA):
         return Grey(generator), True

@@ -22,7 +22,7 @@ from gensr.pipeline.moving import Sought, settle_motion
 from gensr.pipeline.nearest import NearestPlan
 from gensr.pipeline.noise import Level, settle_level
 from gensr.pipeline.plan import Plan
-from gensr.pipeline.prior import Wanted, check_options, choose_prior, suited
+from gensr.pipeline.prior import Wanted, banded, check_options, choose_prior, suited
 from gensr.pipeline.request import Request
 from gensr.pipeline.task import Prior, Task
 from gensr.pipeline.tiles import by_bands, scene_tiles
@@ -187,7 +187,8 @@ def settle_insets(scene: Scene, request: Request) -> Insets | None:
     """Parts of a scene that its prior knows, and no more; None where the prior answers all of it."""
     if not isinstance(scene, Inlaid) or request.factors == (1, 1):
         return None
-    card = weights.load(request.generator or scene.generator())[0].card
+    generator, _ = banded(weights.load(request.generator or scene.generator())[0], scene)
+    card = generator.card
     if not card.aligned:
         return None
     return scene.insets(request.factors, Aligned(card.name, card.bands, card.side or SIDE, card.alignment))

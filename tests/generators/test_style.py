@@ -215,9 +215,9 @@ class TestGenerator:
         bank = style.parts.bank
         order = torch.randperm(len(bank.style), generator=torch.Generator().manual_seed(1))
         nonsense = Style(replace(style.parts, bank=replace(bank, style=bank.style[order])), CARD)
-        how = replace(preset("balanced"), start="bank", solver_options={"steps": 3})
+        how = replace(preset("balanced"), solver="adam", start="bank", solver_options={"steps": 3})
         right, wrong = (search(s, observed(style), how, streams(3), 1) for s in (style, nonsense))
-        assert (right.images - wrong.images).abs().amax((1, 2, 3)).min() > 1e-3
+        assert (right.images - wrong.images).abs().amax((1, 2, 3)).min() > 0.01
         assert float(right.chi2.mean()) < float(wrong.chi2.mean())
 
     @pytest.mark.parametrize(("solver", "steps"), [("pulse", 30), ("adam", 30), ("gauss-newton", 5)])
