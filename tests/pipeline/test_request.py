@@ -38,7 +38,7 @@ def test_limits_are_inside(words):
     "words",
     [{"factor": 1}, {"factor": 65}, {"factor": 4.0}, {"factor": True}, {"factor": None}, {"samples": -1},
      {"samples": None}, {"tile": 0}, {"batch": 0}, {"tile": 1.5}, {"batch": True}, {"noise": "-1"}, {"noise": "x"},
-     {"resume": True}],
+     {"resume": True}, {"seed": -3}, {"seed": 1.5}],
 )  # fmt: skip
 def test_what_is_outside_is_refused(words):
     with pytest.raises(UsageError, match=next(iter(words))):
