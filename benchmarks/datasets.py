@@ -99,6 +99,14 @@ def _faces(root: Path, split: str, limit: int | None) -> list[Case]:
     return _zipped(root / "faces", split, "source", limit)
 
 
+def landmarks(root: Path, split: str) -> dict[str, NDArray[np.float64]]:
+    """Eye centres, tip of the nose, corners of the mouth (5, 2) by name of the face, (x, y) in its 128 pixels."""
+    return {
+        Path(row["file"]).stem: np.array([[float(row[f"{axis}{k}"]) for axis in "xy"] for k in range(1, 6)])
+        for row in _rows(root / "faces", split)
+    }
+
+
 def _astronomy(root: Path, split: str, limit: int | None) -> list[Case]:
     """The first ``limit`` fields: their order is random, and estimators are fitted on prefixes."""
     fields = load_fields(root / "astronomy" / f"{split}.npz", limit)

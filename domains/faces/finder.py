@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from . import centre
-from .align import CONVENTIONS, TIGHT, Box, Convention, Face, of_box
+from .align import CONVENTIONS, TIGHT, Box, Convention, Crop, Face, of_box
 from .centre import Hits, Picture
 
 LONGEST = (320, 640, 1280, 2560, 5120)
@@ -26,8 +27,10 @@ SMALLEST_EYES = 4.0
 """Distance of the eyes below which nothing says that a hit is a face, pixels."""
 TURNS = (1, 3, 2)
 """Quarter turns that are tried where nothing is found upright."""
-ROUNDS, UPRIGHT, AROUND = 2, 160, 1.4
-"""How often landmarks are seen again in the upright square, pixels a side of that, and its side in those of FFHQ."""
+UPRIGHT, AROUND = 160, 1.4
+"""Pixels a side of the upright square in which landmarks are seen again, and its side in those of FFHQ."""
+SIDES, LEANS = (1.0, 1.7), (-8.0, 0.0, 8.0)
+"""Sides and degrees of the squares whose landmarks are averaged then: one look errs by half as much again."""
 LEAST_UPRIGHT, MOVED = 0.2, 0.5
 """Score that counts there, and half sides of the FFHQ square beyond which a landmark that moved is of another face."""
 MIRRORED = (1, 0, 2, 4, 3)
@@ -93,31 +96,38 @@ def _faces(photo: Picture, hits: Hits) -> list[Face]:
         left, top, right, bottom = (float(n) for n in box)
         points = tuple((float(x), float(y)) for x, y in marks)
         face = Face((left, top, right - left, bottom - top), points, min(1.0, float(score)))
-        for _ in range(ROUNDS):
-            face = _upright(photo, face)
-        found.append(face)
+        face = _seen_again(photo, face, [_square(face, AROUND)])
+        found.append(_seen_again(photo, face, [_square(face, side, lean) for side in SIDES for lean in LEANS]))
     return found
 
 
-def _upright(photo: Picture, face: Face) -> Face:
-    """The face with landmarks seen again in its upright square, plain and mirrored; as it is where nothing is seen."""
-    crop = face.crop(UPRIGHT, Convention(AROUND, CONVENTIONS[TIGHT].lower))
-    area = crop.window(photo.shape[:2], margin=2)
-    part = photo[area.row : area.row + area.rows, area.col : area.col + area.cols]
-    seen = np.clip(np.moveaxis(crop.cut(np.moveaxis(part, -1, 0), (area.row, area.col)), 0, -1), 0, 255)
+def _square(face: Face, side: float, lean: float = 0.0) -> Crop:
+    """The upright square about a face, its side in those of FFHQ, turned by so many degrees."""
+    crop = face.crop(UPRIGHT, Convention(side, CONVENTIONS[TIGHT].lower))
+    turn, (x, y) = math.radians(lean), crop.half
+    half = x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)
+    return replace(crop, half=half)
+
+
+def _seen_again(photo: Picture, face: Face, squares: Sequence[Crop]) -> Face:
+    """The face with the mean of landmarks seen in squares, plain and mirrored; as it is where nothing is seen."""
     looks = []
-    for mirrored in (False, True):
-        hits = centre.look((seen[:, ::-1] if mirrored else seen).astype(np.uint8), LEAST_UPRIGHT)
-        if len(hits.scores):
-            off = np.abs((hits.boxes[:, :2] + hits.boxes[:, 2:]) / 2 - UPRIGHT / 2).max(-1)
-            marks = hits.landmarks[int(np.argmin(off))]
-            looks.append((marks * [-1, 1] + [UPRIGHT, 0])[list(MIRRORED)] if mirrored else marks)
+    for crop in squares:
+        area = crop.window(photo.shape[:2], margin=2)
+        part = photo[area.row : area.row + area.rows, area.col : area.col + area.cols]
+        seen = np.clip(np.moveaxis(crop.cut(np.moveaxis(part, -1, 0), (area.row, area.col)), 0, -1), 0, 255)
+        for mirrored in (False, True):
+            hits = centre.look((seen[:, ::-1] if mirrored else seen).astype(np.uint8), LEAST_UPRIGHT)
+            if len(hits.scores):
+                off = np.abs((hits.boxes[:, :2] + hits.boxes[:, 2:]) / 2 - UPRIGHT / 2).max(-1)
+                marks = hits.landmarks[int(np.argmin(off))]
+                marks = (marks * [-1, 1] + [UPRIGHT, 0])[list(MIRRORED)] if mirrored else marks
+                marks = marks @ crop.matrix[:, :2].T + crop.matrix[:, 2]
+                if np.linalg.norm(marks - np.array(face.landmarks), axis=-1).max() <= MOVED * face.size:
+                    looks.append(marks)
     if not looks:
         return face
-    marks = np.mean(looks, 0) @ crop.matrix[:, :2].T + crop.matrix[:, 2]
-    if np.linalg.norm(marks - np.array(face.landmarks), axis=-1).max() > MOVED * face.size:
-        return face
-    return replace(face, landmarks=tuple((float(x), float(y)) for x, y in marks))
+    return replace(face, landmarks=tuple((float(x), float(y)) for x, y in np.mean(looks, 0)))
 
 
 def _seen(photo: Picture, enlarged: float, least: float, most: int, begin: float = 0.0) -> Hits:
