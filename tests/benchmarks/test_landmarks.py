@@ -34,7 +34,7 @@ def test_landmarks_turn_with_the_face():
 
 def test_faces_are_counted_once(monkeypatch):
     truth, small, missed = MARKS, MARKS / 3 + 300, MARKS + 600
-    seen = [MARKS + [4.4, 0], MARKS / 3 + 300, MARKS + [0, 1500.0]]
+    seen = [MARKS + np.array([4.4, 0]), MARKS / 3 + 300, MARKS + 1500]
     faces = [Face((0, 0, 1, 1), tuple(map(tuple, marks)), 1.0) for marks in seen]
     monkeypatch.setattr(landmarks, "find_faces", lambda picture: faces)
     tally = landmarks.Tally([])
