@@ -1,7 +1,8 @@
 """Are faces found, and where? ``python -m gensr.benchmarks.landmarks data=DIR output=DIR``.
 
 Ten photos whose faces another detector marked, and test faces of the corpus, turned by up to 30 degrees, whose
-marks are those that the face priors were cut by. Errors are mean distances of five landmarks as shares of that of the eyes.
+marks are those that the face priors were cut by. Errors are mean distances of the landmarks
+as shares of that of the eyes.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ TEXT = (
     "# Faces found, and their landmarks",
     "",
     "Made by `python -m gensr.benchmarks.landmarks`, with what `gensr upsample photo.jpg` looks for faces. `faces`",
-    f"have eyes {LEAST_FOUND:g} px apart or more; `false` are hits of no face; errors are those of `marked` faces (eyes",
-    f"{LEAST_MARKED:g} px apart or more in photos; all of the corpus): mean distance of the five landmarks as a share",
-    "of that of the eyes, median and 90 % of the faces. Truth of the photos: one look of YuNet, which sets the marks",
-    "of heads that lean as if they stood upright (seen in the crowd). Truth of the corpus: the mean of two.",
+    f"have eyes {LEAST_FOUND:g} px apart or more; `false` are hits of no face; errors are those of `marked` faces",
+    f"(eyes {LEAST_MARKED:g} px apart or more in photos; all of the corpus): mean distance of the five landmarks as a",
+    "share of that of the eyes, median and 90 % of the faces. Truth of the photos: one look of YuNet, which sets the",
+    "marks of heads that lean as if they stood upright (seen in the crowd). Truth of the corpus: the mean of two.",
 )
 Marks = NDArray[np.float64]
 
