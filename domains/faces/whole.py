@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gensr.scenes.insets import Aligned, Inlaid, Insets
+from gensr.scenes.insets import Aligned, Inlaid, Insets, Subject
 from gensr.values.grid import Factor
 
 from . import centre
@@ -37,6 +37,13 @@ class PhotoScene(FaceScene, Inlaid):
         if rows != cols or (rows * max(factor) <= prior.side and prior.bands in (1, len(self.bands))):
             return None
         return whole_part(self, factor, prior)
+
+    def subjects(self) -> tuple[Subject, ...] | None:
+        """See `Inlaid.subjects`: the faces that `gensr info` numbers."""
+        if self.covers:
+            return None
+        centre.needed()
+        return tuple(Subject(face.number, face.box) for face in self.faces)
 
     @cached_property
     def covers(self) -> bool:

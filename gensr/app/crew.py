@@ -17,7 +17,7 @@ PATIENCE = 30.0
 """Seconds that a process may take to stop before it is ended."""
 _LONGEST = 1 << 24
 """Bytes of a line."""
-ENDS = ("seen", "done", "stopped", "failed")
+ENDS = ("seen", "found", "done", "stopped", "failed")
 """Events after which an order is over."""
 
 

@@ -10,7 +10,7 @@ from html import escape
 from urllib.parse import quote
 
 from gensr.app.crew import Job
-from gensr.app.orders import AGREEMENT, INPUT, LANCZOS, MEAN, STD
+from gensr.app.orders import AGREEMENT, FOUND, INPUT, LANCZOS, MEAN, STD
 from gensr.app.sessions import ANSWER, SHOWN, Session
 
 LEFT = (INPUT, LANCZOS)
@@ -27,6 +27,12 @@ CSS = """
   box-shadow: 0 0 2px #000; pointer-events: none}
 .gensr-stage .name {position: absolute; bottom: 6px; line-height: 1.3; padding: 1px 6px; background: #000a; color: #fff;
   font-size: 13px; border-radius: 3px; pointer-events: none}
+.gensr-faces {cursor: crosshair; touch-action: none}
+.gensr-faces img {pointer-events: none}
+.gensr-faces .box {position: absolute; border: 2px solid #777; pointer-events: none; line-height: 1.2; font-size: 13px}
+.gensr-faces .box.chosen {border-color: #ffd000}
+.gensr-faces .box.drawn {border: 2px dashed #00d0ff}
+.gensr-faces .box b {background: #000a; color: #fff; padding: 0 4px}
 .gensr-cut {width: 100%; max-width: 1024px; margin: 6px 0}
 .gensr-sheet {display: flex; flex-wrap: wrap; gap: 8px}
 .gensr-sheet figure {margin: 0; width: 160px}
@@ -85,6 +91,42 @@ def compare(session: Session, left: str, right: str) -> str:
         f"{_tag(left, 'left')}{_tag(right, 'right')}</div>"
         f'<input class="gensr-cut" type="range" min="0" max="100" value="50" aria-label="compare" oninput="{move}">'
         f"{line(legend) if legend else ''}"
+    )
+
+
+DRAW = """const s=this,r=s.getBoundingClientRect(),[w,h]=s.dataset.size.split(' ').map(Number),
+at=e=>[[e.clientX-r.left,r.width,w],[e.clientY-r.top,r.height,h]].map(([v,n,m])=>Math.min(1,Math.max(0,v/n))*m),
+a=at(event),d=s.appendChild(document.createElement('div'));
+d.className='box drawn';s.setPointerCapture(event.pointerId);let b=[0,0,0,0];
+s.onpointermove=e=>{const c=at(e);b=[0,1].map(k=>Math.min(a[k],c[k])).concat([0,1].map(k=>Math.abs(a[k]-c[k])))
+.map(Math.round);['left','top','width','height'].forEach((n,k)=>d.style[n]=100*b[k]/(k%2?h:w)+'%')};
+s.onpointerup=()=>{s.onpointermove=s.onpointerup=null;if(b[2]<2||b[3]<2){d.remove();return}
+const t=document.querySelector('#boxes textarea, #boxes input');t.value=(t.value.trim()?t.value+'; ':'')+b.join(',');
+t.dispatchEvent(new Event('input',{bubbles:true}))}"""
+"""A box drawn over the photo is added to the text of boxes, in pixels of the photo."""
+
+
+def faces(session: Session, chosen: Sequence[str]) -> str:
+    """The photo with a numbered box around every face, those that are chosen in yellow; more can be drawn.
+
+    Args:
+        session: of the photo.
+        chosen: numbers.
+    """
+    rows, cols = session.size
+    drawn = []
+    for number, x, y, width, height in session.boxes:
+        low = [min(max(v, 0.0), n) for v, n in ((x, cols), (y, rows))]
+        high = [min(max(v, 0.0), n) for v, n in ((x + width, cols), (y + height, rows))]
+        left, top, wide, tall = (
+            100 * v / n for v, n in zip((*low, high[0] - low[0], high[1] - low[1]), (cols, rows) * 2, strict=True)
+        )
+        place = f"left: {left:.3f}%; top: {top:.3f}%; width: {wide:.3f}%; height: {tall:.3f}%"
+        kind = "box chosen" if f"{number:.0f}" in chosen else "box"
+        drawn.append(f'<div class="{kind}" style="{place}"><b>{number:.0f}</b></div>')
+    return (
+        f'<div class="gensr-stage gensr-faces" data-size="{cols} {rows}" onpointerdown="{escape(DRAW)}">'
+        f'<img src="{picture(session, FOUND)}" alt="{FOUND}" draggable="false">{"".join(drawn)}</div>'
     )
 
 

@@ -10,11 +10,13 @@ from gensr.app.spoil import Spoil
 from gensr.errors import UsageError
 from gensr.pipeline.request import Request
 
-INPUT, LANCZOS, MEAN, STD, AGREEMENT = "input", "Lanczos", "mean", "std", "agreement"
+INPUT, LANCZOS, MEAN, STD, AGREEMENT, FOUND = "input", "Lanczos", "mean", "std", "agreement", "found"
 """Names of pictures; samples are called ``answer 1``, ``answer 2``, ..."""
 ASKED = ("factor", "generator", "operator", "search", "samples", "seed", "noise", "tile")
 """Words of the request that a page may say; everything else has its default."""
 MOST_SAMPLES = 16
+LONGEST_CHOICE = 400
+"""Characters in which faces are chosen."""
 
 
 def requested(order: Mapping[str, Any]) -> Request:
@@ -22,7 +24,7 @@ def requested(order: Mapping[str, Any]) -> Request:
 
     Args:
         order: ``path``, ``domain`` ("" for a guess), ``output``, ``asked`` and ``spoil``. Where an input was blurred on
-            purpose and the factor is 1, that blur is undone.
+            purpose and the factor is 1, that blur is undone. ``face``, if there: which faces of a photo, or boxes.
 
     Raises:
         UsageError: a word that is impossible, or that a page must not say.
@@ -47,5 +49,14 @@ def requested(order: Mapping[str, Any]) -> Request:
     samples = asked.get("samples", 1)
     if isinstance(samples, int) and samples > MOST_SAMPLES:
         raise UsageError(f"samples={samples}: expected {MOST_SAMPLES} or fewer on the page")
+    face = order.get("face") or None
+    if face is not None and (not isinstance(face, str) or len(face) > LONGEST_CHOICE):
+        raise UsageError(f"face=: expected numbers or boxes of faces in at most {LONGEST_CHOICE} characters")
     source, output = Path(order["path"]), Path(order["output"])
-    return Request(source=source, domain=order.get("domain") or None, output=output, **asked)
+    return Request(
+        source=source,
+        domain=order.get("domain") or None,
+        output=output,
+        options={"face": face} if face else {},
+        **asked,
+    )

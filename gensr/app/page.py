@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 
 from gensr.app import markup
-from gensr.app.orders import INPUT, LANCZOS, MEAN, MOST_SAMPLES
+from gensr.app.orders import FOUND, INPUT, LANCZOS, LONGEST_CHOICE, MEAN, MOST_SAMPLES
 from gensr.app.sessions import ANSWER, SHOWN, Session, Sessions
 from gensr.app.spoil import KINDS, MOST, MOST_NOISE
 from gensr.app.words import IDENTITY
@@ -24,6 +24,7 @@ from gensr.errors import GensrError
 
 FACTORS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64)
 BLUR = "Blur or instrument, such as motion:12,30, defocus:2.5 or gaussian:0.8; empty: pixels alone"
+BOXES = "Boxes instead, x,y,width,height in pixels, several with ; (draw them over the photo)"
 USUAL, GUESS = "the usual one", "by content"
 TICK = 0.25
 """Seconds between two looks at an order."""
@@ -33,6 +34,8 @@ Drop a photograph of a face, a GeoTIFF, a FITS or a microscopy image. Spoil it i
 of what was lost. Nothing leaves this machine; what you drop is deleted when you close the page. **Every answer is
 generated detail, not a measurement.** {IDENTITY}"""
 Update = dict[str, Any]
+UNSAID: tuple[Any, ...] = (gr.skip(), gr.skip(), gr.skip(), gr.skip())
+"""Priors, and what can be said about faces, as they are."""
 
 
 class Page:
@@ -56,10 +59,16 @@ class Page:
                     domain = gr.Dropdown([GUESS, *domain_names()[1:]], value=GUESS, label="Read it as")
                     with gr.Accordion("Spoil it first", open=False, elem_id="spoil"):
                         kind = gr.Radio(list(KINDS), value="none", label="How", elem_id="kind")
-                        amount = gr.Slider(0, 64, 4, step=0.5, label="Pixels (width, block or length)")
+                        amount = gr.Slider(
+                            0, 64, 4, step=0.5, label="Pixels (width, block or length)", elem_id="amount"
+                        )
                         angle = gr.Slider(-90, 90, 0, step=1, label="Angle of the motion, degrees")
                         grain = gr.Slider(0, MOST_NOISE, 1, step=0.5, label="Noise that is added then, % of the range")
                         told = gr.Checkbox(True, label="Tell the answer what was done")
+                    with gr.Accordion("Faces", open=True, visible=False, elem_id="faces") as panel:
+                        finder = gr.Button("Find faces", elem_id="find")
+                        which = gr.CheckboxGroup([], label="Restore these", visible=False, elem_id="which")
+                        boxes = gr.Textbox("", label=BOXES, max_length=LONGEST_CHOICE, elem_id="boxes")
                     factor = gr.Dropdown(
                         list(FACTORS), value=4, label="Factor (1 undoes a blur on the same grid)", elem_id="factor"
                     )
@@ -106,9 +115,15 @@ class Page:
                 seed,
                 tile,
             ]
-            upload.upload(self.receive, [upload, domain], [*view, prior, upload], concurrency_limit=None, **private)
-            domain.input(self.reread, [domain], [*view, prior], concurrency_limit=None, **private)
-            start.click(self.answer, asked, view, concurrency_limit=None, trigger_mode="multiple", **private)
+            chosen: list[Any] = [which, boxes]
+            own: list[Any] = [prior, panel, *chosen]
+            upload.upload(self.receive, [upload, domain], [*view, *own, upload], concurrency_limit=None, **private)
+            domain.input(self.reread, [domain], [*view, *own], concurrency_limit=None, **private)
+            finder.click(self.find, None, [*view, *chosen], concurrency_limit=None, trigger_mode="multiple", **private)
+            which.input(self.tick, [which], [stage], queue=False, **private)
+            start.click(
+                self.answer, [*asked, *chosen], view, concurrency_limit=None, trigger_mode="multiple", **private
+            )
             cancel.click(self.cancel, None, [status], queue=False, **private)
             for choice in (left, right):
                 choice.input(self.turn, [left, right], [stage], queue=False, **private)
@@ -130,7 +145,7 @@ class Page:
             session.take(path)
         except (GensrError, OSError) as error:
             text = str(error) if isinstance(error, GensrError) else "the upload was lost; drop it again"
-            yield [*self._shown(None, markup.line(text, wrong=True)), gr.skip(), None]
+            yield [*self._shown(None, markup.line(text, wrong=True)), *UNSAID, None]
             return
         async for shown in self._look(session, domain):
             yield [*shown, None]
@@ -139,7 +154,7 @@ class Page:
         """Read the same upload as something else."""
         session = self.sessions.of(request.session_hash)
         if session.path is None or session.busy:
-            yield [*self._shown(session, gr.skip()), gr.skip()]
+            yield [*self._shown(session, gr.skip()), *UNSAID]
             return
         async for shown in self._look(session, domain):
             yield shown
@@ -150,22 +165,52 @@ class Page:
         order = {"do": "look", "path": str(session.path), "domain": chosen, "shown": str(session.folder / SHOWN)}
         job = session.job = self.sessions.crew.take(order)
         while not job.over:
-            yield [*self._shown(session, markup.progress(job, time.monotonic() - job.started)), gr.skip()]
+            yield [*self._shown(session, markup.progress(job, time.monotonic() - job.started)), *UNSAID]
             await asyncio.sleep(TICK)
         seen = job.last("seen")
         if seen is None:
             text = self._public(session, (job.last("failed") or {"text": "cancelled"})["text"])
             session.path = None
-            yield [*self._shown(session, markup.line(text, wrong=True)), gr.skip()]
+            yield [*self._shown(session, markup.line(text, wrong=True)), *UNSAID]
             return
         session.domain, session.size = seen["domain"], tuple(seen["size"])
-        session.pictures = [INPUT]
+        session.pictures, session.boxes = [INPUT], []
         rows, cols = session.size
         status = markup.line(
             f"{Path(str(session.path)).name}: {session.domain}, {cols} x {rows} pixels. Ask for an answer."
         )
         priors = gr.update(choices=[USUAL, *seen["priors"]], value=USUAL)
-        yield [*self._shown(session, status, facts=markup.facts(seen["words"])), priors]
+        own = [priors, gr.update(visible=seen["choice"]), gr.update(choices=[], value=[], visible=False), ""]
+        yield [*self._shown(session, status, facts=markup.facts(seen["words"])), *own]
+
+    async def find(self, request: gr.Request) -> AsyncIterator[list[Any]]:
+        """Find the faces of a photo and show them, numbered."""
+        session = self.sessions.of(request.session_hash)
+        if (refusal := self._refusal(session)) is not None:
+            yield [*refusal, gr.skip(), gr.skip()]
+            return
+        session.forget()
+        order = {"do": "find", "path": str(session.path), "domain": session.domain}
+        job = session.job = self.sessions.crew.take({**order, "shown": str(session.folder / SHOWN)})
+        while not job.over:
+            shown = self._shown(session, markup.progress(job, time.monotonic() - job.started), facts=gr.skip())
+            yield [*shown, gr.skip(), gr.skip()]
+            await asyncio.sleep(TICK)
+        found = job.last("found")
+        if found is None:
+            yield [*self._ended(session), gr.skip(), gr.skip()]
+            return
+        session.boxes, session.pictures = [tuple(box) for box in found["boxes"]], [FOUND]
+        numbers = [f"{box[0]}" for box in session.boxes]
+        count = f"{len(numbers)} face{'s' if len(numbers) > 1 else ''} found" if numbers else "No face is found"
+        shown = self._shown(session, markup.line(f"{count}; draw a box where one is missing."), facts=gr.skip())
+        shown[3] = markup.faces(session, numbers)
+        yield [*shown, gr.update(choices=numbers, value=numbers, visible=bool(numbers)), ""]
+
+    def tick(self, which: list[str], request: gr.Request) -> Any:  # noqa: ANN401
+        """Show which faces are chosen, as long as they are shown."""
+        session = self.sessions.of(request.session_hash)
+        return markup.faces(session, which) if session.pictures == [FOUND] else gr.skip()
 
     async def answer(
         self,
@@ -182,16 +227,19 @@ class Page:
         blur: str,
         seed: int,
         tile: int | None,
+        which: list[str],
+        boxes: str,
         request: gr.Request,
     ) -> AsyncIterator[list[Any]]:
         """Order an answer and show how far it is until it is there."""
         session = self.sessions.of(request.session_hash)
-        if session.path is None:
-            yield self._shown(session, markup.line("Drop an image first.", wrong=True))
+        if (refusal := self._refusal(session)) is not None:
+            yield refusal
             return
-        if session.busy:
-            yield self._shown(session, markup.line("An answer is being computed; cancel it first.", wrong=True))
+        if session.boxes and not which and not boxes.strip():
+            yield [markup.line("No face is ticked; tick one, or draw a box.", wrong=True), *[gr.skip()] * 7]
             return
+        some = ",".join(map(str, which)) if len(which) < len(session.boxes) else None
         session.forget()
         job = session.job = self.sessions.crew.take(
             {
@@ -200,6 +248,7 @@ class Page:
                 "domain": session.domain,
                 "output": str(session.folder / ANSWER),
                 "shown": str(session.folder / SHOWN),
+                "face": boxes.strip() or some,
                 "spoil": {"kind": kind, "amount": amount, "angle": angle, "noise": grain, "told": told},
                 "asked": {
                     "factor": factor,
@@ -225,9 +274,7 @@ class Page:
         job = session.job
         done = None if job is None else job.last("done")
         if job is None or done is None:
-            failed = None if job is None else job.last("failed")
-            text = "Cancelled; nothing is kept." if failed is None else self._public(session, failed["text"])
-            return self._shown(session, markup.line(text, wrong=failed is not None))
+            return self._ended(session)
         session.pictures, session.answers = done["pictures"], done["answers"]
         session.files = {Path(name).name: Path(name) for name in done["files"]}
         part = " The middle of it is shown." if done["part"] else ""
@@ -237,6 +284,20 @@ class Page:
         shown[1] = gr.update(visible=True, value=INPUT)
         shown[2] = gr.update(visible=bool(rights), choices=rights, value=rights[0] if rights else None)
         return shown
+
+    def _ended(self, session: Session) -> list[Any]:
+        """What is shown of an order that came to nothing."""
+        failed = None if session.job is None else session.job.last("failed")
+        text = "Cancelled; nothing is kept." if failed is None else self._public(session, failed["text"])
+        return self._shown(session, markup.line(text, wrong=failed is not None))
+
+    def _refusal(self, session: Session) -> list[Any] | None:
+        """Why nothing can be ordered now, as all outputs; None where it can."""
+        if session.path is None:
+            return self._shown(session, markup.line("Drop an image first.", wrong=True))
+        if session.busy:
+            return self._shown(session, markup.line("Another order is being carried out; cancel it first.", wrong=True))
+        return None
 
     def _shown(self, session: Session | None, status: Any, words: Any = "", facts: Any = "") -> list[Any]:  # noqa: ANN401
         """All outputs: those of an answer where there is one, else the input alone."""

@@ -139,6 +139,23 @@ def overview(scene: Scene) -> Picture:
     return np.asarray(scene.render(values, values), np.uint8)
 
 
+def reduced(scene: Scene) -> Picture:
+    """All of the input, averaged over blocks so that it has at most `SIDE` pixels a side; read in strips."""
+    rows, cols = scene.grid.shape
+    step = max(1, -(-max(rows, cols) // SIDE))
+    plane, high = scene.planes // 2, step * max(1, VALUES // (step * cols * len(scene.bands)))
+    strips = []
+    for row in range(0, rows, high):
+        image = scene.read(plane, Window(row, 0, min(high, rows - row), cols))
+        values = np.where(image.valid, image.values, np.nan)
+        down, across = (np.arange(0, n, step) for n in values.shape[1:])
+        sums = np.add.reduceat(np.add.reduceat(values, down, 1, dtype=np.float64), across, 2)
+        counts = np.outer(np.minimum(step, values.shape[1] - down), np.minimum(step, cols - across))
+        strips.append(sums / counts)
+    whole = np.concatenate(strips, 1)
+    return np.asarray(scene.render(whole, whole), np.uint8)
+
+
 def save(pictures: Mapping[str, Picture], folder: Path) -> list[str]:
     """Write each as ``<name>.png``; their names come back."""
     from PIL import Image as Pillow

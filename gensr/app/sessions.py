@@ -43,6 +43,7 @@ class Session:
         job: the newest order.
         pictures: by name; see `gensr.app.pictures`.
         files: outputs by name.
+        boxes: number, x, y, width and height of every face that was found in it, pixels.
         used: last sign of life, seconds of `time.monotonic`.
     """
 
@@ -55,6 +56,7 @@ class Session:
     pictures: list[str] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)
     answers: list[str] = field(default_factory=list)
+    boxes: list[tuple[float, ...]] = field(default_factory=list)
     version: int = 0
     used: float = field(default_factory=time.monotonic)
 
@@ -85,7 +87,7 @@ class Session:
         target = place / harmless(uploaded.name)
         shutil.copyfile(uploaded, target)
         self.forget()
-        self.path, self.domain = target, ""
+        self.path, self.domain, self.boxes = target, "", []
         return target
 
     def found(self, kind: str, name: str) -> Path | None:

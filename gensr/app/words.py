@@ -23,6 +23,8 @@ def told(report: Mapping[str, Any], answers: Sequence[str] = ()) -> list[str]:
     """
     if repeated(report):
         return [f"{report['mark']}.", *_warnings(report)]
+    if "parts" in report:
+        return _composed(report)
     card, source, seconds = report["generator"], report["input"], report["seconds"]
     size = report["output"]
     return [
@@ -36,6 +38,39 @@ def told(report: Mapping[str, Any], answers: Sequence[str] = ()) -> list[str]:
         *_answers(report, answers),
         *_check(report),
         *_warnings(report),
+    ]
+
+
+def _composed(report: Mapping[str, Any]) -> list[str]:
+    """Sentences about a photo of which a prior answered faces, and the rest was interpolated."""
+    card, source, size, parts = report["generator"], report["input"], report["output"], report["parts"]
+    what = ", ".join(part["name"] for part in parts)
+    by = f"{what} by the prior {card['name']} (licence {card['licence']}); " if parts else ""
+    rest = "" if report["whole"] else "everything else is interpolated (Lanczos) so that it explains its data; "
+    done = f"{source['name']} ({source['domain']}) was answered x{report['factor']} in {report['seconds']:.1f} s"
+    return [
+        f"{report['mark']}.",
+        IDENTITY,
+        f"{done}: {by}{rest}{size['cols']} x {size['rows']} pixels, {len(size['bands'])} band(s).",
+        _fit(report),
+        *(f"{part['name'].capitalize()}: {_explained(part['explained'])}." for part in parts),
+        *(["Features outside the agreement map are inventions of the model."] if report["samples"] else []),
+        *_warnings(report),
+    ]
+
+
+def _explained(told: Mapping[str, Any]) -> str:
+    """How well the mean, or one answer, of a part explains its data."""
+    chi2 = told.get("chi2 per datum")
+    return residual(None if chi2 is None else math.sqrt(chi2), told["residual rms in codes"])
+
+
+def of_answers(report: Mapping[str, Any]) -> list[str]:
+    """What is said of every answer of a photo: see `residual`, of each of its parts."""
+    parts = report.get("parts") or []
+    return [
+        "; ".join(f"{part['name']} {_explained(part['explained']['samples'][k])}" for part in parts)
+        for k in range(report["samples"] if parts else 0)
     ]
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from gensr.app import pictures, words
-from gensr.app.orders import INPUT, MEAN, requested
+from gensr.app.orders import FOUND, INPUT, MEAN, requested
 from gensr.app.spoil import Spoil
 from gensr.app.spoiled import spoiled
 from gensr.cli.console import explain
@@ -37,6 +37,7 @@ from gensr.pipeline.plan import Plan
 from gensr.pipeline.result import Result
 from gensr.pipeline.settle import open_source, settle_scene
 from gensr.priors import weights
+from gensr.scenes.insets import Inlaid
 from gensr.scenes.names import Names
 from gensr.values.precision import Real
 
@@ -65,7 +66,30 @@ def look(order: Mapping[str, Any], tell: Tell) -> None:
         facts = {"file": path.name, "domain": told, "size": size, **scene.metadata()}
         pictures.save({INPUT: pictures.overview(scene)}, Path(order["shown"]))
         priors = [name for name in sorted(weights.available()) if _serves(name, domain)]
-        tell({"event": "seen", "domain": domain, "words": page(facts), "priors": priors, "size": [rows, cols]})
+        seen = {"domain": domain, "words": page(facts), "priors": priors, "size": [rows, cols]}
+        tell({"event": "seen", **seen, "choice": isinstance(scene, Inlaid)})
+
+
+def find(order: Mapping[str, Any], tell: Tell) -> None:
+    """Tell what a photo shows that may be chosen; the whole of it goes into ``shown``, reduced.
+
+    Args:
+        order: ``path``, ``domain`` ("" for a guess) and ``shown``.
+        tell: takes the answer.
+
+    Raises:
+        UsageError: an input that is answered as a whole.
+    """
+    path = Path(order["path"])
+    scene, domain, _ = open_source(path, order.get("domain") or None, {})
+    with closing(scene):
+        if not isinstance(scene, Inlaid):
+            raise UsageError(f"{path.name}: faces are looked for in photos; this is read as {domain}")
+        subjects = scene.subjects()
+        if subjects is None:
+            raise UsageError(f"{path.name}: is taken for one aligned face as it is; ask for an answer")
+        pictures.save({FOUND: pictures.reduced(scene)}, Path(order["shown"]))
+        tell({"event": "found", "boxes": [[one.number, *one.box] for one in subjects]})
 
 
 def _serves(name: str, domain: str) -> bool:
@@ -86,9 +110,12 @@ def answer(order: Mapping[str, Any], tell: Tell, stopped: Callable[[], bool]) ->
 
     Raises:
         Stopped: they did.
+        UsageError: words that do not go together.
     """
     request = requested(order)
     spoil = Spoil(**order["spoil"])
+    if request.options and spoil.kind != "none":
+        raise UsageError("faces are chosen in a photo as it came; leave the choice or the spoiling out")
     for folder in (order["output"], order["shown"]):
         shutil.rmtree(folder, ignore_errors=True)
     scene, domain, stem = open_source(request.source, request.domain, request.options)
@@ -134,7 +161,7 @@ def finished(plan: Plan | NearestPlan | InsetPlan, result: Result, folder: Path)
     unknown = isinstance(plan, NearestPlan) or (isinstance(plan, InsetPlan) and not plan.parts)
     std = None if unknown else _deviation(result, view, len(scene.bands))
     made = pictures.shown(scene, plan.domain, files, std, factor)
-    said = _residuals(plan, view, files) if isinstance(plan, Plan) else []
+    said = _residuals(plan, view, files) if isinstance(plan, Plan) else words.of_answers(result.report)
     kept = [path for path in result.files if path.is_file() and not path.name.endswith(LEFT_OUT)]
     return {
         "files": [str(path) for path in kept],
@@ -221,14 +248,16 @@ class Orders:
 
 
 def carry_out(order: Mapping[str, Any], tell: Tell, stopped: Callable[[], bool]) -> None:
-    """One order to its end, whatever happens: the last line is ``seen``, ``done``, ``stopped`` or ``failed``."""
+    """One order to its end, whatever happens: the last line is one of `gensr.app.crew.ENDS`."""
     try:
         if order.get("do") == "look":
             look(order, tell)
+        elif order.get("do") == "find":
+            find(order, tell)
         elif order.get("do") == "answer":
             answer(order, tell, stopped)
         else:
-            raise UsageError(f"do={order.get('do')}: expected look or answer")
+            raise UsageError(f"do={order.get('do')}: expected look, find or answer")
     except Stopped:
         tell({"event": "stopped"})
     except Exception as error:  # the page must hear of everything

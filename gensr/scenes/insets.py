@@ -81,8 +81,29 @@ class Insets:
     facts: tuple[Mapping[str, Any], ...] = ()
 
 
+@dataclass(frozen=True)
+class Subject:
+    """Something in a scene that a user may choose.
+
+    Attributes:
+        number: from 1, the largest first.
+        box: x, y, width, height, pixels of the scene.
+    """
+
+    number: int
+    box: tuple[float, float, float, float]
+
+
 class Inlaid(Scene):
     """A scene of which a prior of aligned pictures may know parts only."""
+
+    @abstractmethod
+    def subjects(self) -> tuple[Subject, ...] | None:
+        """What there is to choose from; None where the scene is one aligned picture as a whole.
+
+        Raises:
+            PluginError: what finds it is not installed.
+        """
 
     @abstractmethod
     def insets(self, factor: Factor, prior: Aligned) -> Insets | None:

