@@ -120,7 +120,7 @@ class Page:
             upload.upload(self.receive, [upload, domain], [*view, *own, upload], concurrency_limit=None, **private)
             domain.input(self.reread, [domain], [*view, *own], concurrency_limit=None, **private)
             finder.click(self.find, None, [*view, *chosen], concurrency_limit=None, trigger_mode="multiple", **private)
-            which.input(self.tick, [which], [stage], queue=False, **private)
+            which.input(self.tick, [which], [status, stage], queue=False, **private)
             start.click(
                 self.answer, [*asked, *chosen], view, concurrency_limit=None, trigger_mode="multiple", **private
             )
@@ -207,10 +207,13 @@ class Page:
         shown[3] = markup.faces(session, numbers)
         yield [*shown, gr.update(choices=numbers, value=numbers, visible=bool(numbers)), ""]
 
-    def tick(self, which: list[str], request: gr.Request) -> Any:  # noqa: ANN401
+    def tick(self, which: list[str], request: gr.Request) -> list[Any]:
         """Show which faces are chosen, as long as they are shown."""
         session = self.sessions.of(request.session_hash)
-        return markup.faces(session, which) if session.pictures == [FOUND] else gr.skip()
+        if session.pictures != [FOUND]:
+            return [gr.skip(), gr.skip()]
+        count = f"{len(which)} of {len(session.boxes)} faces ticked" if which else "No face is ticked"
+        return [markup.line(f"{count}."), markup.faces(session, which)]
 
     async def answer(
         self,

@@ -143,7 +143,8 @@ def test_a_face_is_found_ticked_and_answered(visit, crowd, tmp_path):
     page.click("#start")
     says(page, "No face is ticked")
     page.check("#which input[name='2']")
-    page.wait_for_function("document.querySelectorAll('#stage .box.chosen').length == 1")
+    says(page, "1 of 2 faces ticked.")
+    assert page.locator("#stage .box.chosen b").inner_text() == "2"
     page.screenshot(path=tmp_path / "found.png")
     answers(page, 0)
     choose(page, "factor", 2)
