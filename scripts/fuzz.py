@@ -34,6 +34,7 @@ from pathlib import Path
 from types import FrameType
 
 import numpy as np
+from fuzz_folders import SUFFIX, unpack
 from fuzz_mutate import mutate
 from fuzz_seeds import ROOT, make
 
@@ -45,8 +46,8 @@ from gensr.pipeline.settle import settle
 from gensr.priors.foreign.plugin import Words, convert, detect
 from gensr.priors.foreign.reading import read_foreign
 
-FOREIGN = (".pth", ".pt", ".pkl", ".ckpt")
-"""Endings of weights of other programs."""
+FOREIGN = (".pth", ".pt", ".pkl", ".ckpt", ".onnx", ".pt2", ".weights")
+"""Endings of weights of other programs, and of our names for folders of them."""
 SECONDS = 20
 BYTES = 3 << 30
 TICK = 200
@@ -196,8 +197,9 @@ def cases(
     number = first
     while True:
         name, content, rng = case(seeds, seed, number)
-        path = folder / name
-        path.write_bytes(content)
+        file = folder / name
+        file.write_bytes(content)
+        path = unpack(file) if name.endswith(SUFFIX) else file
         (folder / "now.json").write_text(json.dumps([number, name]))
         if guarded:
             faulthandler.dump_traceback_later(15 * SECONDS, exit=True)
@@ -209,7 +211,9 @@ def cases(
             kind, text, trace = found
             finding = Finding(key_of(kind, text, trace), kind, text[:300], name, seed, number, trace[-4000:])
         yield number, name, finding
-        path.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path)
         number += 1
 
 
@@ -283,7 +287,8 @@ def watch(arguments: argparse.Namespace) -> int:
             new += keep(finding, (folder / spoilt).read_bytes(), Path(arguments.keep))
             print(f"{finding.key}: {spoilt} ({number}): {text}", flush=True)
             first = number + 1
-            shutil.rmtree(folder / "out", ignore_errors=True)
+            for left in ("out", spoilt.removesuffix(SUFFIX)):
+                shutil.rmtree(folder / left, ignore_errors=True)
     print(
         f"{first} files with seed {arguments.seed}: {dict(tally) or 'no finding'}, {new} new, kept in {arguments.keep}"
     )

@@ -10,7 +10,19 @@ import zipfile
 import zlib
 from collections.abc import Callable
 
-from fuzz_weights import NUMBERS, bytes_at_random, checkpoint, hierarchy, safetensors, strange_safetensors
+from fuzz_folders import SUFFIX, spoil
+from fuzz_weights import (
+    NUMBERS,
+    bytes_at_random,
+    checkpoint,
+    document,
+    hierarchy,
+    protobuf,
+    safetensors,
+    strange_safetensors,
+)
+
+from gensr.priors.weights import KEY
 
 WORDS = ("", "0", "-1", "nan", "inf", "1e400", "-1e400", "99999999999", "1e-320", "x" * 300, "\u00b5", "T", "&amp;")
 PATHS = ("/etc/passwd", "/vsicurl/http://127.0.0.1/a", "file:///etc/passwd")
@@ -22,6 +34,8 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 DAMAGE = (struct.error, ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, OSError, EOFError,
           zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)  # fmt: skip
 Mutation = Callable[[random.Random, bytes], bytes]
+DOCUMENTS = (".json", ".zattrs", ".zarray", ".zgroup", ".zmetadata")
+"""Endings of files of JSON."""
 
 
 def tiff(rng: random.Random, raw: bytes) -> bytes:
@@ -225,12 +239,14 @@ def boxes(rng: random.Random, raw: bytes) -> bytes:
 def _by_name(name: str, raw: bytes) -> Mutation:
     if name.endswith((".pth", ".pt", ".pkl")):
         return checkpoint
-    if name.endswith(".ckpt"):
-        return strange_safetensors
-    if name.endswith(".zarr.zip"):
+    if name.endswith((".ckpt", ".safetensors")):
+        return safetensors if KEY.encode() in raw[: 1 << 20] else strange_safetensors
+    if name.endswith((".zarr.zip", ".pt2")):
         return hierarchy
-    if name.endswith(".safetensors"):
-        return safetensors
+    if name.endswith(".onnx"):
+        return protobuf
+    if name.endswith(DOCUMENTS):
+        return document
     if raw[:2] in (b"II", b"MM"):
         return tiff
     if raw[:6] == b"SIMPLE":
@@ -249,6 +265,9 @@ def mutate(rng: random.Random, name: str, raw: bytes) -> bytes:
     if name.endswith(".gz") and rng.random() < 0.8:
         return gzip.compress(mutate(rng, name.removesuffix(".gz"), gzip.decompress(raw)), mtime=0)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        if name.endswith(SUFFIX):
+            raw = spoil(rng, raw, mutate)
+            continue
         try:
             raw = (bytes_at_random if rng.random() < 0.2 else _by_name(name, raw))(rng, raw)
         except DAMAGE:

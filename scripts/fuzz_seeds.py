@@ -6,8 +6,10 @@ import gzip
 import importlib.util
 import json
 import pickle
+import shutil
 import sys
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +26,7 @@ import tifffile
 import torch
 import xarray
 import zarr
+from fuzz_folders import SUFFIX, pack
 from PIL import Image
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from rasterio.errors import NotGeoreferencedWarning
@@ -36,12 +39,13 @@ WEIGHTS = ("gaussian-microscopy", "gaussian-faces", "style-faces", "flow-microsc
 """Generators whose headers are spoiled; their tensors are left out where they are large."""
 
 
-def builders() -> ModuleType:
-    """The module of the tests that writes small good files."""
-    spec = importlib.util.spec_from_file_location("hostile", ROOT / "tests" / "cli" / "hostile.py")
+def builders(place: str = "cli/hostile.py") -> ModuleType:
+    """A module of the tests that writes small good files."""
+    path = ROOT / "tests" / place
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise SystemExit("tests/cli/hostile.py is missing: make fuzz runs in a checkout")
-    module = sys.modules["hostile"] = importlib.util.module_from_spec(spec)
+        raise SystemExit(f"tests/{place} is missing: make fuzz runs in a checkout")
+    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
@@ -67,6 +71,8 @@ def make(folder: Path) -> list[Path]:
             build(folder / name)
         for build_more in (_tiffs, _rasters, _cubes, _fits, _dicoms, _niftis, _pictures, _weights, _checkpoints):
             build_more(folder, hostile)
+        _programs(folder)
+        _folders(folder, hostile)
     return sorted(folder.iterdir())
 
 
@@ -204,6 +210,45 @@ def _checkpoints(folder: Path, hostile: ModuleType) -> None:
     for protocol in (0, 2, 5):
         (folder / f"arrays{protocol}.pkl").write_bytes(pickle.dumps({"G": arrays}, protocol))
     safetensors.torch.save_file(tensors, folder / "other.ckpt", {"format": "pt"})
+
+
+def _programs(folder: Path) -> None:
+    """Weights that are code: they are looked at, and never run."""
+    made = builders("hostile_weights.py")
+    known, beside = dict(made.programs()), made.message((1, b"location"), (2, b"weights.bin"))
+    constant = made.message((1, 2), (2, 1), (8, b"w"), (13, beside), (14, 1))
+    node = made.message((1, b"w"), (2, b"a"), (4, b"Constant"), (5, made.message((1, b"value"), (5, constant))))
+    (folder / "net.onnx").write_bytes(made.onnx(constant, node))
+    (folder / "script.pt").write_bytes(known["script-real"])
+    (folder / "exported.pt2").write_bytes(known["export"])
+
+
+def _folders(folder: Path, hostile: ModuleType) -> None:
+    """Products, series, hierarchies and models that are folders, packed."""
+
+    def packed(made: Path) -> None:
+        (folder / f"{made.name}{SUFFIX}").write_bytes(pack(made))
+        shutil.rmtree(made)
+
+    series, shared = folder / "series", [pydicom.uid.generate_uid(entropy_srcs=[c]) for c in "abc"]
+    series.mkdir()
+    for k in range(3):
+        place = {"ImagePositionPatient": [0.0, 0.0, 2.0 * k], "InstanceNumber": k + 1, "SeriesInstanceUID": shared[0]}
+        hostile.dicom(series / f"{k}.dcm", field(), StudyInstanceUID=shared[1], FrameOfReferenceUID=shared[2], **place)
+    packed(series)
+    safe = builders("domains/satellite/test_safe.py")
+    safe.SIDES = {10: 24, 20: 12, 60: 4}
+    for level in ("1C", "2A"):
+        packed(safe.product(folder, level)["path"])
+    for name in ("ome2", "ome3", "cube2", "cube3"):
+        made = folder / f"{name}.zarr"
+        with zipfile.ZipFile(folder / f"{name}.zarr.zip") as archive:
+            archive.extractall(made)
+        packed(made)
+    diffusers, monai = builders("generators/emit_diffusers.py"), builders("generators/emit_monai.py")
+    packed(diffusers.latent(folder / "diffusers.weights"))
+    packed(monai.latent(folder / "monai.weights"))
+    packed(monai.gan(folder / "gan.weights"))
 
 
 def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401

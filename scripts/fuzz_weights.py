@@ -1,4 +1,4 @@
-"""Mutations of what lies in zips, pickles and JSON: weights of ours and of other programs, hierarchies of Zarr."""
+"""Mutations of what lies in zips, pickles, JSON and protobuf: weights of all programs, hierarchies of Zarr."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import random
 import struct
 import warnings
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 from fuzz_seeds import places, spoilt_json
@@ -131,6 +132,106 @@ def _pickle(rng: random.Random, raw: bytes) -> bytes:
     else:
         data[place:end] = bytes_at_random(rng, bytes(data[place:end]) or b"x")
     return bytes(data)
+
+
+def document(rng: random.Random, raw: bytes) -> bytes:
+    """A file of JSON: one value, the depth, a key twice, or bytes."""
+    what = rng.randrange(8)
+    if what == 0:
+        deep = rng.choice((60, 20_000))
+        return b'{"a":' * deep + raw + b"}" * deep
+    if what == 1:
+        return bytes_at_random(rng, raw)
+    told = json.loads(raw)
+    if what == 2 and isinstance(told, dict) and told:
+        key = rng.choice(sorted(told))
+        return (
+            b"{" + json.dumps(key).encode() + b":" + json.dumps(rng.choice(OTHERS)).encode() + b"," + raw.lstrip()[1:]
+        )
+    other = rng.choice((*OTHERS, "$import os", "@a", "os.system", 10**400, 1e-320, -0.0, 2**31))
+    return spoilt_json(raw.decode(), rng.choice(list(places(told))), other).encode()
+
+
+def protobuf(rng: random.Random, raw: bytes, depth: int = 0) -> bytes:
+    """Fields of a message, or of one inside it: values, lengths, kinds, doubled, gone, nested in themselves."""
+    found = list(_fields(raw))
+    if not found:
+        return bytes_at_random(rng, raw or b"x")
+    at = rng.randrange(len(found))
+    number, kind, value = found[at]
+    if kind == 2 and depth < 8 and rng.random() < 0.7 and (found_inside := _message(value)):
+        found[at] = (number, kind, protobuf(rng, found_inside, depth + 1))
+    else:
+        what = rng.randrange(8)
+        if what == 0:
+            del found[at]
+        elif what == 1:
+            found[at:at] = [found[at]] * rng.choice((1, 2, 3000))
+        elif what == 2:
+            found[at] = (rng.choice((0, 1, 5, 7, 13, 19000, 2**29 - 1)), kind, value)
+        elif what == 3 and kind == 2:
+            for _ in range(rng.choice((3, 40, 400))):
+                value = _packed([(number, kind, value)])
+            found[at] = (number, kind, value)
+        elif what == 4:
+            return (
+                _packed(found[:at]) + _varint(number << 3 | rng.choice((1, 2, 3, 5, 7))) + _varint(rng.choice(NUMBERS))
+            )
+        elif kind == 2:
+            text = rng.choice((b"", b"../a", b"/etc/passwd", b"location", b"\xff\xfe", b"x" * 5000))
+            found[at] = (number, kind, text if rng.random() < 0.5 else bytes_at_random(rng, value or b"x"))
+        else:
+            found[at] = (number, 0, _varint(rng.choice((*NUMBERS, 2**63, 2**64 - 1))))
+    return _packed(found)
+
+
+def _fields(raw: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Number, kind and content (of a number its own bytes) of every field.
+
+    Raises:
+        IndexError: it is no message.
+    """
+    at = 0
+    while at < len(raw):
+        tag, at = _number(raw, at)
+        kind, start = tag & 7, at
+        if kind == 0:
+            _, at = _number(raw, at)
+        elif kind == 2:
+            length, start = _number(raw, at)
+            at = start + length
+        else:
+            at += {1: 8, 5: 4}[kind]
+        if at > len(raw) or not tag >> 3:
+            raise IndexError("it is no message")
+        yield tag >> 3, kind, raw[start:at]
+
+
+def _message(raw: bytes) -> bytes:
+    """The bytes themselves where they are a message, else nothing."""
+    try:
+        return raw if list(_fields(raw)) else b""
+    except (IndexError, KeyError):
+        return b""
+
+
+def _number(raw: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while raw[at] > 127:
+        value, shift, at = value | (raw[at] & 127) << shift, shift + 7, at + 1
+    return value | raw[at] << shift, at + 1
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def _packed(found: list[tuple[int, int, bytes]]) -> bytes:
+    return b"".join(_varint(n << 3 | kind) + (_varint(len(v)) if kind == 2 else b"") + v for n, kind, v in found)
 
 
 def safetensors(rng: random.Random, raw: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """Decoding chunks of Zarr in the child process: a file that imports nothing of gensr.
 
-The store reads no file outside its folder, so that a link among its chunks leads nowhere.
+The store reads no file outside its folder, so that a link among its chunks leads nowhere, and no pipe, which waits.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ def inside(folder: str) -> Any:  # noqa: ANN401
             real = os.path.realpath(os.path.join(root, key))
             if not real.startswith(root + os.sep):
                 raise ValueError(f"{key[:80]!r} is a link out of the store")
+            if os.path.exists(real) and not (os.path.isfile(real) or os.path.isdir(real)):
+                raise ValueError(f"{key[:80]!r} is a device or pipe")
             return await super().get(key, *more, **words)
 
     return Inside(folder, read_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,25 @@ def test_chunks_that_are_links_out_of_the_store_are_not_read(three, tmp_path):
             reader.read((), 10, 0, 16, 24)
         with pytest.raises(FormatError, match="is a link out of the store"):
             store.rehearse(facts)
+
+
+def test_a_pipe_among_the_chunks_is_refused_and_not_waited_for(tmp_path):
+    path, _ = hierarchy(tmp_path, False)
+    (path / "0" / "1.0").unlink()
+    os.mkfifo(path / "0" / "1.0")
+    with ZarrStore(path) as store:
+        facts = store.numbers("0")
+        with pytest.raises(FormatError, match="is a device or pipe"):
+            store.rehearse(facts)
+
+
+def test_a_pipe_among_the_metadata_is_refused_and_not_waited_for(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    path, _ = hierarchy(tmp_path, False)
+    (path / "0" / ".zattrs").unlink()
+    os.mkfifo(path / "0" / ".zattrs")
+    with ZarrStore(path) as store, pytest.raises(ValueError, match="is a device or pipe"):
+        zarr.open_array(store.library, path="0", mode="r", zarr_format=2)
 
 
 def test_metadata_that_are_links_out_of_the_store_are_refused(tmp_path):
