@@ -48,6 +48,7 @@ class GensrAccessor:
         samples: int = 1,
         seed: int = 0,
         device: str = "auto",
+        precision: str = "auto",
         tile: int | None = None,
         batch: int | None = None,
         bands: Words | None = None,
@@ -73,6 +74,7 @@ class GensrAccessor:
             samples: see there.
             seed: see there.
             device: see there.
+            precision: see there.
             tile: see there.
             batch: see there.
             bands: see there.
@@ -100,6 +102,7 @@ class GensrAccessor:
             samples=samples,
             seed=seed,
             device=device,
+            precision=precision,
             tile=tile,
             batch=batch,
             bands=bands,

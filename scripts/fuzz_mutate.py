@@ -241,7 +241,7 @@ def _by_name(name: str, raw: bytes) -> Mutation:
         return checkpoint
     if name.endswith((".ckpt", ".safetensors")):
         return safetensors if KEY.encode() in raw[: 1 << 20] else strange_safetensors
-    if name.endswith((".zarr.zip", ".pt2")):
+    if name.endswith((".zip", ".pt2")):
         return hierarchy
     if name.endswith(".onnx"):
         return protobuf

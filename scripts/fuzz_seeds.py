@@ -239,7 +239,10 @@ def _folders(folder: Path, hostile: ModuleType) -> None:
     safe = builders("domains/satellite/test_safe.py")
     safe.SIDES = {10: 24, 20: 12, 60: 4}
     for level in ("1C", "2A"):
-        packed(safe.product(folder, level)["path"])
+        product = safe.product(folder, level)["path"]
+        if level == "2A":
+            shutil.make_archive(str(folder / "product.SAFE"), "zip", folder, product.name)
+        packed(product)
     for name in ("ome2", "ome3", "cube2", "cube3"):
         made = folder / f"{name}.zarr"
         with zipfile.ZipFile(folder / f"{name}.zarr.zip") as archive:

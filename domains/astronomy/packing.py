@@ -6,22 +6,13 @@ import bz2
 import gzip
 import lzma
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from gensr.scenes import door
+
 KINDS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"PK\x03\x04": "zip"}
-DAMAGE = (
-    OSError,
-    EOFError,
-    zlib.error,
-    lzma.LZMAError,
-    zipfile.BadZipFile,
-    ValueError,
-    IndexError,  # an entry of a zip without a name
-    NotImplementedError,
-    RuntimeError,
-)
+DAMAGE = (OSError, *door.DAMAGE)
 """What the libraries raise for damaged, truncated, encrypted or unknown content."""
 STEP = 1 << 20
 XZ_MEMORY = 128 << 20

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gensr.errors import DomainError, FormatError
+from gensr.scenes.door import DAMAGE
 from gensr.scenes.markup import parsed
 from gensr.values.bands import choose
 from gensr.values.limits import expands, within
@@ -141,7 +142,7 @@ class Folder:
         try:
             with self._zip.open(entry) as source, target.open("wb") as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)  # zipfile stops at the size that the entry claims
-        except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
+        except DAMAGE as error:
             raise FormatError(f"{self.path}: {entry.filename} cannot be unpacked ({error}); fetch it again") from error
 
 
@@ -151,7 +152,7 @@ def is_safe(path: Path) -> bool:
         if path.is_dir():
             return any((path / name).is_file() for name in METADATA)
         return path.name.lower().endswith(".zip") and path.is_file() and bool(_top(path))
-    except (FormatError, OSError, zipfile.BadZipFile):
+    except (FormatError, OSError, *DAMAGE):
         return False
 
 
@@ -164,7 +165,7 @@ def _top(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as packed:
             names = packed.namelist()
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
+    except (OSError, *DAMAGE) as error:
         raise FormatError(f"{path}: is no readable zip ({error}); fetch it again") from error
     within("elements", len(names), path)
     for name in names:

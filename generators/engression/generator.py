@@ -92,7 +92,7 @@ class Engression(Generator):
     def __init__(self, model: Model, card: GeneratorCard, settings: Settings, device: str = "cpu") -> None:
         network = place(model.network, device).eval().requires_grad_(False)
         self.model = replace(model, network=network, half=model.half and fast_half(device))
-        self.exact = replace(self.model, half=False)
+        self.exact, self.fast = replace(self.model, half=False), model.half
         self.card, self.settings, self.device = card, settings, device
         self.fallback, self.scaling = settings.fallback, settings.scaling
         self.flux = False  # trained on means; instruments that sum are scaled to means
@@ -103,7 +103,16 @@ class Engression(Generator):
             return self
         copy = Network(self.model.network.shape)
         copy.load_state_dict(self.model.network.state_dict())
-        return Engression(replace(self.model, network=copy, half=True), self.card, self.settings, device)
+        return Engression(replace(self.model, network=copy, half=self.fast), self.card, self.settings, device)
+
+    def precise(self) -> Engression:
+        """See `Generator.precise`."""
+        return self if not self.fast else Engression(self.exact, self.card, self.settings, self.device)
+
+    @property
+    def precision(self) -> str:
+        """See `Generator.precision`."""
+        return "bfloat16" if self.model.half else "float32"
 
     def closed(self, operator: Operator) -> bool:
         """See `Generator.closed`: every shift-invariant instrument, and k-space, with factors up to 16."""

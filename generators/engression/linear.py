@@ -136,14 +136,14 @@ def correction(
     if layers is not None:
         return layered_correction(rest, variance, usable, layers, prior)
     shape = (rest.shape[-2], rest.shape[-1])
+    kind = rest.dtype
+    # Little noise beside what is smooth, or beside large gaps: of single digits too few are left.
+    rest, variance = rest.double(), variance.double()
     own = response(operator, prior, shape, rest)
     flat, whole = _uniform(variance, usable), bool(usable.all())
     if flat and whole and own.symmetric:
         u = filtered(rest, 1 / (own.data + variance[..., :1, :1]), own.periodic)
-        return filtered(operator.adjoint(u), own.image, own.periodic)
-    kind = rest.dtype
-    rest, variance = rest.double(), variance.double()  # little noise beside large gaps: single digits are too few
-    own = response(operator, prior, shape, rest)
+        return filtered(operator.adjoint(u), own.image, own.periodic).to(kind)
     if not whole or own.symmetric:
         u, noise_free = _fill(rest, variance, usable, own, iterations or ITERATIONS)
         rest = torch.where(usable, rest, noise_free)

@@ -110,7 +110,7 @@ class Flow(Generator):
     def __init__(self, model: Model, card: GeneratorCard, settings: Settings, device: str = "cpu") -> None:
         network = place(model.network, device).eval().requires_grad_(False)
         self.model = replace(model, network=network, half=model.half and fast_half(device))
-        self.exact = replace(self.model, half=False)
+        self.exact, self.fast = replace(self.model, half=False), model.half
         self.card, self.settings, self.device = card, settings, device
         self.stretch, self.fallback = settings.stretch, settings.fallback
         self.scaling, self.flux = settings.scaling, settings.flux
@@ -125,7 +125,16 @@ class Flow(Generator):
             return self
         copy = Network(self.model.network.shape)
         copy.load_state_dict(self.model.network.state_dict())
-        return Flow(replace(self.model, network=copy, half=True), self.card, self.settings, device)
+        return Flow(replace(self.model, network=copy, half=self.fast), self.card, self.settings, device)
+
+    def precise(self) -> Flow:
+        """See `Generator.precise`."""
+        return self if not self.fast else Flow(self.exact, self.card, self.settings, self.device)
+
+    @property
+    def precision(self) -> str:
+        """See `Generator.precision`."""
+        return "bfloat16" if self.model.half else "float32"
 
     def closed(self, operator: Operator) -> bool:
         """See `Generator.closed`: block means with equal factors, as in training."""

@@ -47,6 +47,7 @@ class UpsampleConfig:
     overwrite: bool = False
     resume: bool = False
     device: str = "auto"
+    precision: str = "auto"
     tile: int | None = None
     batch: int | None = None
     bands: str | None = None
@@ -72,6 +73,7 @@ class InfoConfig:
     bounds: str | None = None
     seed: int = 0
     device: str = "auto"
+    precision: str = "auto"
     tile: int | None = None
     batch: int | None = None
     bands: str | None = None
@@ -98,6 +100,7 @@ class CheckConfig:
     output: str | None = None
     overwrite: bool = False
     device: str = "auto"
+    precision: str = "auto"
     bands: str | None = None
     remote: bool = False
     labels: str = "refuse"

@@ -13,7 +13,7 @@ from gensr.errors import UsageError, nearest
 from gensr.pipeline.request import CALIBRATIONS, CHECKS, EXISTING, FACTORS, Request, parse_factor
 from gensr.values import bands as band_words
 from gensr.values.area import BOUNDS, SRCWIN, parse_bounds, parse_srcwin
-from gensr.values.words import EXPECTED, LABELS, parse_noise
+from gensr.values.words import EXPECTED, LABELS, PRECISIONS, parse_noise
 
 OPERATORS = (
     *("area", "bicubic", "lanczos", "gaussian:sigma=", "mtf:", "psf:", "defocus:radius=", "motion:", "kspace"),
@@ -199,6 +199,13 @@ _UPSAMPLE = (
         good=lambda value: re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value) is not None,
         choices=lambda: ("auto", "cpu", "cuda"),
         default=_default("device"),
+    ),
+    Key(
+        "precision",
+        "",
+        "of networks: bfloat16 where that is fast, or float32",
+        choices=lambda: PRECISIONS,
+        default=_default("precision"),
     ),
     Key(
         "seed",

@@ -64,6 +64,7 @@ def upsample(
     samples: int = 1,
     seed: int = 0,
     device: str = "auto",
+    precision: str = "auto",
     output: str | Path | None = None,
     existing: str = "error",
     overwrite: bool = False,
@@ -99,6 +100,7 @@ def upsample(
         samples: number of posterior samples to keep.
         seed: of all random numbers; results depend on it and on nothing else.
         device: "auto", "cpu", "cuda".
+        precision: of networks: "auto", bfloat16 where the device is fast in it; "float32", which is slower.
         output: folder to write into, in the format of the input; nothing is written if not given.
         existing: outputs that exist: "error" refuses them; "skip" leaves inputs alone that are finished and goes on
             with those that are not; "overwrite" makes them again.
@@ -144,6 +146,7 @@ def upsample(
         samples=samples,
         seed=seed,
         device=device,
+        precision=precision,
         output=output,
         existing=existing,
         overwrite=overwrite,

@@ -122,6 +122,7 @@ class Decisions:
             "tiles": self._tiles(),
             "runtime": self.request.runtime.name,
             "device": self.task.device,
+            "precision": self.task.generator.precision,
             **self.expected.describe(),
             "warnings": self.warnings,
         }

@@ -9,13 +9,14 @@ from gensr.errors import SearchError
 from gensr.operators.base import Operator
 from gensr.pipeline.task import Prior
 from gensr.priors import weights
-from gensr.priors.device import choose_device
+from gensr.priors.device import placed
 from gensr.priors.generator import Generator
 from gensr.priors.grey import LUMA, Grey
 from gensr.priors.mapped import Mapped
 from gensr.scenes.scene import Scene
 from gensr.search.presets import Preset
 from gensr.search.solvers import solver_class, solver_options
+from gensr.values.words import AUTO
 
 GRADIENT_FREE = "evolution"
 """Solver of generators without derivatives."""
@@ -31,6 +32,7 @@ class Wanted:
         named: generator that the user named, None for the scene's own.
         device: where it computes here: "auto", or the user's word.
         elsewhere: what other processes are told of the device; "" is the same as here.
+        precision: see `Request`.
     """
 
     scene: Scene
@@ -38,6 +40,7 @@ class Wanted:
     named: str | None
     device: str
     elsewhere: str = ""
+    precision: str = AUTO
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -93,8 +96,9 @@ def choose_prior(wanted: Wanted) -> tuple[Prior, str]:
         if generator.serves(wanted.operator, wanted.shape):
             generator, grey = banded(generator, wanted.scene)
             _check(generator, wanted.scene)
-            placed = generator.to(choose_device(wanted.device))
-            return Prior(placed, weights.reference(name, stored), wanted.device, wanted.elsewhere, grey), why
+            ready = placed(generator, wanted.device, wanted.precision)
+            where = weights.reference(name, stored), wanted.device, wanted.elsewhere
+            return Prior(ready, *where, grey, wanted.precision), why
     rows, cols = wanted.shape
     assert first is not None
     other = f"generator={first.fallback}" if first.fallback else "another generator (gensr models list)"
@@ -169,5 +173,5 @@ def closed_prior(prior: Prior, operator: Operator) -> Prior:
     fits = other.card.bands in (1, generator.card.bands) and not other.card.aligned
     if not (fits and other.closed(operator)):
         return prior
-    placed = other.to(choose_device(prior.device))
-    return Prior(placed, weights.reference(generator.fallback, stored), prior.device, prior.elsewhere)
+    ready, where = placed(other, prior.device, prior.precision), weights.reference(generator.fallback, stored)
+    return Prior(ready, where, prior.device, prior.elsewhere, precision=prior.precision)

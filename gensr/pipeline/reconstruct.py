@@ -17,6 +17,7 @@ from gensr.errors import GensrError, SearchError, out_of_memory
 from gensr.pipeline.flat import Flat, contrasted, flat_bands, flat_plane
 from gensr.pipeline.task import QUANTISATION, Task
 from gensr.pipeline.tiles import Tile
+from gensr.priors.device import rounding
 from gensr.priors.observation import Observation
 from gensr.scenes.statistics import without
 from gensr.search.posterior import Answer, answer, summary
@@ -157,7 +158,8 @@ def reconstruct(
     if busy:
         bands = len(images[0].bands)
         data = observe([images[i] for i in busy], task, tiles[0])
-        found = _answer(data, task, [tiles[i] for i in busy], bands)
+        with rounding(task.prior.precision):
+            found = _answer(data, task, [tiles[i] for i in busy], bands)
         for row, i in enumerate(busy):
             results[i] = _finish(images[i], tiles[i], task, found, row, len(busy))
     flattened = {i: _levelled(results[i], images[i], tiles[i], task, level[i]) for i in results if level[i].any()}

@@ -146,6 +146,7 @@ def build(settled: Decisions, store: Statistics, seconds: float, tried: Checked 
         "latent search": merged([entry["search"] for entry in entries if entry.get("search")]),
         "contrast": _contrast(settled),
         "device": task.device,
+        "precision": task.generator.precision,
         "seconds": round(seconds, 3),
         "megapixels per second": round(output_pixels / 1e6 / seconds, 4) if seconds > 0 else None,
         "warnings": _warnings(settled, int(count), misfit, tried),

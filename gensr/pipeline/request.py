@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gensr.errors import UsageError
 from gensr.values import bands as band_words
 from gensr.values.area import Area, Numbers
-from gensr.values.words import EXPECTED, LABELS, parse_noise
+from gensr.values.words import EXPECTED, LABELS, PRECISIONS, parse_noise
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -104,6 +104,7 @@ class Request:
         samples: number of posterior samples to keep.
         seed: of all random numbers; results depend on it and on nothing else.
         device: "auto", "cpu", "cuda".
+        precision: of networks: "auto", bfloat16 where the device is fast in it; "float32", which is slower.
         output: folder to write into, in the format of the input; nothing is written if not given.
         existing: outputs that exist: "error" refuses them; "skip" leaves inputs alone that are finished and goes on
             with those that are not; "overwrite" makes them again.
@@ -136,6 +137,7 @@ class Request:
     samples: int = 1
     seed: int = 0
     device: str = "auto"
+    precision: str = "auto"
     output: str | Path | None = None
     existing: str = "error"
     overwrite: bool = False
@@ -177,7 +179,7 @@ class Request:
             raise UsageError(f"{word} needs output=, the folder of the run that was interrupted")
         if self.labels not in LABELS:
             raise UsageError(f"labels={self.labels}: expected {' or '.join(LABELS)}")
-        for name, words in (("calibrate", CALIBRATIONS), ("check", CHECKS)):
+        for name, words in (("precision", PRECISIONS), ("calibrate", CALIBRATIONS), ("check", CHECKS)):
             if (said := getattr(self, name)) not in words:
                 raise UsageError(f"{name}={said}: expected {', '.join(words[:-1])} or {words[-1]}")
         if self.bands is not None:

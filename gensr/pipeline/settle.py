@@ -160,7 +160,8 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
     refuse_tiny(scene, scene.normaliser(), operator.gain)
     # The word of the user is about the machine that computes tiles; it may have a device that this one lacks.
     device = choose_device(request.device if request.runtime.name == "local" else AUTO)
-    prior, why = choose_prior(Wanted(scene, unit_gain(operator), request.generator, device, request.device))
+    where = device, request.device, request.precision
+    prior, why = choose_prior(Wanted(scene, unit_gain(operator), request.generator, *where))
     check_options(chosen, prior.generator)
     chosen = suited(chosen, prior.generator)
     through = settle_through_plane(scene, operator, prior)
@@ -198,7 +199,8 @@ def settle_part(inset: Inset, request: Request, chosen: Preset) -> Part:
     """Everything about one part, settled as if it were the input."""
     scene, device = inset.scene, choose_device(request.device)
     operator = scene.operator((inset.factor, inset.factor))
-    prior, why = choose_prior(Wanted(scene, unit_gain(operator), request.generator, device, request.device))
+    where = device, request.device, request.precision
+    prior, why = choose_prior(Wanted(scene, unit_gain(operator), request.generator, *where))
     check_options(chosen, prior.generator)
     level = settle_level(scene, prior, unit_gain(operator), operator.gain, request.noise)
     own = replace(request, factor=inset.factor)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gensr.operators.base import Operator
 from gensr.operators.scaled import unit_gain
-from gensr.priors.device import choose_device
+from gensr.priors.device import choose_device, placed
 from gensr.priors.generator import Generator
 from gensr.priors.grey import Grey
 from gensr.priors.mapped import Mapped
@@ -20,6 +20,7 @@ from gensr.search.presets import Preset
 from gensr.values.grid import Factor, Window
 from gensr.values.noise import Noise
 from gensr.values.normalise import Normaliser
+from gensr.values.words import AUTO
 
 QUANTISATION = 12**-0.5
 """Standard deviation of rounding, in code steps."""
@@ -37,6 +38,7 @@ class Prior:
         device: where it computes here.
         elsewhere: what another process is told of the device: "auto", or the user's word; "" is the same as here.
         grey: whether the generator is the luminance of what the file holds.
+        precision: see `gensr.pipeline.request.Request`.
     """
 
     generator: Generator
@@ -44,15 +46,16 @@ class Prior:
     device: str = "cpu"
     elsewhere: str = ""
     grey: bool = False
+    precision: str = AUTO
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         if self.reference is None:
             raise TypeError(f"{self.generator.card.name} was made in memory; save its weights to compute elsewhere")
-        return load_prior, (self.reference, self.elsewhere or self.device, self.grey)
+        return load_prior, (self.reference, self.elsewhere or self.device, self.grey, self.precision)
 
 
 @lru_cache(maxsize=4)
-def load_prior(reference: Reference, device: str, grey: bool = False) -> Prior:
+def load_prior(reference: Reference, device: str, grey: bool = False, precision: str = AUTO) -> Prior:
     """The prior of a reference on a device of this machine; a process builds it once.
 
     Raises:
@@ -61,7 +64,7 @@ def load_prior(reference: Reference, device: str, grey: bool = False) -> Prior:
     """
     stored = reference.generator()
     generator = Grey(stored) if grey and isinstance(stored, Mapped) else stored
-    return Prior(generator.to(choose_device(device)), reference, device, grey=grey)
+    return Prior(placed(generator, device, precision), reference, device, grey=grey, precision=precision)
 
 
 @dataclass(frozen=True)

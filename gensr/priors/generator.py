@@ -74,6 +74,15 @@ class Generator(ABC):
     def to(self, device: str) -> Generator:
         """A copy on another device."""
 
+    def precise(self) -> Generator:
+        """The same, computing in float32 throughout; itself, the default, where it does already."""
+        return self
+
+    @property
+    def precision(self) -> str:
+        """Of what it computes: "float32", or a shorter one where it takes that for speed."""
+        return "float32"
+
     @abstractmethod
     def latents(self, shape: tuple[int, int]) -> LatentSpec:
         """Latent tensors for images of (rows, cols).

@@ -42,6 +42,17 @@ class Grey(Mapped):
         assert isinstance(moved, Mapped)
         return Grey(moved)
 
+    def precise(self) -> Grey:
+        """See `Generator.precise`."""
+        exact = self.colour.precise()
+        assert isinstance(exact, Mapped)
+        return Grey(exact)
+
+    @property
+    def precision(self) -> str:
+        """See `Generator.precision`."""
+        return self.colour.precision
+
     def latents(self, shape: tuple[int, int]) -> LatentSpec:
         """See `Generator.latents`."""
         return self.colour.latents(shape)

@@ -6,9 +6,12 @@ Every domain and the corpora of training ask here before a library sees a byte; 
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import stat
+import zipfile
+import zlib
 from pathlib import Path
 
 from gensr.errors import FormatError
@@ -17,6 +20,11 @@ SYSTEM = ("/proc", "/sys", "/dev")
 """Folders whose files are no data: reading them waits, or never ends."""
 VIRTUAL = re.compile(r"/+vsi[a-z0-9_]*(/|$|\?)", re.IGNORECASE)
 """Names that GDAL takes for archives, memory or addresses of the network."""
+DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, IndexError, RuntimeError)
+"""What libraries raise, beside OSError, for damaged, truncated, encrypted or unknown zip, gzip, bzip2 and xz.
+
+A RuntimeError is also what is not implemented or nested too deep, an IndexError an entry without a name.
+"""
 URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/|://")
 
 

@@ -17,7 +17,7 @@ from gensr.errors import FormatError, PluginError
 from gensr.scenes import zarr_unpack
 from gensr.scenes.decoding import decoded
 from gensr.scenes.distant import DistantArray
-from gensr.scenes.door import admit
+from gensr.scenes.door import DAMAGE, admit
 from gensr.scenes.zarrays import Facts, facts_of
 from gensr.values.limits import expands, limit, within
 
@@ -55,7 +55,7 @@ def looks_like(path: Path) -> bool:
         if path.is_file() and path.name.lower().endswith(ENDINGS) and zipfile.is_zipfile(path):
             with ZarrStore(path) as store:
                 return store.version() > 0
-    except (FormatError, OSError, zipfile.BadZipFile):
+    except (FormatError, OSError, *DAMAGE):
         return False
     return False
 
@@ -77,7 +77,7 @@ class ZarrStore:
             try:
                 self._zip = zipfile.ZipFile(path)
                 self._entries = {e.filename: e for e in self._zip.infolist()}
-            except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
+            except (OSError, *DAMAGE) as error:
                 raise FormatError(f"{path}: is no readable zip ({error}); get an intact copy") from error
             self.inside = self._root()
         self._store: Any = None
@@ -231,7 +231,7 @@ class ZarrStore:
                 within("sidecar", entry.file_size, f"{self.path}: {key}")
                 text = self._zip.read(entry)
             found = json.loads(text)
-        except (OSError, ValueError, RecursionError, zipfile.BadZipFile) as error:
+        except (OSError, *DAMAGE) as error:
             raise FormatError(f"{self.path}: {key} cannot be read ({brief(error)}); the store is damaged") from error
         if not isinstance(found, dict):
             raise FormatError(f"{self.path}: {key} is no mapping; the store is damaged")

@@ -18,6 +18,9 @@ EXPECTED = (
 """What may be written, in words that follow "expected"."""
 LABELS = ("refuse", "nearest", "image")
 """What may become of label images and masks."""
+AUTO, FLOAT32 = "auto", "float32"
+PRECISIONS = (AUTO, FLOAT32)
+"""Of the arithmetic of networks: the fastest that the device has (bfloat16, TensorFloat-32), or float32 throughout."""
 Kind = Literal["auto", "sigma", "share", "poisson"]
 
 

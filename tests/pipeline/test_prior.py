@@ -73,7 +73,7 @@ def test_the_prior_lies_on_the_device_that_was_asked_for(shelf, monkeypatch, whi
         def to(self, device):
             return white(name=f"{self.card.name} on {device}")
 
-    monkeypatch.setattr(room, "choose_device", lambda word: {"auto": "the best"}.get(word, word))
+    monkeypatch.setattr("gensr.priors.device.choose_device", lambda word: {"auto": "the best"}.get(word, word))
     shelf["a"], shelf["b"] = Moved("denoise", name="a"), Moved("posterior", "evidence", name="b")
     prior, _ = choose_prior(replace(wanted((8, 8), "a"), device="auto"))
     assert (prior.generator.card.name, prior.device) == ("a on the best", "auto")

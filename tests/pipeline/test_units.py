@@ -7,7 +7,6 @@ import pytest
 from astropy.io import fits
 
 import gensr
-from gensr.priors import weights
 
 RNG = np.random.default_rng(11)
 ROWS, COLS = np.mgrid[:20, :24]
@@ -81,17 +80,14 @@ def test_single_precision_times_powers_of_two():
             assert np.array_equal(a, np.ldexp(b, power))
 
 
-def test_draws_of_single_precision_times_powers_of_ten(monkeypatch):
+@pytest.mark.parametrize("generator", [None, "flow-satellite", "engression-field"])
+def test_draws_of_single_precision_times_powers_of_ten(generator):
     """A network in float32 passes on the rounding of the file; bfloat16 makes a thousand times as much of it."""
-    monkeypatch.setattr("gensr.generators.flow.generator.fast_half", lambda device: False)
-    weights._loaded.cache_clear()
-    try:
-        for words in ({"noise": "2%"}, {}):
-            plain = answer(IMAGE.astype(np.float32), **words)
-            for power in (-30, 30, 1):
-                same(answer((IMAGE * 10.0**power).astype(np.float32), **words), plain, 10.0**power)
-    finally:
-        weights._loaded.cache_clear()
+    like = {"precision": "float32", "generator": generator, "domain": "satellite" if generator else None}
+    for words in ({**like, "noise": "2%"}, like):
+        plain = answer(IMAGE.astype(np.float32), **words)
+        for power in (-30, 30, 1):
+            same(answer((IMAGE * 10.0**power).astype(np.float32), **words), plain, 10.0**power)
 
 
 @pytest.mark.parametrize("power", [-30, 30])

@@ -244,6 +244,24 @@ def test_hostile_codec_of_version_3(tmp_path):
         gensr.open(tmp_path / "a.zarr")
 
 
+@pytest.mark.parametrize("method", [97, 8])
+def test_zips_with_entries_that_cannot_be_unpacked(method, tmp_path):
+    """Of a method that nobody knows, or no stream of the method that they name."""
+    store(tmp_path / "a.zarr")
+    path = tmp_path / "b.zarr.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        for file in sorted(p for p in (tmp_path / "a.zarr").rglob("*") if p.is_file()):
+            packed.write(file, file.relative_to(tmp_path / "a.zarr"))
+    raw = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as packed:
+        (info,) = (i for i in packed.infolist() if i.filename == ".zattrs")
+    raw[raw.index(b".zattrs", raw.index(b"PK\1\2")) - 46 + 10] = raw[info.header_offset + 8] = method
+    path.write_bytes(raw)
+    with pytest.raises(FormatError, match=r"\.zattrs cannot be read"):
+        gensr.open(path, domain="microscopy")
+    assert main(["info", str(path)]) == 1
+
+
 def test_links_and_zips_that_lead_out(tmp_path):
     store(tmp_path / "a.zarr")
     (tmp_path / "b").mkdir()

@@ -238,6 +238,35 @@ def test_zips_that_lead_out(tmp_path):
         gensr.open(tmp_path / "a.zip", domain="satellite")
 
 
+def spoilt_entries(path: Path, name: str, how: str) -> None:
+    """Entries of a zip whose name holds a word: of a method that nobody knows, encrypted, or damaged."""
+    raw = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as packed:
+        chosen = [i for i in packed.infolist() if name in i.filename]
+    assert chosen
+    for info in chosen:
+        at = raw.index(info.filename.encode(), raw.index(b"PK\1\2")) - 46  # in the directory of the zip
+        for method, flags in ((at + 10, at + 8), (info.header_offset + 8, info.header_offset + 6)):
+            if how == "method":
+                raw[method] = 97
+            elif how == "encrypted":
+                raw[flags] |= 1
+        if how == "damaged":
+            start = info.header_offset + 30 + len(info.filename)
+            raw[start : start + info.compress_size] = b"\xff" * info.compress_size
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize("how", ["method", "encrypted", "damaged"])
+@pytest.mark.parametrize("name", ["MTD_MSIL2A.xml", "B03_10m.jp2"])
+def test_zips_that_cannot_be_unpacked(name, how, tmp_path):
+    root = product(tmp_path)["path"]
+    packed = Path(shutil.make_archive(str(tmp_path / root.name), "zip", tmp_path, root.name))
+    spoilt_entries(packed, name, how)
+    with pytest.raises(FormatError, match=r"cannot be unpacked \(.*\); fetch it again"):
+        gensr.open(packed)
+
+
 def test_command(tmp_path):
     root = product(tmp_path)["path"]
     out = tmp_path / "out"
