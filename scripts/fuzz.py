@@ -287,8 +287,8 @@ def watch(arguments: argparse.Namespace) -> int:
             new += keep(finding, (folder / spoilt).read_bytes(), Path(arguments.keep))
             print(f"{finding.key}: {spoilt} ({number}): {text}", flush=True)
             first = number + 1
-            for left in ("out", spoilt.removesuffix(SUFFIX)):
-                shutil.rmtree(folder / left, ignore_errors=True)
+            for rest in ("out", spoilt.removesuffix(SUFFIX)):
+                shutil.rmtree(folder / rest, ignore_errors=True)
     print(
         f"{first} files with seed {arguments.seed}: {dict(tally) or 'no finding'}, {new} new, kept in {arguments.keep}"
     )

@@ -237,7 +237,7 @@ def _folders(folder: Path, hostile: ModuleType) -> None:
         hostile.dicom(series / f"{k}.dcm", field(), StudyInstanceUID=shared[1], FrameOfReferenceUID=shared[2], **place)
     packed(series)
     safe = builders("domains/satellite/test_safe.py")
-    safe.SIDES = {10: 24, 20: 12, 60: 4}
+    safe.SIDES.update({10: 24, 20: 12, 60: 4})
     for level in ("1C", "2A"):
         product = safe.product(folder, level)["path"]
         if level == "2A":

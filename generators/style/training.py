@@ -14,8 +14,9 @@ from gensr.making.options import Reader
 from gensr.making.telling import Seen, tell, tell_changed
 from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
-from gensr.priors.device import AUTO, choose_device
+from gensr.priors.device import choose_device
 from gensr.priors.whitening import measure
+from gensr.values.words import AUTO
 
 from . import calibrate
 from .bank import bank as made

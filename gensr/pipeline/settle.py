@@ -29,7 +29,7 @@ from gensr.pipeline.tiles import by_bands, scene_tiles
 from gensr.pipeline.trial import SELF, calibrated
 from gensr.priors import weights
 from gensr.priors.card import conformal_factor
-from gensr.priors.device import AUTO, choose_device
+from gensr.priors.device import choose_device
 from gensr.scenes import installed
 from gensr.scenes.area import part_of
 from gensr.scenes.arrays import ArrayScene, array_domain, numbers
@@ -47,6 +47,7 @@ from gensr.search.posterior import method_of
 from gensr.search.presets import Preset, preset
 from gensr.values.area import WHOLE, Area
 from gensr.values.bands import Words
+from gensr.values.words import AUTO
 
 SIDE = 128
 """Pixels a side of aligned pictures where a card does not say it."""
