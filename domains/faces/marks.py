@@ -31,6 +31,8 @@ EXIF_LIMIT = 60000
 """One JPEG marker, with room for the mark."""
 _WIDTH, _HEIGHT, _X_RESOLUTION, _Y_RESOLUTION, _DESCRIPTION, _SOFTWARE = 256, 257, 282, 283, 270, 305
 _PIXEL_X, _PIXEL_Y = 0xA002, 0xA003
+_OF_PIXELS = re.compile(r"\s*(\{\"shape\"|shape=\(|ImageJ=|<\?xml|<OME)")
+"""Descriptions by which other programs say how the old pixels lie in the file."""
 _STRUCTURE = (258, 259, 262, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 513, 514, 530, 531, 532)
 """Tags that describe how the old pixels were stored."""
 
@@ -115,11 +117,16 @@ def exif_block(photo: Photo, factor: Factor, size: tuple[int, int], text: str) -
     exif = import_pillow().Exif()
     if exif_is_sound(photo):
         _carry(photo, exif, factor, size)
-    old = str(photo.exif.get(_DESCRIPTION, "")).strip("\0 ")
+    old = "" if describes_pixels(photo) else str(photo.exif.get(_DESCRIPTION, "")).strip("\0 ")
     exif[ORIENTATION] = 1
     exif[_DESCRIPTION] = f"{old[:4000]}; {text}" if old else text
     exif[_SOFTWARE] = software()
     return exif
+
+
+def describes_pixels(photo: Photo) -> bool:
+    """Whether the description of the input says how its pixels lie, so that it is not true of the output."""
+    return _OF_PIXELS.match(str(photo.exif.get(_DESCRIPTION, ""))) is not None
 
 
 def exif_is_sound(photo: Photo) -> bool:

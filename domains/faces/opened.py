@@ -14,7 +14,7 @@ from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
 from gensr.values.precision import Real
 
-from .marks import exif_is_sound
+from .marks import describes_pixels, exif_is_sound
 from .photo import INKS, Codes, Photo
 
 
@@ -117,6 +117,8 @@ class OpenedPhoto(Scene):
                 else "its profile, if any"
             )
             left.append(f"the colours of print ({INKS}): converted to sRGB by {how}")
+        if describes_pixels(self.photo):
+            left.append("the description, which says how the old pixels lie in the file")
         if not exif_is_sound(self.photo):
             left.append("EXIF (damaged or too long)")
         return left

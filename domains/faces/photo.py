@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from gensr.scenes.decoding import DecodingError, decoded
 from gensr.scenes.directories import check_directories
 
 from . import unpack
+from .deep import is_deep, read_deep, upright
 
 INKS = "CMYK"
 """Mode of pictures in the colours of print, which become sRGB."""
@@ -52,7 +52,7 @@ class Photo:
         path: the file.
         format: "PNG", "JPEG", "WEBP" or "TIFF".
         codes: (band, y, x), uint8 or uint16, without alpha.
-        alpha: (y, x) uint8, None if the picture is opaque.
+        alpha: (y, x) of the depth of the codes, None if the picture is opaque.
         orientation: EXIF orientation that was undone, 1 if upright.
         mode: colour mode of the file.
         info: Pillow's ``info``: ICC profile, resolution, XMP, text.
@@ -151,9 +151,11 @@ def read_photo(path: Path) -> Photo:
             warnings.simplefilter("error")
             with pillow.open(path, formats=FORMATS) as image:
                 _check(path, image)
+                if is_deep(path, image):
+                    return _deep(path, image)
                 decoded(unpack.look, [str(path.absolute()), list(FORMATS)], 0)
                 return _decode(path, image, pillow)
-    except FormatError:
+    except (FormatError, PluginError):
         raise
     except DecodingError as error:
         raise FormatError(f"{path}: damaged picture ({error}); get an intact copy") from error
@@ -177,30 +179,12 @@ def _check(path: Path, image: Any) -> None:  # noqa: ANN401
         raise FormatError(f"{path}: colour model {image.mode} is not supported; convert it to RGB (sRGB)")
     if image.mode == "1":
         raise FormatError(f"{path}: is black and white (1 bit); convert it to 8-bit grey")
-    if image.format == "PNG" and _png_depth(path)[0] == 16 and _png_depth(path)[1] != 0:
-        raise FormatError(f"{path}: 16-bit colour PNG is not supported; convert it to 8-bit RGB or 16-bit grey")
-    if image.format == "TIFF":
-        _check_tiff(path, image)
+    if image.format == "TIFF" and any(code in image.tag_v2 for code in _GEO_TAGS):
+        raise FormatError(f"{path}: is georeferenced; use domain=satellite")
     if image.mode not in (*_MODES, "P", "PA", INKS):
         raise FormatError(
             f"{path}: samples of mode {image.mode} are not supported; convert to 8-bit RGB or 16-bit grey"
         )
-
-
-def _check_tiff(path: Path, image: Any) -> None:  # noqa: ANN401
-    tags = image.tag_v2
-    if any(code in tags for code in _GEO_TAGS):
-        raise FormatError(f"{path}: is georeferenced; use domain=satellite")
-    if max(tags.get(258, (1,))) > 8 and int(tags.get(277, 1)) > 1:
-        raise FormatError(f"{path}: 16-bit colour TIFF is not supported; convert it to 8-bit RGB or 16-bit grey")
-
-
-def _png_depth(path: Path) -> tuple[int, int]:
-    """Bit depth and colour type from the header chunk; Pillow reduces 16-bit colour to 8 bits without a word."""
-    with path.open("rb") as stream:
-        head = stream.read(26)
-    depth, colour = struct.unpack("BB", head[24:26])
-    return int(depth), int(colour)
 
 
 def _directories(tags: Any) -> dict[int, dict[int, Any]]:  # noqa: ANN401
@@ -236,6 +220,23 @@ def _decode(path: Path, image: Any, pillow: Any) -> Photo:  # noqa: ANN401
     orientation = orientation if orientation in _TRANSPOSED else 1
     indices = indices if orientation == 1 else None
     return Photo(path, kind, codes, alpha, orientation, mode, info, exif, directories, text, frames, indices, palette)
+
+
+def _deep(path: Path, image: Any) -> Photo:  # noqa: ANN401
+    """A photograph of 16 bits in colour: pixels by another library, what is beside them by Pillow."""
+    tags, info, mode = image.getexif(), dict(image.info), f"{image.mode}, 16 bits"
+    exif, directories = dict(tags.items()), _directories(tags)
+    orientation = int(exif.get(ORIENTATION, 1) or 1)
+    orientation = orientation if orientation in _TRANSPOSED else 1
+    pixels = upright(read_deep(path, image), orientation)
+    text = {}
+    if image.format == "PNG":
+        image.load()  # text may stand behind the pixels
+        text = dict(getattr(image, "text", {}))
+    opaque = pixels.shape[-1] in (1, 3)
+    alpha = None if opaque else np.ascontiguousarray(pixels[..., -1])
+    codes = np.ascontiguousarray(np.moveaxis(pixels if opaque else pixels[..., :-1], -1, 0))
+    return Photo(path, str(image.format), codes, alpha, orientation, mode, info, exif, directories, text, 1)
 
 
 def _screened(image: Any, info: dict[str, Any]) -> Any:  # noqa: ANN401

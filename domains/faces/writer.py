@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from gensr.scenes.provenance import interpolated, repeated, software
 from gensr.values.grid import Window
 from gensr.values.precision import SINGLE
 
-from . import marks
+from . import deep, marks
 from .opened import OpenedPhoto
 from .photo import Codes, import_pillow
 
@@ -101,7 +102,8 @@ def rehearse(scene: OpenedPhoto, product: Product, folder: Path, names: Names, s
     bands = len(scene.bands) + (scene.photo.alpha is not None)
     codes = np.zeros((SIDE, SIDE, bands), scene.dtype)
     try:
-        blank = import_pillow().fromarray(np.ascontiguousarray(codes if bands > 1 else codes[..., 0]))
+        codes = codes if bands > 1 else codes[..., 0]
+        blank = codes if _is_deep(codes) else import_pillow().fromarray(np.ascontiguousarray(codes))
         _save(scene, product, blank, path, "posterior mean")
         with import_pillow().open(path) as image:
             image.load()
@@ -113,14 +115,21 @@ def rehearse(scene: OpenedPhoto, product: Product, folder: Path, names: Names, s
 
 def _write(scene: OpenedPhoto, product: Product, parts: Iterable[Codes], path: Path, title: str) -> Path:
     if scene.photo.indices is None or not repeated(product.report) or scene.output_format not in ("PNG", "TIFF"):
-        return _save(scene, product, import_pillow().fromarray(_interleaved(scene, product, parts)), path, title)
+        whole = _interleaved(scene, product, parts)
+        image = whole if _is_deep(whole) else import_pillow().fromarray(whole)
+        return _save(scene, product, image, path, title)
     fy, fx = product.factor
     picture = import_pillow().fromarray(scene.photo.indices.repeat(fy, 0).repeat(fx, 1))
     picture.putpalette(scene.photo.palette)  # the colours of classes stay what they are
     return _save(scene, product, picture, path, title)
 
 
-def _save(scene: OpenedPhoto, product: Product, image: Picture, path: Path, title: str) -> Path:
+def _is_deep(whole: Codes) -> bool:
+    """Whether pixels are of a kind that Pillow cannot hold: more than one sample of 16 bits."""
+    return whole.dtype == np.uint16 and whole.ndim == 3
+
+
+def _save(scene: OpenedPhoto, product: Product, image: Picture | Codes, path: Path, title: str) -> Path:
     photo, text = scene.photo, marks.note(product, title)
     source = marks.source_type(product.report)
     size = scene.grid.refine(product.factor).shape
@@ -131,6 +140,15 @@ def _save(scene: OpenedPhoto, product: Product, image: Picture, path: Path, titl
         marks.xmp_packet(photo, text, source),
         text,
     )
+    if isinstance(image, np.ndarray):
+        if scene.output_format == "TIFF":
+            old = photo.info.get("compression")
+            deep.save_tiff(image, path, old in _LOSSLESS_TIFF, dress.icc, dress.dpi, dress.exif, dress.packet)
+        else:
+            beside = io.BytesIO()
+            _save_png(scene, import_pillow().new("RGB", (1, 1)), beside, dress)
+            deep.save_png(image, path, beside)
+        return path
     save = {"PNG": _save_png, "JPEG": _save_jpeg, "WEBP": _save_webp, "TIFF": _save_tiff}[scene.output_format]
     save(scene, image, path, dress)
     return path
@@ -149,7 +167,7 @@ def _interleaved(scene: OpenedPhoto, product: Product, parts: Iterable[Codes]) -
     return whole if whole.shape[-1] > 1 else whole[..., 0]
 
 
-def _save_png(scene: OpenedPhoto, image: Picture, path: Path, dress: Dress) -> None:
+def _save_png(scene: OpenedPhoto, image: Picture, path: Path | io.BytesIO, dress: Dress) -> None:
     from PIL.PngImagePlugin import PngInfo
 
     info, photo = PngInfo(), scene.photo

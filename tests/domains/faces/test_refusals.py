@@ -39,8 +39,8 @@ HOSTILE = {
     "large": (png(9600, 9600, 8, 0, b"\0"), "9600 x 9600|bomb"),
     "zero": (png(0, 5, 8, 2, b"\0"), "damaged picture|is empty"),
     "short rows": (png(9, 9, 8, 2, b"\0" * 20), "damaged picture"),
-    "16-bit colour": (png(2, 2, 16, 2, b"\0" * 26), "16-bit colour PNG"),
-    "16-bit grey alpha": (png(2, 2, 16, 4, b"\0" * 18), "16-bit colour PNG"),
+    "16-bit colour": (png(2, 2, 16, 2, b"\0" * 20), "damaged picture"),
+    "16-bit bomb": (png(60000, 60000, 16, 2, b"\0"), "60000|bomb"),
     "1 bit": (png(8, 8, 1, 0, b"\0\0" * 8), "1 bit"),
     "text bomb": (
         png(2, 2, 8, 0, b"\0" * 6, chunk(b"zTXt", b"a\0\0" + zlib.compress(b"x" * (1 << 26)))),
