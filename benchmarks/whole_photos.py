@@ -39,7 +39,7 @@ TEXT = (
     "`samples=0 search=fast lossless=true`, one thread. Of the faces `found` those are `restored` that are coarser",
     "than the 128 pixels of the prior. `rms`, `largest`: what the written picture leaves of its data, codes. `moved",
     "outside`: pixels that differ from the same photo without faces where no face was laid. `border`: rms difference",
-    f"from that on the outermost {WIDE} pixels of the masks, codes: a seam would show there. Seconds: wall clock, busy.",
+    f"from that on the outermost {WIDE} pixels of the masks, codes: a seam would show there. Seconds: wall clock.",
 )
 Codes = NDArray[np.uint8]
 
