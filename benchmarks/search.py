@@ -95,11 +95,11 @@ def measured(method: Method, generator: Generator, data: Observation, stream: St
     before, watcher = resident(), threading.Thread(target=watch)
     watcher.start()
     began = time.process_time()
-    image = method(generator, data, stream)
+    picture = method(generator, data, stream)
     seconds = time.process_time() - began
     done.set()
     watcher.join()
-    return Found(image, seconds, max(0.0, peak - before))
+    return Found(picture(), seconds, max(0.0, peak - before))
 
 
 def judged(found: Found, data: Observation, truth: Tensor, discrepancy: float) -> dict[str, Any]:

@@ -19,8 +19,10 @@ from gensr.search.run import search
 from gensr.values.latent import Latents, LatentSpec
 from gensr.values.random import Stream
 
-GROWING = (5, 7, 10, 14, 20, 30, 45, 70, 100)
-"""Steps of the ladder's runs."""
+GROWING = (4, 5, 6, 7, 8, 9, 11, 14, 20, 60, 90)
+"""Steps of the ladder's runs: about those that PULSE's residual takes, and what fits into PULSE's time."""
+LONG = 60
+"""Steps of a run that is long enough to know whether a face is out of range."""
 BASELINE = 200
 """Steps of CSGM (of each of two starts), of the MAP and of the guided sampling."""
 
@@ -46,16 +48,19 @@ class Shared(Generator):
         return self.inner.synthesize({**latents, **rest}, shape, stage)
 
 
-Method = Callable[[Generator, Observation, Stream], Tensor]
-"""From generator, data of one face and a stream to ``G(z)`` (1, band, rows, cols)."""
+Picture = Callable[[], Tensor]
+"""Makes ``G(z)`` (1, band, rows, cols) of what a search found; that is not in its seconds."""
+Method = Callable[[Generator, Observation, Stream], Picture]
+"""From generator, data of one face and a stream to what makes the picture."""
 
 
-def pulse(generator: Generator, data: Observation, stream: Stream) -> Tensor:
+def pulse(generator: Generator, data: Observation, stream: Stream) -> Picture:
     """As published."""
-    return search(generator, data, PRESETS["pulse"], [stream], 1).images
+    images = search(generator, data, PRESETS["pulse"], [stream], 1).images
+    return lambda: images
 
 
-def csgm(generator: Generator, data: Observation, stream: Stream) -> Tensor:
+def csgm(generator: Generator, data: Observation, stream: Stream) -> Picture:
     """Adam in the shared latent with ``|z|^2``, the better of two starts (arXiv:1703.03208)."""
     space, seen = Shared(generator), repeat(data, 2)
     spec = space.latents(data.shape)
@@ -65,14 +70,14 @@ def csgm(generator: Generator, data: Observation, stream: Stream) -> Tensor:
     return plain(space, found.latents, data, int(found.objective.argmin()))
 
 
-def mean_start(generator: Generator, data: Observation, stream: Stream) -> Tensor:
+def mean_start(generator: Generator, data: Observation, stream: Stream) -> Picture:
     """The posterior's optimum in all layers by Adam from the mean latent: BRGM without its VGG (arXiv:2012.04567)."""
     fixed = {t.name: torch.zeros(1, *t.shape) for t in generator.latents(data.shape).tensors}
     problem = Problem(generator, data, fixed, discrepancy=generator.card.discrepancy)
     return plain(generator, solve(Adam(BASELINE, 0.1), problem).latents, data)
 
 
-def guided(generator: Generator, data: Observation, stream: Stream) -> Tensor:
+def guided(generator: Generator, data: Observation, stream: Stream) -> Picture:
     """Annealed Langevin steps in the white latents with the gradient of the data: guided sampling as DPS does it.
 
     A step keeps the prior by ``sqrt(1 - h)`` and noise of variance ``h``; the gradient of the misfit has unit length
@@ -95,22 +100,27 @@ def guided(generator: Generator, data: Observation, stream: Stream) -> Tensor:
 def ladder(preset: Preset) -> Method:
     """The staged search of a preset."""
 
-    def run(generator: Generator, data: Observation, stream: Stream) -> Tensor:
+    def run(generator: Generator, data: Observation, stream: Stream) -> Picture:
         return plain(generator, search(generator, data, preset, [stream], 1).latents, data)
 
     return run
 
 
-@torch.no_grad()
-def plain(generator: Generator, latents: Latents, data: Observation, row: int = 0) -> Tensor:
+def plain(generator: Generator, latents: Latents, data: Observation, row: int = 0) -> Picture:
     """``G(z)`` of one candidate."""
-    return generator.synthesize({name: t[row : row + 1] for name, t in latents.items()}, data.shape)
+
+    def made() -> Tensor:
+        with torch.no_grad():
+            return generator.synthesize({name: t[row : row + 1] for name, t in latents.items()}, data.shape)
+
+    return made
 
 
 def growing(steps: int) -> Preset:
-    """The ladder of one candidate with so many steps, none of them beyond the prior before half of them are done."""
-    numbers = {"steps": steps - steps // 3, "extend": steps // 3, "candidates": 1, "modes": 1, "proposals": 1}
-    return replace(PRESETS["fast"], solver_options=numbers)
+    """The ladder of one candidate with so many steps; of many the last third may go beyond the prior."""
+    extend = steps // 3 if steps >= LONG else 0
+    numbers = {"steps": steps - extend, "secant": 0, "extend": extend}
+    return replace(PRESETS["fast"], solver_options={"candidates": 1, "modes": 1, "proposals": 1, **numbers})
 
 
 def methods() -> dict[str, tuple[Method, bool]]:

@@ -9,7 +9,7 @@ of the finest features is exactly the area mean of the output.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -96,6 +96,22 @@ def activate(x: Tensor) -> Tensor:
     return leaky_relu(x, SLOPE) * GAIN
 
 
+def _kept(module: nn.Module, weight: Tensor, name: str, make: Callable[[Tensor], Tensor]) -> Tensor:
+    """What a layer makes of its weight: once where the weight is a constant, at every use where it learns."""
+    if weight.requires_grad:
+        return make(weight)
+    kept: dict[str, tuple[tuple[int, int], Tensor]] = module.__dict__.setdefault("_constants", {})
+    state = (weight.data_ptr(), weight._version)
+    if name not in kept or kept[name][0] != state:
+        kept[name] = (state, make(weight))
+    return kept[name][1]
+
+
+def _scaled(weight: Tensor) -> Tensor:
+    """The kernel of a convolution, in memory as the features are."""
+    return (weight * weight[0].numel() ** -0.5).contiguous(memory_format=torch.channels_last)
+
+
 class Dense(nn.Module):
     """Linear layer with weights of unit deviation, scaled when used (arXiv:1710.10196), so that all learn alike.
 
@@ -112,7 +128,7 @@ class Dense(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (n, inward)."""
-        return linear(x, self.weight * self.weight.shape[1] ** -0.5, self.bias)
+        return linear(x, _kept(self, self.weight, "scaled", lambda w: w * w.shape[1] ** -0.5), self.bias)
 
 
 class Conv(nn.Module):
@@ -148,12 +164,13 @@ class Modulated(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """``x`` (n, inward, h, w), ``w`` (n, style)."""
-        weight = self.weight * self.weight[0].numel() ** -0.5
+        weight = _kept(self, self.weight, "scaled", _scaled)
         scale = self.affine(w)
         y: Tensor = conv2d(x * scale[:, :, None, None].to(x.dtype), weight, padding=weight.shape[-1] // 2)
         if not self.demodulate:
             return y
-        norm = (_wide(scale).square() @ _wide(weight).square().sum((2, 3)).T + 1e-8).rsqrt()
+        energy = _kept(self, self.weight, "energy", lambda v: _wide(v).square().sum((2, 3)).T / v[0].numel())
+        norm = (_wide(scale).square() @ energy + 1e-8).rsqrt()
         even: Tensor = y * norm[:, :, None, None].to(y.dtype)
         return even
 

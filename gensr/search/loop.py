@@ -95,13 +95,14 @@ class Solver(ABC, Generic[S]):
 
 @dataclass
 class Track:
-    """Best iterate and fate of every candidate."""
+    """Best iterate and fate of every candidate, and the state that the loop ended with."""
 
     best: Tensor
     loss: Tensor
     done: Tensor
     broken: Tensor
     moved: Tensor
+    state: State | None = None
 
 
 def solve(
@@ -153,6 +154,7 @@ def walk(
         if callback is not None:
             callback(step, state.loss, state.chi2)
     finished = solver.terminate(problem, state)
+    track.state = state
     return track, _verdicts(solver, track, finished, (state.chi2 <= 1) & use_chi2)
 
 
@@ -209,10 +211,11 @@ def finish(
     reason: tuple[StopReason, ...],
     seconds: float,
     seed: int | None,
+    images: Tensor | None = None,
 ) -> Solution:
-    """Images and figures of the best latents, all of one iterate."""
+    """Images and figures of the best latents, all of one iterate; ``images`` if they are known already."""
     best = track.best
-    images = problem.images(best)
+    images = problem.images(best) if images is None else images
     low = problem.low(best, images)
     correction = torch.zeros_like(images) if solver.bare else problem.correction(best, images)
     corrected = images + correction

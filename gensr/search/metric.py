@@ -16,8 +16,10 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from safetensors import SafetensorError
@@ -47,6 +49,8 @@ MAP = 3
 """Axes of a latent that is a spatial map."""
 CHEAP = 2e10
 """Operations up to which a measurement is rather repeated than kept on disk."""
+INVERSES = 8
+"""Inverses that are remembered: pictures of one noise share theirs."""
 VERSION = 2
 Progress = Callable[[int, int], None]
 
@@ -72,6 +76,8 @@ class Metric:
 
     def to(self, like: Tensor) -> Metric:
         """Of the device and the precision of a tensor."""
+        if self.diagonal.dtype == like.dtype and self.diagonal.device == like.device:
+            return self
         return replace(self, diagonal=self.diagonal.to(like), basis=self.basis.to(like), energy=self.energy.to(like))
 
     def extended(self, dimension: int) -> Metric:
@@ -105,16 +111,45 @@ class Metric:
         Args:
             weight: (n,) data over their noise variance, in units of `count`.
         """
-        thin = 1 / (1 + weight[:, None] * self.diagonal)
-        inner = torch.einsum("di,nd,dj->nij", self.basis, thin, self.basis)
-        inner.diagonal(dim1=1, dim2=2).add_(1 / (weight[:, None] * self.energy))
-        return thin, torch.linalg.inv(inner)
+        same = float(weight[0]) if len(weight) and bool((weight == weight[0]).all()) else None
+        kept = None if same is None else _INVERSES.get((id(self.basis), id(self.diagonal), same))
+        if kept is None:
+            one = weight[:, None] if same is None else weight[:1, None]
+            thin = 1 / (1 + one * self.diagonal)
+            inner = torch.einsum("di,nd,dj->nij", self.basis, thin, self.basis)
+            inner.diagonal(dim1=1, dim2=2).add_(1 / (one * self.energy))
+            kept = _Inverse(self, thin, torch.linalg.inv(inner))
+            if same is not None:
+                while len(_INVERSES) >= INVERSES:
+                    _INVERSES.pop(next(iter(_INVERSES)))
+                _INVERSES[(id(self.basis), id(self.diagonal), same)] = kept
+        return kept.thin.expand(len(weight), -1), kept.core.expand(len(weight), -1, -1)
 
     def solve(self, thin: Tensor, core: Tensor, gradient: Tensor) -> Tensor:
         """``(weight H + I)^-1 gradient``, (n, d), by the formula of Woodbury."""
         scaled = thin * gradient
-        inner = torch.einsum("nij,nj->ni", core, scaled @ self.basis)
-        return scaled - thin * (inner @ self.basis.T)
+        part = self._reach
+        inner = torch.einsum("nij,nj->ni", core, scaled[:, part] @ self.basis[part])
+        scaled[:, part] -= thin[:, part] * (inner @ self.basis[part].T)
+        return scaled
+
+    @cached_property
+    def _reach(self) -> slice:
+        """The latents that the low-rank part reaches: the vectors, which come first."""
+        rows = self.basis.any(1).nonzero()
+        return slice(0, int(rows[-1]) + 1 if len(rows) else 0)
+
+
+@dataclass(frozen=True)
+class _Inverse:
+    """What `Metric.inverse` found, and its metric: while that is held, no other has the identity of its tensors."""
+
+    owner: Metric
+    thin: Tensor
+    core: Tensor
+
+
+_INVERSES: dict[tuple[int, int, float], _Inverse] = {}
 
 
 def plain(dimension: int, like: Tensor) -> Metric:
@@ -145,7 +180,7 @@ def metric_of(
     discrete = any(not t.searched and not t.shape for t in spec.tensors)  # what depends on a choice has no mean
     if discrete or spec.dimension > LARGEST or all(len(t.shape) >= MAP for t in spec.searched):
         return None
-    key = _fingerprint(generator, shape, stage)
+    key = _known(generator, shape, stage)
     if key not in _MEMORY:
         wanted, cost = products(generator, shape, stage)
         path = cache_folder() / f"{key}.safetensors" if wanted * cost > CHEAP else None
@@ -156,6 +191,15 @@ def metric_of(
                 _write(path, found)
         _MEMORY[key] = found
     return _MEMORY[key]
+
+
+def _known(generator: Generator, shape: tuple[int, int], stage: Stage | None) -> str:
+    """`_fingerprint`, made once for each object."""
+    mine = _KEYS.setdefault(generator, {})
+    asked = (tuple(shape), None if stage is None else stage.shape)
+    if asked not in mine:
+        mine[asked] = _fingerprint(generator, shape, stage)
+    return mine[asked]
 
 
 def _fingerprint(generator: Generator, shape: tuple[int, int], stage: Stage | None) -> str:
@@ -170,6 +214,7 @@ def _fingerprint(generator: Generator, shape: tuple[int, int], stage: Stage | No
 
 
 _MEMORY: dict[str, Metric] = {}
+_KEYS: WeakKeyDictionary[Generator, dict[Any, str]] = WeakKeyDictionary()
 
 
 @lru_cache(maxsize=1)

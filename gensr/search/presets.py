@@ -11,7 +11,7 @@ from gensr.search.guided import Guided
 from gensr.search.loop import Start
 
 MomentSource = Literal["closed", "draws", "search"]
-LONG = {"steps": 150, "candidates": 8, "modes": 4, "rounds": 4, "fine": 20, "polish": 3, "extend": 80}
+LONG = {"steps": 60, "candidates": 8, "modes": 4, "rounds": 4, "fine": 20, "secant": 60, "extend": 60}
 """The staged search to its end."""
 
 
@@ -55,7 +55,15 @@ PRESETS: Mapping[str, Preset] = {
             "closed",
             draws=4,
             guided=Guided(steps=8, data_step="tweedie", iterations=1),
-            solver_options={"steps": 20, "candidates": 1, "modes": 1, "proposals": 1, "extend": 20, "draw": 15},
+            solver_options={
+                "steps": 10,
+                "candidates": 1,
+                "modes": 1,
+                "proposals": 1,
+                "secant": 20,
+                "extend": 20,
+                "draw": 15,
+            },
             generator_options={"spacing": 4, "coarse_spacing": 2, "network_steps": 4},
         ),
         Preset(
@@ -64,7 +72,6 @@ PRESETS: Mapping[str, Preset] = {
             "closed",
             draws=8,
             guided=Guided(steps=16, data_step="tweedie", iterations=1),
-            solver_options={"steps": 60},
             generator_options={"spacing": 2, "coarse_spacing": 1, "network_steps": 8},
         ),
         Preset(
@@ -73,15 +80,7 @@ PRESETS: Mapping[str, Preset] = {
             "closed",
             draws=16,
             guided=Guided(steps=32, data_step="tweedie", iterations=2),
-            solver_options={
-                "steps": 150,
-                "candidates": 8,
-                "modes": 4,
-                "rounds": 4,
-                "fine": 20,
-                "polish": 3,
-                "extend": 80,
-            },
+            solver_options=LONG,
             generator_options={"spacing": 1, "coarse_spacing": 1, "network_steps": 16},
         ),
         Preset(
@@ -90,16 +89,7 @@ PRESETS: Mapping[str, Preset] = {
             "draws",
             draws=16,
             guided=Guided(steps=32, data_step="tweedie", iterations=4),
-            solver_options={
-                "steps": 150,
-                "candidates": 8,
-                "modes": 4,
-                "rounds": 4,
-                "fine": 20,
-                "polish": 3,
-                "extend": 80,
-                "draw": 60,
-            },
+            solver_options={**LONG, "draw": 60},
             generator_options={"spacing": 1, "coarse_spacing": 1, "network_steps": 16},
         ),
         Preset(

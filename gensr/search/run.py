@@ -25,6 +25,8 @@ from gensr.search.staged import Modes, Staged, climb, polish, proposed, settled
 from gensr.values.latent import Latents
 from gensr.values.random import Stream
 
+SAVING = 0.75
+"""Cost of a coarse output, relative to the full one, that is worth the corrections."""
 PROPOSED = 4
 """Starts that are looked at on a coarse stage for each one that is kept."""
 
@@ -219,7 +221,7 @@ def coarse_stage(generator: Generator, data: Observation) -> Stage | None:
     for stage in generator.stages(data.shape):
         whole = all(full % side == 0 for full, side in zip(data.shape, stage.shape, strict=True))
         if stage.shape[0] >= rows and stage.shape[1] >= cols and whole and stage.shape != data.shape:
-            return stage
+            return stage if stage.cost <= SAVING else None
     return None
 
 

@@ -1,11 +1,13 @@
 """The staged search: one ladder for every generator; a preset cuts it earlier or later.
 
 1. *Propose*: the generator's own starts (its bank), or draws and the centre of the prior, ranked on a coarse output.
-2. *Coarse*: descent in the generator's metric on the cheapest output that is twice as fine as the data, of all
-   candidates together; half of them go at every rung, but never the last of a mode.
+2. *Coarse*: quasi-Newton steps in the generator's metric (`gensr.search.secant`), of all candidates together, on the
+   cheapest output that is twice as fine as the data; half of them go at every rung, but never the last of a mode.
 3. *Refine*: the same about the full output (`gensr.search.coarse`), as often as it still differs, then on itself.
-4. *Polish*: Gauss-Newton steps, in the space of the data where there are few.
-5. *Extend*: what the data still leave open is looked for beyond what the prior expects, and reported as such.
+4. *Polish*: Gauss-Newton steps, in the space of the data where there are few; elsewhere more quasi-Newton steps, which
+   end where the data are explained to their noise.
+5. *Extend*: where the objective has ceased to fall before that, the prior gives way by half and half again, no further
+   than the data ask for, and this is reported.
 6. *Samples*: randomised problems (`gensr.search.randomise`) about the modes, as often as their evidence says.
 
 A stage that has nothing left to do (the data are explained to their noise) costs one evaluation.
@@ -21,12 +23,11 @@ import torch
 from torch import Tensor
 
 from gensr.search.coarse import CoarseProblem
-from gensr.search.descent import Descent
-from gensr.search.first_order import Adam
 from gensr.search.gauss_newton import GaussNewton
-from gensr.search.loop import Solver, Start, Track, finish, walk
+from gensr.search.loop import LOOK_EVERY, Solver, Start, State, Track, finish, freeze, walk
 from gensr.search.metric import Metric
 from gensr.search.problem import Problem
+from gensr.search.secant import Secant, SecantState
 from gensr.search.solution import Solution, StopReason
 
 EXACT = 0.02
@@ -38,10 +39,10 @@ APART = 0.5
 
 
 @dataclass(frozen=True)
-class Staged(Descent):
+class Staged(Solver[SecantState]):
     """Numbers of the ladder; see the module text.
 
-    As a solver by itself it is its descent on the full output.
+    As a solver by itself it is its first steps on the full output.
 
     Attributes:
         steps: of the coarse stage, over all rungs.
@@ -52,12 +53,14 @@ class Staged(Descent):
         fine: steps of each round, and of those on the full output itself where rounds do not suffice.
         newton: Gauss-Newton steps where data and latents are few, so that the Jacobian is written out.
         polish: the same elsewhere, by conjugate gradients.
-        extend: steps beyond the prior.
-        relax: weight of the prior there.
+        secant: quasi-Newton steps after that.
+        extend: as many more in which the prior may give way.
+        relax: its least weight there.
+        enough: chi2 at which candidates are done then.
         draw: steps of a posterior sample.
     """
 
-    steps: int = 60
+    steps: int = 30
     proposals: int = 2
     candidates: int = 4
     modes: int = 2
@@ -65,17 +68,25 @@ class Staged(Descent):
     fine: int = 10
     newton: int = 10
     polish: int = 0
-    extend: int = 40
+    secant: int = 30
+    extend: int = 30
     relax: float = 0.1
+    enough: float = 1.0
     draw: int = 30
     name: str = "staged"
     start: ClassVar[Start] = "bank"
 
-    def descent(self, metric: Metric | None, steps: int, enough: float = 0.0) -> Solver[Any]:
-        """Its descent of so many steps; Adam where a generator has no metric."""
-        if metric is None:
-            return Adam(steps)
-        return Descent(steps, self.rate, self.momentum, self.memory, enough, metric)
+    def init(self, problem: Problem, flat: Tensor) -> SecantState:
+        """See `Solver.init`."""
+        return self.descent(None, self.steps).init(problem, flat)
+
+    def step(self, problem: Problem, state: SecantState, step: int) -> SecantState:
+        """See `Solver.step`."""
+        return self.descent(None, self.steps).step(problem, state, step)
+
+    def descent(self, metric: Metric | None, steps: int, enough: float = 0.0) -> Secant:
+        """Its descent of so many steps."""
+        return Secant(steps, enough, metric=metric)
 
 
 @dataclass(frozen=True)
@@ -112,12 +123,13 @@ def climb(method: Staged, problem: CoarseProblem, starts: Tensor, count: int, me
         count: candidates of an image.
         metric: of the generator, None for all directions alike.
     """
-    flat, taken = starts, 0
+    flat, taken, known = starts, 0, None
     for keep, steps in rungs(count, method.modes, method.steps):
-        flat, _ = _walk(method.descent(metric, steps), problem, flat)
-        taken += steps
+        track, _ = walk(method.descent(metric, steps), problem, flat)
+        flat, taken, known = track.best, taken + steps, track.state
         chosen = _kept(problem, flat, count, keep)
-        flat, problem, count = flat[chosen], problem.rows(chosen), keep
+        if not torch.equal(chosen, torch.arange(len(flat), device=chosen.device)):
+            flat, problem, count, known = flat[chosen], problem.rows(chosen), keep, None
     moved = torch.full((len(flat),), taken, device=flat.device)
     for _ in range(method.rounds):
         problem, off = _renewed(problem, flat)
@@ -133,7 +145,7 @@ def climb(method: Staged, problem: CoarseProblem, starts: Tensor, count: int, me
     if (last := polish(method, problem)).steps:
         flat, more = _walk(last, problem, flat)
         problem, moved = problem.renewed(flat), moved + more
-    flat, problem, beyond, more = _extended(method, problem, flat, metric)
+    flat, problem, beyond, more = _extended(method, problem, flat, metric, known)
     order = _kept(problem, flat, count, count)
     return Modes(flat[order], problem.rows(order), beyond[order], (moved + more)[order], count)
 
@@ -175,6 +187,8 @@ def _renewed(problem: CoarseProblem, flat: Tensor) -> tuple[CoarseProblem, Tenso
 @torch.no_grad()
 def _kept(problem: CoarseProblem, flat: Tensor, count: int, keep: int) -> Tensor:
     """Rows of the best candidates of every image, best first; the best of every mode goes before its likes."""
+    if count == keep == 1:
+        return torch.arange(len(flat), device=flat.device)
     low = problem.predict(flat)
     worth = problem.objective(flat, low).nan_to_num(nan=torch.inf).view(-1, count)
     seen = problem.whitened(low).nan_to_num().view(len(worth), count, -1)
@@ -193,36 +207,29 @@ def _kept(problem: CoarseProblem, flat: Tensor, count: int, keep: int) -> Tensor
 
 
 def _extended(
-    method: Staged, problem: CoarseProblem, flat: Tensor, metric: Metric | None
+    method: Staged, problem: CoarseProblem, flat: Tensor, metric: Metric | None, known: State | None
 ) -> tuple[Tensor, CoarseProblem, Tensor, Tensor]:
-    """Candidates that do not explain their data move on under a relaxed prior; the others stay as they are."""
-    never = torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
-    none = torch.zeros(len(flat), dtype=torch.long, device=flat.device)
-    if not method.extend or problem.unknown_variance:
-        return flat, problem, never, none
-    with torch.no_grad():
-        chi2 = problem.chi2(problem.predict(flat))
-    rows = (chi2 > passes(problem)).nonzero()[:, 0]
-    if not len(rows):
-        return flat, problem, never, none
-    part = problem.rows(rows)
-    free = relaxed(part, method.relax)
-    found, moved = _walk(method.descent(metric, method.extend, 1 / method.relax), free, flat[rows])
-    if (last := polish(method, free)).dense and last.steps:
-        found, more = _walk(last, free, found)
-        moved = moved + more
-    with torch.no_grad():
-        better = part.chi2(part.predict(found)) < chi2[rows]
-    found = torch.where(better[:, None], found, flat[rows])
-    flat, beyond, steps = flat.clone(), never.clone(), none.clone()
-    flat[rows], beyond[rows], steps[rows] = found, better, moved
-    return flat, problem.renewed(flat), beyond, steps
+    """Quasi-Newton steps, of which the last few may relax the prior; with whether they did, and how many they were.
 
-
-def relaxed(problem: CoarseProblem, weight: float) -> CoarseProblem:
-    """The same with a prior of less weight: data of so much less variance."""
-    data = replace(problem.data, variance=weight * problem.data.variance)
-    return replace(problem, data=data, discrepancy=weight**0.5 * problem.discrepancy)
+    ``known`` is where the descent ended: it need not be evaluated again if nothing changed since.
+    """
+    beyond = torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
+    moved = torch.zeros(len(flat), dtype=torch.long, device=flat.device)
+    steps = method.secant + (0 if problem.unknown_variance else method.extend)
+    if not steps:
+        return flat, problem, beyond, moved
+    solver = Secant(steps, method.enough, method.relax if method.extend else 1.0, method.secant, metric)
+    same = problem.stage is None and isinstance(known, SecantState) and torch.equal(known.flat, flat)
+    state = known if same and isinstance(known, SecantState) else solver.init(problem, flat)
+    look = 1 if flat.device.type == "cpu" else LOOK_EVERY
+    for step in range(steps):
+        active = ~solver.terminate(problem, state)
+        if step % look == 0 and not bool(active.any()):
+            break
+        state = freeze(solver.step(problem, state, step), state, ~active)
+        moved = moved + active
+    flat, beyond = state.flat, state.weight < 1
+    return flat, problem.renewed(flat), beyond, moved
 
 
 @torch.no_grad()
@@ -230,7 +237,8 @@ def settled(method: Staged, modes: Modes, began: float, seed: int | None) -> Sol
     """The best mode of every image, judged on the full output."""
     rows = torch.arange(0, len(modes.flat), modes.count, device=modes.flat.device)
     problem, flat = modes.problem.rows(rows), modes.flat[rows]
-    low = problem.low(flat, problem.images(flat))
+    images = problem.images(flat)
+    low = problem.low(flat, images)
     explained = problem.chi2(low) <= passes(problem)
     beyond = modes.beyond[rows]
     verdicts = []
@@ -238,7 +246,7 @@ def settled(method: Staged, modes: Modes, began: float, seed: int | None) -> Sol
         verdicts.append(StopReason.STEPS if not fits else StopReason.BEYOND if far else StopReason.DISCREPANCY)
     done = torch.zeros_like(explained)
     track = Track(flat, problem.objective(flat, low), done, done, modes.steps[rows])
-    found = finish(method, problem, track, tuple(verdicts), time.perf_counter() - began, seed)
+    found = finish(method, problem, track, tuple(verdicts), time.perf_counter() - began, seed, images)
     return replace(found, figures={**found.figures, **norms(problem, flat)})
 
 

@@ -17,13 +17,13 @@ from gensr.priors.generator import Generator, Stage
 from gensr.priors.observation import Observation
 from gensr.search import metric as metrics
 from gensr.search.coarse import CoarseProblem, enlarged
-from gensr.search.descent import Descent, falling
-from gensr.search.loop import solve
+from gensr.search.loop import freeze, solve
 from gensr.search.metric import Metric, measure, metric_of
 from gensr.search.posterior import answer, method_of
 from gensr.search.presets import PRESETS
 from gensr.search.problem import Problem
 from gensr.search.run import coarse_stage, search
+from gensr.search.secant import Secant
 from gensr.search.solution import StopReason
 from gensr.search.staged import Staged, climb, passes, rungs
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
@@ -159,12 +159,12 @@ class Jacobian:
         return (generator.synthesize(spec.unflatten(unit, {}), SHAPE) - zero).flatten(1).T
 
 
-class TestDescent:
+class TestSecant:
     def test_it_ends_at_the_posterior_of_a_linear_generator(self, card: GeneratorCard) -> None:
         generator, data = Linear(card), white_data()
         problem = Problem(generator, data, {})
         start = torch.randn(2, 28, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-        found = solve(Descent(300, metric=measure(generator, SHAPE, None, 2000)), problem, start)
+        found = solve(Secant(300, metric=measure(generator, SHAPE, None, 2000)), problem, start)
         jacobian = Jacobian.of(generator)
         small = torch.stack([Area(2).forward(column.view(1, *SHAPE)).flatten() for column in jacobian.T], 1)
         rest = (data.y - 0.5).flatten(1)
@@ -179,9 +179,9 @@ class TestDescent:
         problem = Problem(generator, data, {})
         start = torch.zeros(2, 28, dtype=torch.float64)
         metric = measure(generator, SHAPE, None, 2000)
-        with_it, without = (solve(Descent(25, metric=m), problem, start).objective for m in (metric, None))
-        best = solve(Descent(400, metric=metric), problem, start).objective
-        assert ((with_it - best) < 0.2 * (without - best)).all()
+        with_it, without = (solve(Secant(6, metric=m), problem, start).objective for m in (metric, None))
+        best = solve(Secant(400, metric=metric), problem, start).objective
+        assert ((with_it - best) < 0.3 * (without - best)).all()
 
     def test_large_pictures_are_differentiated_in_parts(
         self, card: GeneratorCard, monkeypatch: pytest.MonkeyPatch
@@ -190,7 +190,7 @@ class TestDescent:
         generator, data = Linear(card), white_data(3)
         problem = Problem(generator, data, {})
         start = torch.zeros(3, 28, dtype=torch.float64)
-        whole = solve(Descent(10), problem, start)
+        whole = solve(Secant(10), problem, start)
         sizes: list[int] = []
         made = Linear.synthesize
 
@@ -200,18 +200,48 @@ class TestDescent:
                 raise MemoryError
             return made(self, latents, shape, stage)
 
-        monkeypatch.setattr("gensr.search.descent.PIXELS", 2 * SIDE * SIDE)
+        monkeypatch.setattr("gensr.search.secant.PIXELS", 2 * SIDE * SIDE)
         monkeypatch.setattr("gensr.search.problem.PIXELS", SIDE * SIDE)
         monkeypatch.setattr(Linear, "synthesize", counted)
-        parts = solve(Descent(10), problem, start)
+        parts = solve(Secant(10), problem, start)
         assert max(sizes) == 2
         torch.testing.assert_close(parts.objective, whole.objective)
         torch.testing.assert_close(parts.images, whole.images)
 
-    def test_the_rate_falls_in_the_second_half(self) -> None:
-        assert [falling(step, 8) for step in (0, 4)] == [1.0, 1.0]
-        assert falling(6, 8) == pytest.approx(0.5)
-        assert falling(8, 8) == pytest.approx(0.0)
+    def test_the_prior_gives_way_only_where_it_must(self, card: GeneratorCard) -> None:
+        """Data of the generator keep its full weight; those far in its tail are explained, and no closer than that."""
+        generator, data = Linear(card), white_data()
+        metric = measure(generator, SHAPE, None, 2000)
+        solver = Secant(60, 1.0, 0.02, metric=metric)
+        spec = generator.latents(SHAPE)
+        usual = spec.unflatten(torch.randn(2, 28, generator=torch.Generator().manual_seed(3), dtype=torch.float64), {})
+        for scale, relaxed in ((1.0, False), (12.0, True)):
+            latents = {name: scale * t for name, t in usual.items()}
+            y = Area(2).forward(generator.synthesize(latents, SHAPE))
+            y = y + 0.02 * torch.randn(y.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+            problem = Problem(generator, replace(data, y=y), {})
+            state = solver.init(problem, torch.zeros(2, 28, dtype=torch.float64))
+            for step in range(solver.steps):
+                new = solver.step(problem, state, step)
+                assert (new.loss <= state.loss + 1e-9).all()  # whatever its weight is
+                state = freeze(new, state, solver.terminate(problem, state))
+            assert bool((state.weight < 1).any()) == relaxed
+            assert (state.chi2 <= 1).all()
+            assert (state.chi2 > 0.2).all()
+
+    def test_a_step_that_worsens_is_not_taken(self, curved: Curved, observed: Observation) -> None:
+        problem = Problem(
+            curved,
+            observed,
+            {name: t for name, t in curved.latents(SHAPE).sample([Stream(i) for i in range(4)]).items()},
+        )
+        solver = Secant(30)
+        state = solver.init(problem, 2 * torch.ones(4, problem.spec.dimension, dtype=torch.float64))
+        for step in range(30):
+            new = solver.step(problem, state, step)
+            assert (new.loss <= state.loss).all()
+            torch.testing.assert_close(problem.objective(new.flat), new.loss)
+            state = new
 
 
 class TestCoarse:
@@ -255,7 +285,7 @@ class TestLadder:
         data = Observation(y, Area(4), torch.full_like(y, 1e-4), torch.ones_like(y, dtype=torch.bool))
         problem = coarse(Problem(generator, data, {}), coarse_stage(generator, data))
         assert problem.stage is not None
-        method = Staged(steps=40, rounds=6, fine=20, extend=0, candidates=1, modes=1, newton=0)
+        method = Staged(steps=40, rounds=6, fine=20, extend=0, secant=0, candidates=1, modes=1, newton=0)
         start = torch.zeros(3, 12, dtype=torch.float64)
         modes = climb(method, problem, start, 1, None)
         full = Problem(generator, data, {})
@@ -279,7 +309,7 @@ class TestLadder:
             usable=data.usable.repeat(4, 1, 1, 1),
         )  # fmt: skip
         problem = coarse(Problem(generator, rows, {}), None)
-        kept = climb(Staged(steps=0, modes=2, rounds=0, fine=0, extend=0, newton=0), problem, starts, 4, None)
+        kept = climb(Staged(steps=0, modes=2, rounds=0, fine=0, extend=0, secant=0, newton=0), problem, starts, 4, None)
         assert kept.count == 2
         assert any(torch.equal(row, far[0]) for row in kept.flat)
         assert any(torch.equal(row, x) for row in kept.flat for x in near)
