@@ -109,7 +109,8 @@ def _kept(module: nn.Module, weight: Tensor, name: str, make: Callable[[Tensor],
 
 def _scaled(weight: Tensor) -> Tensor:
     """The kernel of a convolution, in memory as the features are."""
-    return (weight * weight[0].numel() ** -0.5).contiguous(memory_format=torch.channels_last)
+    scaled: Tensor = weight * weight[0].numel() ** -0.5
+    return scaled.contiguous(memory_format=torch.channels_last)
 
 
 class Dense(nn.Module):
