@@ -32,7 +32,9 @@ NUMBERS = 1 << 22
 """Numbers that these may be for one candidate; of larger latents fewer pairs are remembered."""
 LOOK = 6
 """Steps between two looks at how far the objective fell."""
-STALLED = 0.04
+CAUTIOUS = 0.3
+"""Curvature along a step, in that of the prior, below which it says nothing of a minimum."""
+STALLED = 0.02
 """Share of the objective by which it falls between two looks where it still falls."""
 FIRST = 0.8
 """Size of the first step, rms in units of what the data leave open."""
@@ -114,7 +116,7 @@ class Secant(Solver[SecantState]):
         kept = good[:, None]
         move, turn = flat - state.flat, grad - state.grad
         bent = (move * (turn / weight + move)).sum(1)
-        useful = (finite & (bent > 1e-8 * move.norm(dim=1) * turn.norm(dim=1)))[:, None]
+        useful = (finite & (bent > CAUTIOUS * move.square().sum(1)))[:, None]
         return replace(
             state,
             flat=torch.where(kept, flat, state.flat),
