@@ -14,6 +14,7 @@ from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
 from gensr.values.precision import Real
 
+from .looks import GENERATED, INTERPOLATED
 from .marks import describes_pixels, exif_is_sound
 from .photo import INKS, Codes, Photo
 
@@ -100,9 +101,19 @@ class OpenedPhoto(Scene):
             "noise": "estimated from the data",
             "operator": "area (pixel integration)",
             "output": f"{self.output_format}, {exact}",
+            **({"caption below the picture": self.options["caption"]} if self.options["caption"] else {}),
             "not_carried": self._not_carried(),
             "use": "not for identification, evidence or biometrics: a consistent face is not the person's face",
         }
+
+    def caption(self, interpolated: bool) -> str:
+        """Words that are burned in below the picture, "" for none.
+
+        Args:
+            interpolated: whether nothing was generated.
+        """
+        wanted = self.options["caption"]
+        return wanted if isinstance(wanted, str) else (INTERPOLATED if interpolated else GENERATED) if wanted else ""
 
     def _not_carried(self) -> list[str]:
         left = []

@@ -15,7 +15,7 @@ from gensr.values.noise import Noise
 from gensr.values.normalise import AffineNormaliser, Normaliser
 from gensr.values.precision import Real
 
-from .looks import preview
+from .looks import preview, strip
 from .opened import OpenedPhoto
 from .writer import SIDE_LIMITS, SUFFIXES, rehearse, write_product
 
@@ -29,7 +29,9 @@ class FaceScene(OpenedPhoto):
 
     def operator(self, factor: Factor) -> Operator:
         """See `Scene.operator`: pixel integration. A size that the output format cannot hold is refused here."""
-        side = max(n * f for n, f in zip(self.grid.shape, factor, strict=True))
+        rows, cols = (n * f for n, f in zip(self.grid.shape, factor, strict=True))
+        words = self.caption(interpolated=False)
+        side = max(rows + (len(strip(words, cols)) if words else 0), cols)
         limit = SIDE_LIMITS.get(self.output_format)
         if limit is not None and side > limit:
             raise DomainError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gensr.errors import OutputError
+from gensr.errors import OutputError, UsageError
 from gensr.scenes.names import Names
 from gensr.scenes.product import Product
 from gensr.scenes.provenance import interpolated, repeated, software
@@ -19,6 +19,7 @@ from gensr.values.grid import Window
 from gensr.values.precision import SINGLE
 
 from . import deep, marks
+from .looks import strip
 from .opened import OpenedPhoto
 from .photo import Codes, import_pillow
 
@@ -97,7 +98,10 @@ def rehearse(scene: OpenedPhoto, product: Product, folder: Path, names: Names, s
 
     Raises:
         OutputError: if the format library cannot write the file.
+        UsageError: a caption below labels.
     """
+    if repeated(product.report) and (words := scene.options["caption"]):
+        raise UsageError(f"{scene.path.name}: caption={words}: labels are repeated and nothing is written into them")
     path = folder / names.mean(suffix)
     bands = len(scene.bands) + (scene.photo.alpha is not None)
     codes = np.zeros((SIDE, SIDE, bands), scene.dtype)
@@ -132,7 +136,7 @@ def _is_deep(whole: Codes) -> bool:
 def _save(scene: OpenedPhoto, product: Product, image: Picture | Codes, path: Path, title: str) -> Path:
     photo, text = scene.photo, marks.note(product, title)
     source = marks.source_type(product.report)
-    size = scene.grid.refine(product.factor).shape
+    size = (image.shape[0], image.shape[1]) if isinstance(image, np.ndarray) else (image.height, image.width)
     dress = Dress(
         photo.info.get("icc_profile"),
         marks.resolution(photo, product.factor),
@@ -155,15 +159,19 @@ def _save(scene: OpenedPhoto, product: Product, image: Picture | Codes, path: Pa
 
 
 def _interleaved(scene: OpenedPhoto, product: Product, parts: Iterable[Codes]) -> Codes:
-    """Lines (band, y, x) as what Pillow takes, alpha repeated onto the refined grid; the picture is held once."""
+    """Lines (band, y, x) as what Pillow takes, alpha repeated onto the refined grid, the caption below; held once."""
     alpha, (fy, fx), bands = scene.photo.alpha, product.factor, len(scene.bands)
-    whole = np.empty((*scene.grid.refine(product.factor).shape, bands + (alpha is not None)), scene.dtype)
+    (rows, cols), words = scene.grid.refine(product.factor).shape, scene.caption(interpolated(product.report))
+    below = strip(words, cols)[..., None] if words else np.zeros((0, cols, 1), np.uint8)
+    whole = np.empty((rows + len(below), cols, bands + (alpha is not None)), scene.dtype)
+    whole[rows:] = below.astype(scene.dtype) * (scene.peak // 255)
     row = 0
     for part in parts:
         whole[row : row + part.shape[1], :, :bands] = np.moveaxis(part, 0, -1)
         row += part.shape[1]
     if alpha is not None:
-        whole[..., bands] = alpha.repeat(fy, 0).repeat(fx, 1)
+        whole[:rows, :, bands] = alpha.repeat(fy, 0).repeat(fx, 1)
+        whole[rows:, :, bands] = scene.peak
     return whole if whole.shape[-1] > 1 else whole[..., 0]
 
 

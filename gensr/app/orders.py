@@ -24,7 +24,8 @@ def requested(order: Mapping[str, Any]) -> Request:
 
     Args:
         order: ``path``, ``domain`` ("" for a guess), ``output``, ``asked`` and ``spoil``. Where an input was blurred on
-            purpose and the factor is 1, that blur is undone. ``face``, if there: which faces of a photo, or boxes.
+            purpose and the factor is 1, that blur is undone. ``face``, if there: which faces of a photo, or boxes;
+            ``caption``: whether a photo says below what it is.
 
     Raises:
         UsageError: a word that is impossible, or that a page must not say.
@@ -53,10 +54,6 @@ def requested(order: Mapping[str, Any]) -> Request:
     if face is not None and (not isinstance(face, str) or len(face) > LONGEST_CHOICE):
         raise UsageError(f"face=: expected numbers or boxes of faces in at most {LONGEST_CHOICE} characters")
     source, output = Path(order["path"]), Path(order["output"])
-    return Request(
-        source=source,
-        domain=order.get("domain") or None,
-        output=output,
-        options={"face": face} if face else {},
-        **asked,
-    )
+    options: dict[str, Any] = {"face": face} if face else {}
+    options |= {"caption": True} if order.get("caption") else {}
+    return Request(source=source, domain=order.get("domain") or None, output=output, options=options, **asked)

@@ -69,6 +69,9 @@ class Page:
                         finder = gr.Button("Find faces", elem_id="find")
                         which = gr.CheckboxGroup([], label="Restore these", visible=False, elem_id="which")
                         boxes = gr.Textbox("", label=BOXES, max_length=LONGEST_CHOICE, elem_id="boxes")
+                        caption = gr.Checkbox(
+                            False, label="Say below the picture that it is generated", elem_id="caption"
+                        )
                     factor = gr.Dropdown(
                         list(FACTORS), value=4, label="Factor (1 undoes a blur on the same grid)", elem_id="factor"
                     )
@@ -100,21 +103,8 @@ class Page:
                     with gr.Accordion("What is understood of it, and what will be done", open=False):
                         facts = gr.HTML("", elem_id="facts")
             view: list[Any] = [status, left, right, stage, sheet, files, words, facts]
-            asked: list[Any] = [
-                kind,
-                amount,
-                angle,
-                grain,
-                told,
-                factor,
-                prior,
-                samples,
-                search,
-                noise,
-                blur,
-                seed,
-                tile,
-            ]
+            asked: list[Any] = [kind, amount, angle, grain, told, factor, prior, samples]
+            asked += [search, noise, blur, seed, tile]
             chosen: list[Any] = [which, boxes]
             own: list[Any] = [prior, panel, *chosen]
             upload.upload(self.receive, [upload, domain], [*view, *own, upload], concurrency_limit=None, **private)
@@ -122,7 +112,12 @@ class Page:
             finder.click(self.find, None, [*view, *chosen], concurrency_limit=None, trigger_mode="multiple", **private)
             which.input(self.tick, [which], [status, stage], queue=False, **private)
             start.click(
-                self.answer, [*asked, *chosen], view, concurrency_limit=None, trigger_mode="multiple", **private
+                self.answer,
+                [*asked, *chosen, caption],
+                view,
+                concurrency_limit=None,
+                trigger_mode="multiple",
+                **private,
             )
             cancel.click(self.cancel, None, [status], queue=False, **private)
             for choice in (left, right):
@@ -232,6 +227,7 @@ class Page:
         tile: int | None,
         which: list[str],
         boxes: str,
+        caption: bool,
         request: gr.Request,
     ) -> AsyncIterator[list[Any]]:
         """Order an answer and show how far it is until it is there."""
@@ -252,6 +248,7 @@ class Page:
                 "output": str(session.folder / ANSWER),
                 "shown": str(session.folder / SHOWN),
                 "face": boxes.strip() or some,
+                "caption": caption and session.domain == "faces",
                 "spoil": {"kind": kind, "amount": amount, "angle": angle, "noise": grain, "told": told},
                 "asked": {
                     "factor": factor,

@@ -114,7 +114,7 @@ def answer(order: Mapping[str, Any], tell: Tell, stopped: Callable[[], bool]) ->
     """
     request = requested(order)
     spoil = Spoil(**order["spoil"])
-    if request.options and spoil.kind != "none":
+    if "face" in request.options and spoil.kind != "none":
         raise UsageError("faces are chosen in a photo as it came; leave the choice or the spoiling out")
     for folder in (order["output"], order["shown"]):
         shutil.rmtree(folder, ignore_errors=True)

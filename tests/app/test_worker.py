@@ -127,6 +127,14 @@ def test_a_box_is_answered_and_nothing_else(order, tmp_path):
     assert not changed[:, 76:].any()
 
 
+def test_a_caption_lies_below_what_is_downloaded_and_not_in_what_is_compared(order, tmp_path):
+    done = events({**order(str(meadow(tmp_path))), "caption": True, "face": "12,4,20,24"})[-1]
+    assert loaded(tmp_path / "shown" / "mean.png").shape == (60, 88, 3)
+    whole = loaded(done["files"][0])
+    assert whole.shape[0] > 70
+    np.testing.assert_array_equal(whole[:60], loaded(tmp_path / "shown" / "mean.png"))
+
+
 @pytest.mark.parametrize(
     ("face", "spoil", "text"),
     [
