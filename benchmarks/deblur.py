@@ -5,7 +5,7 @@ nobody, both alike, or each by itself, along lines, curves or shaky paths, with 
 the background, the exposure is composed as it happens, with the true background behind. Every picture goes through
 ``gensr deblur`` with the mask of the person. Beside: the same told that all move alike (one blind kernel), and
 Richardson-Lucy and unsupervised Wiener of scikit-image, each told the true kernel of either region, and judged on that
-region only. Rows are kept in ``deblur.jsonl``: a run goes on after the last.
+region only. Rows are kept in ``deblur.jsonl``: cases from ``first`` to ``cases`` that are not there are made.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ from gensr import Request, settle
 from gensr.errors import UnexplainedError
 from gensr.operators.blurs import trace
 from gensr.pipeline.events import Written
-from gensr.search.motion.fit import Fit, correlation
+from gensr.search.motion.fit import Fit
 from gensr.search.motion.order import HUMAN, NONE, ORDERS, UNIFORM, kernel_of
 from gensr.search.motion.paths import Path as Motion
+from gensr.search.motion.paths import correlation
 
 from .scores import Row
 from .script import words, write
 
 Array = npt.NDArray[np.float64]
-USUAL = {"faces": "", "split": "test", "cases": "100", "answers": "24", "side": "192", "output": "."}
+USUAL = {"faces": "", "split": "test", "first": "0", "cases": "100", "answers": "24", "side": "192", "output": "."}
 PHOTOS = ("astronaut", "chelsea", "coffee", "camera", "rocket")
 KINDS = ("line", "curve", "shake")
 NOISE = 0.01
@@ -263,6 +264,17 @@ TEXT = (
 )
 
 
+def recorded(journal: Path) -> list[Row]:
+    """Rows of a journal; a line that was cut short does not count."""
+    rows: list[Row] = []
+    for line in journal.read_text("utf-8").splitlines() if journal.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     given = words(argv, USUAL)
@@ -270,10 +282,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     output.mkdir(parents=True, exist_ok=True)
     journal = output / "deblur.jsonl"
     panel: list[Array] = []
-    rows = [json.loads(line) for line in journal.read_text("utf-8").splitlines()] if journal.exists() else []
+    rows = recorded(journal)
     columns = ("order", "kind", "cases", "order right", "answers", "least gain", *FIGURES)
     with tempfile.TemporaryDirectory() as folder:
-        for index in range(len(rows), int(given["cases"])):
+        for index in range(int(given["first"]), int(given["cases"])):
+            if any(r["case"] == index for r in rows):
+                continue
             made = case(index, faces, given["split"], side)
             compute = index < int(given["answers"])
             found = answered(made, "auto", Path(folder), compute)

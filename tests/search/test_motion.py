@@ -1,15 +1,19 @@
 """What moved how, in simulated pictures: lengths, angles, curves, the order of the model, nothing where nothing is."""
 
+import math
+
 import numpy as np
 import pytest
+import torch
 from scipy.signal import fftconvolve
 
-from gensr.operators.blurs import line
-from gensr.search.motion.fit import Fit, correlation, curved, motion, stillness, straight, surprise
-from gensr.search.motion.free import free_kernel
+from gensr.operators.blurs import line, trace
+from gensr.search.motion.fit import Fit, curved, stillness, straight, surprise
+from gensr.search.motion.free import free_kernel, roughness
 from gensr.search.motion.order import HUMAN, NONE, UNIFORM, identify
-from gensr.search.motion.paths import Path
-from gensr.search.motion.spectrum import spectrum, taper
+from gensr.search.motion.paths import Path, correlation, likeness
+from gensr.search.motion.spectrum import SIDE, half_plane, modes, spectrum, taper, transfer
+from gensr.search.motion.wander import MOMENTS, Paths, wandering
 
 SIGMA = 0.01
 
@@ -55,8 +59,8 @@ def test_nothing_is_found_where_nothing_moved():
 def test_a_curve_and_its_way_are_found():
     true = Path(13.0, 70.0, 2.2)
     y = blurred(picture(1), true.kernel())
-    found = motion(spectra(y), y, np.ones(y.shape))
-    assert found.kind in ("arc", "free")
+    found = identify(y, [], SIGMA).background
+    assert found.kind in ("arc", "path", "free")
     assert correlation(found.kernel, true.kernel()) > 0.8
     assert correlation(found.kernel, true.mirrored().kernel()) < correlation(found.kernel, true.kernel())
 
@@ -67,6 +71,57 @@ def test_a_mirrored_path_has_the_same_evidence_and_a_turned_kernel():
     one, other = surprise(spectra(y), [path.kernel(), path.mirrored().kernel()]).tolist()
     assert one == pytest.approx(other, rel=1e-9)
     np.testing.assert_allclose(path.mirrored().kernel(), path.kernel()[::-1, ::-1], atol=2e-3)
+
+
+def shaky():
+    """A path that turns left, right and left again."""
+    turn = 1.4 * np.sin(np.linspace(0, 5, 400))
+    x, y = np.cumsum(np.cos(turn)), np.cumsum(np.sin(turn))
+    scale = 13 / np.ptp(x)
+    return trace(-(y - y.mean()) * scale, (x - x.mean()) * scale)
+
+
+def test_a_shaky_path_is_found():
+    y = blurred(picture(4), shaky())
+    begins = [straight(spectra(y)).path]
+    (best, least), *rest = wandering(spectra(y), begins)
+    assert max(likeness(best, shaky())) > 0.8
+    assert max(likeness(begins[0].kernel(), shaky())) < 0.7
+    assert least < straight(spectra(y)).surprise
+    assert all(value >= least for _, value in rest)
+
+
+def test_a_sharp_image_is_smoother_under_the_blur_than_under_its_mirror_image_or_another():
+    kernel = Path(14.0, 70.0, 2.4).kernel()
+    y = blurred(picture(1), kernel)
+    right = roughness(y, np.ones(y.shape), kernel, SIGMA)
+    assert right < 0.98 * roughness(y, np.ones(y.shape), kernel[::-1, ::-1], SIGMA)
+    sharp = blurred(picture(1), np.ones((1, 1)))
+    still = roughness(sharp, np.ones(y.shape), np.ones((1, 1)), SIGMA)
+    assert roughness(sharp, np.ones(y.shape), kernel, SIGMA) > 1.2 * still
+
+
+def test_paths_have_the_kernel_and_the_size_of_the_arcs_they_are():
+    arc = Path(15.0, 40.0, 1.8)
+    at = torch.linspace(-0.5, 0.5, MOMENTS, dtype=torch.float64)
+    paths = Paths(torch.tensor([math.log(15.0)], dtype=torch.float64), (math.radians(40.0) + 1.8 * at)[None])
+    found = np.fft.fftshift(paths.kernels()[0].numpy())
+    assert correlation(found, arc.kernel()) > 0.99
+    rows, cols = (np.flatnonzero(arc.kernel().max(axis) > 1e-3) for axis in (1, 0))
+    assert float(paths.extent()) == pytest.approx(max(np.ptp(rows), np.ptp(cols)), abs=2)
+
+
+def test_windows_smear_a_spectrum_and_keep_its_power():
+    seen = spectra(picture())[0]
+    kernel = line(20, 30)
+    power = half_plane(torch.from_numpy(kernel))[None]
+    smeared = seen.smeared(power)[0]
+    plain = transfer(kernel)
+    assert float((smeared - plain).abs().max()) > 1e-3
+    assert float((smeared * modes().twice).sum()) == pytest.approx(float((plain * modes().twice).sum()), rel=0.05)
+    assert float(smeared.min()) > -1e-3
+    assert float(seen.window[0, 0]) == 1
+    assert float(seen.window[SIDE // 2 - 1, 0]) < 0.5
 
 
 def test_a_free_kernel_has_no_negative_part_and_is_the_blur():

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import scipy
 import torch
 from torch import Tensor
 
 from gensr.search.motion.free import free_kernel
-from gensr.search.motion.paths import LONGEST, MOST, SHORTEST, Path, arcs, lines, transfers
-from gensr.search.motion.spectrum import SIDE, SOME, Spectrum, modes, transfer
+from gensr.search.motion.paths import LONGEST, MOST, SHORTEST, Path, arcs, lines
+from gensr.search.motion.spectrum import SIDE, SOME, Spectrum, half_plane, modes
+from gensr.search.motion.wander import wandering
 
 FloatArray = npt.NDArray[np.float64]
 SOFT = (0.0, 0.5, 0.8, 1.2, 1.8)
@@ -70,8 +70,8 @@ def curved(spectra: Sequence[Spectrum], begin: Path) -> Fit:
 
 def surprise(spectra: Sequence[Spectrum], kernels: Sequence[FloatArray]) -> Tensor:
     """Surprise of kernels that regions share, (n,)."""
-    found = torch.stack([transfer(kernel) for kernel in kernels])
-    return torch.stack([s.surprise(found) for s in spectra]).sum(0)
+    found = torch.stack([half_plane(torch.from_numpy(kernel)) for kernel in kernels])
+    return torch.stack([s.surprise(s.smeared(found)) for s in spectra]).sum(0)
 
 
 def _ranked(spectra: Sequence[Spectrum], bank: Tensor) -> list[int]:
@@ -91,7 +91,8 @@ def _closer(spectra: Sequence[Spectrum], begins: Sequence[Path], kind: str) -> F
         step = 1.0
         for _ in range(CLOSER):
             around = _around(at, step, kind)
-            found = torch.stack([s.surprise(transfers(around).double(), ROUNDS) for s in spectra]).sum(0)
+            power = torch.stack([half_plane(torch.from_numpy(path.kernel())) for path in around])
+            found = torch.stack([s.surprise(s.smeared(power), ROUNDS) for s in spectra]).sum(0)
             chosen = int(found.argmin())
             at, least = around[chosen], float(found[chosen])
             step /= 2 if chosen == 0 or step < 1 else 1.5
@@ -113,8 +114,8 @@ def _around(at: Path, step: float, kind: str) -> list[Path]:
     return found
 
 
-def motion(spectra: Sequence[Spectrum], image: FloatArray, weight: FloatArray, thorough: bool = True) -> Fit:
-    """The motion of a region.
+def candidates(spectra: Sequence[Spectrum], image: FloatArray, weight: FloatArray, thorough: bool = True) -> list[Fit]:
+    """Motions that may have blurred a region, of each kind the best: lines, then arcs, paths and free kernels.
 
     Args:
         spectra: of the region.
@@ -123,31 +124,25 @@ def motion(spectra: Sequence[Spectrum], image: FloatArray, weight: FloatArray, t
         thorough: look for curves, and for kernels of any shape.
     """
     line = straight(spectra)
-    if not thorough or line.path is None:
-        return line
     data = sum(s.data for s in spectra)
-    if line.surprise > stillness(spectra) + PLAUSIBLE * data:
-        return line
+    if not thorough or line.path is None or line.surprise > stillness(spectra) + PLAUSIBLE * data:
+        return [line]
     arc = curved(spectra, line.path)
-    best = arc if arc.surprise < line.surprise - ARC_AT_LEAST * data else line
-    longest = max(f.path.length for f in (line, arc) if f.path is not None)
+    begins = [f.path for f in (line, arc) if f.path is not None]
+    found = [arc, *(Fit("path", *path) for path in wandering(spectra, begins))]
+    longest = max(path.length for path in begins)
     side = 2 * min(max(math.ceil(0.7 * longest) + 2, NARROW), SIDE // 4) + 1
     kernel = free_kernel(image, weight, side)
-    free = Fit("free", kernel, float(surprise(spectra, [kernel])[0]))
-    if best.kind == "arc" and best.path is not None:
-        best = _which_way(best, best.path, image, weight, kernel)
-    return free if free.surprise < best.surprise - FREE_AT_LEAST * data else best
+    return [
+        line,
+        *(f for one in found for f in (one, mirrored(one))),
+        Fit("free", kernel, float(surprise(spectra, [kernel])[0])),
+    ]
 
 
-def _which_way(fit: Fit, path: Path, image: FloatArray, weight: FloatArray, free: FloatArray) -> Fit:
-    """An arc or its mirror image, whichever looks more like the kernel that a sharp image of few edges needs."""
-    other = path.mirrored()
-    kernels = (fit.kernel, other.kernel())
-    likeness = [correlation(kernel, free) for kernel in kernels]
-    return fit if likeness[0] >= likeness[1] else Fit("arc", kernels[1], fit.surprise, other)
-
-
-def correlation(a: FloatArray, b: FloatArray) -> float:
-    """Largest normalised correlation of two kernels over shifts, 0 to 1."""
-    found = scipy.signal.fftconvolve(a, b[::-1, ::-1])
-    return float(found.max() / math.sqrt(float((a**2).sum() * (b**2).sum())))
+def mirrored(fit: Fit) -> Fit:
+    """The same motion turned by half a turn, which has the same evidence."""
+    path = None if fit.path is None else fit.path.mirrored()
+    return Fit(
+        fit.kind, np.ascontiguousarray(fit.kernel[::-1, ::-1]) if path is None else path.kernel(), fit.surprise, path
+    )

@@ -25,6 +25,8 @@ FAINT, LONELY = 0.05, 0.1
 """Of the largest value, and of the sum: less of a kernel, or in a piece of it, is noise."""
 ITERATIONS = 20
 """Conjugate gradients for a kernel."""
+ROUGH, ROUGH_NOISE, FLAT = 1e-3, 30.0, 1e-6
+"""Cost of an edge where a kernel is judged, at least, and in variances of the noise; squared gradient of an edge."""
 COARSEST = 5
 """Side of the kernel at the coarsest scale, about."""
 
@@ -52,6 +54,31 @@ class Differences:
 def differences(x: Array) -> tuple[Array, Array]:
     """Circular forward differences along rows and columns."""
     return np.roll(x, -1, 0) - x, np.roll(x, -1, 1) - x
+
+
+def roughness(image: Array, weight: Array, kernel: Array, sigma: float) -> float:
+    """What the sharp image of fewest edges costs that explains a region with a kernel, per pixel and edge.
+
+    A kernel that is not the blur makes edges everywhere, where the sharp image has none. The modulus of the spectrum
+    says nothing of that, so this tells a kernel from its mirror image, and from one that explains mere texture.
+
+    Args:
+        image: (rows, cols), contrast about 1.
+        weight: same shape, 0 to 1: which data count.
+        kernel: sum 1.
+        sigma: standard deviation of the noise.
+    """
+    side = max(kernel.shape) | 1
+    square = np.zeros((side, side), np.float32)
+    top, left = ((side - n) // 2 for n in kernel.shape)
+    square[top : top + kernel.shape[0], left : left + kernel.shape[1]] = kernel
+    framed, margin = _wrapped(np.asarray(image, np.float32), side)
+    cost = max(ROUGH, ROUGH_NOISE * sigma**2)
+    x = fewest_edges(framed, square, cost, Differences.of((framed.shape[0], framed.shape[1])))
+    rest = scipy.fft.irfft2(_transfer(square, framed.shape) * scipy.fft.rfft2(x), s=framed.shape) - framed
+    down, across = differences(x)
+    price = (rest**2 / cost + (down**2 + across**2 > FLAT))[margin:, margin:]
+    return float((weight * price[: weight.shape[0], : weight.shape[1]]).sum() / weight.sum())
 
 
 def free_kernel(image: Array, weight: Array, side: int) -> npt.NDArray[np.float64]:

@@ -1,11 +1,13 @@
 """How many motions a picture has: none, one of everything, or others of its people; the evidence decides.
 
-Every region is explained by itself first. Motions that the evidence does not need are taken back: nothing moves unless
-that wins `NEEDED` for each datum of some region, and all move alike unless that costs one of them more than `APART`.
+Every region proposes motions, and judges those of all: by the evidence of its spectrum for each datum, and by how rough
+the sharp image is that they leave (see `gensr.search.motion.free.roughness`). The motion that all like best together is
+taken, unless one of them loses more than `APART` against its own; where nobody wins `NEEDED`, nothing moves.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,19 +15,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gensr.search.motion.fit import ARC_AT_LEAST, DELTA, FREE_AT_LEAST, Fit, motion, stillness, surprise
+from gensr.search.motion.fit import DELTA, Fit, candidates, stillness, surprise
+from gensr.search.motion.free import roughness
 from gensr.search.motion.spectrum import Spectrum, spectrum, taper
 
 FloatArray = npt.NDArray[np.float64]
 NONE, UNIFORM, HUMAN, AUTO = "none", "uniform", "human", "auto"
 ORDERS = (NONE, UNIFORM, HUMAN)
-NEEDED = {"line": 0.03, "arc": 0.06, "free": 0.06}
-"""Evidence for each independent datum that a motion must win over none: freer ones find something anywhere."""
-APART = 0.08
-"""Evidence for each datum that a motion of its own must win over that of the others. Both were chosen on simulated
-pictures for validation."""
-ATTENTION = 3.0
-"""How much more the people count where one motion must do for all."""
+NEEDED = 0.01
+"""Score that a motion must win over none in some region."""
+APART = 0.06
+"""Score that a motion of its own must win over that of the others. Both were chosen on simulated pictures for
+validation."""
+ROUGHNESS = 1.25
+"""Evidence for each datum that a logarithm of the roughness is worth."""
+COST = {"line": 0.0, "arc": 0.012, "path": 0.015, "free": 0.03}
+"""Of more freedom, in the unit of scores."""
 MARGIN = 12
 """Pixels about people that belong to nobody: both motions meet there."""
 LARGEST_PART = 384
@@ -73,46 +78,49 @@ def _words(fit: Fit | None) -> dict[str, Any]:
     return {"kind": fit.kind, **path, "size": list(fit.kernel.shape)}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Region:
-    """A part of the picture that moves as one, with what explains it.
+    """A part of the picture that moves as one, and what may have moved it.
 
     Attributes:
         spectra: of its data; none where it is too small to say anything.
-        still: surprise without motion.
-        own: its best motion.
+        image: (rows, cols) of its richest window.
+        weight: same shape: where it is.
+        sigma: standard deviation of the noise.
+        proposed: motions that it proposes.
     """
 
     spectra: tuple[Spectrum, ...]
-    still: float
-    own: Fit | None
+    image: FloatArray
+    weight: FloatArray
+    sigma: float
+    proposed: list[Fit]
+
+    def __post_init__(self) -> None:
+        self._still = (stillness(self.spectra), self._rough(DELTA)) if self.spectra else (0.0, 1.0)
+        self._scores: dict[int, float] = {}
 
     @property
     def data(self) -> float:
         """Independent data."""
         return sum(s.data for s in self.spectra)
 
-    @property
-    def best(self) -> float:
-        """Least surprise of its own."""
-        return self.still if self.own is None else min(self.still, self.own.surprise)
-
-    @property
-    def moving(self) -> Fit | None:
-        """Its own motion, if the evidence needs one."""
-        if self.own is None or self.still - self.own.surprise <= NEEDED[self.own.kind] * self.data:
-            return None
-        return self.own
-
-    def under(self, fit: Fit | None) -> float:
-        """Surprise of a motion that another region has; None is none."""
+    def score(self, fit: Fit | None) -> float:
+        """What a motion wins over stillness: evidence for each datum, less the logarithm of what roughness grows by."""
         if fit is None or not self.spectra:
-            return self.still
-        return float(surprise(self.spectra, [fit.kernel])[0])
+            return 0.0
+        if id(fit) not in self._scores:
+            won = (self._still[0] - float(surprise(self.spectra, [fit.kernel])[0])) / self.data - COST[fit.kind]
+            self._scores[id(fit)] = won - ROUGHNESS * math.log(self._rough(fit.kernel) / self._still[1])
+        return self._scores[id(fit)]
 
-    def allows(self, fit: Fit | None) -> bool:
-        """Whether it may do the same as others."""
-        return self.under(fit) - min(self.best, self.under(fit)) <= APART * self.data
+    def best(self, fits: Sequence[Fit | None]) -> Fit | None:
+        """The motion with the best score, if that is `NEEDED`."""
+        found = max(fits, key=self.score, default=None)
+        return found if self.score(found) > NEEDED else None
+
+    def _rough(self, kernel: FloatArray) -> float:
+        return max(roughness(self.image, self.weight, kernel, self.sigma), 1e-12)
 
 
 def regions(masks: Sequence[npt.NDArray[np.bool_]], shape: tuple[int, int]) -> list[npt.NDArray[np.bool_]]:
@@ -145,54 +153,44 @@ def identify(
         thorough: look for curves and free kernels as well.
     """
     good = np.ones(image.shape, bool) if usable is None else usable
-    back, *people = (_region(image, part & good, sigma, thorough) for part in regions(masks, image.shape))
-    everyone = (back, *people)
-    fits = [r.own for r in everyone if r.own is not None]
-    shared = min(fits, key=lambda fit: _total(everyone, fit), default=None)
-    total = {
-        NONE: sum(r.still for r in everyone),
-        UNIFORM: sum(r.under(shared) for r in everyone),
-        HUMAN: sum(r.best for r in everyone),
-    }
-    if not masks:
-        total.pop(HUMAN)
-    if wanted == AUTO:
-        wanted, shared = _chosen(everyone, fits, shared)
+    everyone = [_region(image, part & good, sigma, thorough) for part in regions(masks, image.shape)]
+    fits = [fit for region in everyone for fit in region.proposed]
+    own = [region.best(fits) for region in everyone]
+    shared = max(fits, key=lambda fit: sum(r.score(fit) for r in everyone), default=None)
+    won = {NONE: [0.0 for _ in everyone], UNIFORM: [r.score(shared) for r in everyone]}
+    if masks:
+        won[HUMAN] = [max(r.score(fit), r.score(shared)) for r, fit in zip(everyone, own, strict=True)]
     data = sum(r.data for r in everyone)
+    lost = {name: -sum(score * r.data for score, r in zip(s, everyone, strict=True)) for name, s in won.items()}
+    if wanted == AUTO:
+        wanted = _needed(everyone, own, shared)
     if wanted == NONE:
-        return Found(NONE, None, (None,) * len(people), total, data)
+        return Found(NONE, None, (None,) * len(masks), lost, data)
     if wanted == UNIFORM:
-        return Found(UNIFORM, shared, (shared,) * len(people), total, data)
-    background = back.moving
-    moved = tuple(background if person.allows(background) else person.moving for person in people)
-    return Found(HUMAN, background, moved, total, data)
-
-
-def _total(everyone: Sequence[Region], fit: Fit) -> float:
-    """Surprise of a motion that all share; people weigh more, and freer motions need more evidence."""
-    more = {"line": 0.0, "arc": ARC_AT_LEAST, "free": ARC_AT_LEAST + FREE_AT_LEAST}[fit.kind]
-    return more * sum(r.data for r in everyone) + sum(
-        (ATTENTION if i else 1.0) * r.under(fit) for i, r in enumerate(everyone)
+        return Found(UNIFORM, shared, (shared,) * len(masks), lost, data)
+    background = own[0]
+    moved = tuple(
+        background if person.score(fit) - person.score(background) <= APART else fit
+        for person, fit in zip(everyone[1:], own[1:], strict=True)
     )
+    return Found(HUMAN, background, moved, lost, data)
 
 
-def _chosen(everyone: Sequence[Region], fits: Sequence[Fit], shared: Fit | None) -> tuple[str, Fit | None]:
-    """The order that the evidence needs, and the motion that all share if they do."""
-    if all(r.moving is None for r in everyone):
-        return NONE, shared
-    allowed = [fit for fit in fits if all(r.allows(fit) for r in everyone)]
-    if allowed:
-        return UNIFORM, min(allowed, key=lambda fit: _total(everyone, fit))
-    return HUMAN if len(everyone) > 1 else UNIFORM, shared
+def _needed(everyone: Sequence[Region], own: Sequence[Fit | None], shared: Fit | None) -> str:
+    """The order that the evidence needs."""
+    if all(fit is None for fit in own):
+        return NONE
+    apart = [r.score(fit) - r.score(shared) for r, fit in zip(everyone, own, strict=True)]
+    return HUMAN if len(everyone) > 1 and max(apart) > APART else UNIFORM
 
 
 def _region(image: FloatArray, part: npt.NDArray[np.bool_], sigma: float, thorough: bool) -> Region:
     found = spectrum(image, taper(part), sigma) if part.any() else None
     if found is None:
-        return Region((), 0.0, None)
+        return Region((), image, part.astype(np.float64), sigma, [])
     cut = _richest(image, part)
-    own = motion([found], image[cut], part[cut].astype(np.float64), thorough)
-    return Region((found,), stillness([found]), own)
+    weight = part[cut].astype(np.float64)
+    return Region((found,), image[cut], weight, sigma, candidates([found], image[cut], weight, thorough))
 
 
 def _richest(image: FloatArray, part: npt.NDArray[np.bool_]) -> tuple[slice, slice]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy
 import torch
 from torch import Tensor
 
@@ -77,3 +78,14 @@ def transfers(paths: Sequence[Path]) -> Tensor:
     """Power transfer (n, modes)."""
     with torch.inference_mode(False):
         return torch.stack([transfer(path.kernel()).float() for path in paths])
+
+
+def correlation(a: FloatArray, b: FloatArray) -> float:
+    """Largest normalised correlation of two kernels over shifts, 0 to 1."""
+    found = scipy.signal.fftconvolve(a, b[::-1, ::-1])
+    return float(found.max() / math.sqrt(float((a**2).sum() * (b**2).sum())))
+
+
+def likeness(a: FloatArray, b: FloatArray) -> tuple[float, float]:
+    """Correlation of a kernel with another, and with the mirror image of that, which has the same evidence."""
+    return correlation(a, b), correlation(a, b[::-1, ::-1])
