@@ -86,7 +86,7 @@ class Spectrum:
         Args:
             power: (n, SIDE, SIDE // 2 + 1) as `half_plane` makes it.
         """
-        seen = torch.fft.rfft2(torch.fft.irfft2(power, s=(SIDE, SIDE)) * self.window).real[:, modes().use]
+        seen: Tensor = torch.fft.rfft2(torch.fft.irfft2(power, s=(SIDE, SIDE)) * self.window).real[:, modes().use]
         return seen if self.index is None else seen[:, self.index]
 
     def surprise(self, transfer: Tensor, rounds: int = 12) -> Tensor:
@@ -125,7 +125,8 @@ class Spectrum:
         first = (self.weight * (1 - self.power / expected) * share) @ self._basis.T + theta @ _stiff()
         second = ((self.weight * share.square()) @ self._pairs.T).reshape(len(theta), *_stiff().shape) + _stiff()
         second = second + 1e-9 * second.diagonal(dim1=1, dim2=2).amax(1)[:, None, None] * torch.eye(len(_stiff()))
-        return -torch.linalg.solve(second, first)
+        found: Tensor = torch.linalg.solve(second, first)
+        return -found
 
     def _sent(self, theta: Tensor, transfer: Tensor) -> Tensor:
         gradient = modes().gradient if self.index is None else modes().gradient[self.index]

@@ -137,7 +137,7 @@ def _down(
                     theta[i] = torch.where(better[:, None], trial, theta[i])
                 total = total + one.value(theta[i], power)
             adam.zero_grad()
-            total.sum().backward()  # type: ignore[no-untyped-call]
+            total.sum().backward()
             adam.step()
             schedule.step()
     with torch.no_grad():
