@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from gensr.errors import DomainError
+from gensr.operators import Operator
 from gensr.scenes.scene import Scene
 from gensr.scenes.stack import StackScene
 from gensr.values.area import Bounds
-from gensr.values.grid import Window
+from gensr.values.grid import Factor, Window
+from gensr.values.image import Image
+from gensr.values.noise import Noise, StatedNoise
 from gensr.values.normalise import AffineNormaliser, Normaliser
 
 from .container import Container
@@ -63,9 +70,53 @@ class ChipsScene(StackScene):
             f"{self.path.name}: bounds= with hdu=all: every chip looks elsewhere; use srcwin=, or one hdu="
         )
 
+    @cached_property
+    def _laws(self) -> tuple[Noise, ...]:
+        """The noise of every chip, where all files say theirs; else nothing."""
+        found = [noise for chip in self.chips if (noise := chip.noise()) is not None]
+        return tuple(found) if len(found) == self.planes else ()
+
+    @cached_property
+    def _differ(self) -> bool:
+        """Whether the noise of a pixel depends on its chip."""
+        return any(isinstance(law, StatedNoise) or law != self._laws[0] for law in self._laws)
+
+    def noise(self) -> Noise | None:
+        """See `Scene.noise`: of every chip its own, pixel by pixel where they differ; measured where one says none."""
+        if not self._differ:
+            return self._laws[0] if self._laws else None
+        skies = [law.typical(0) or _at(law, chip.sky.level) for law, chip in zip(self._laws, self.chips, strict=True)]
+        return StatedNoise(float(np.median(skies)))
+
+    def read(self, plane: int, window: Window) -> Image:
+        """See `Scene.read`; with the variance that the noise of the chip gives every pixel, where chips differ."""
+        image = super().read(plane, window)
+        if not self._differ or image.variance is not None:
+            return image
+        variance = self._laws[plane].variance(torch.from_numpy(image.values.astype(np.float64)))
+        return replace(image, variance=variance.contiguous().numpy())
+
+    def operator(self, factor: Factor) -> Operator:
+        """See `Scene.operator`.
+
+        Raises:
+            DomainError: a PSF to be undone that is not the same for all.
+        """
+        found = [chip.operator(factor) for chip in self.chips]
+        if len({json.dumps(operator.describe(), sort_keys=True) for operator in found}) > 1:
+            raise DomainError(
+                f"{self.path.name}: its {self.planes} images have different PSFs; give them one by one with hdu="
+            )
+        return found[0]
+
     def metadata(self) -> dict[str, Any]:
-        """See `Scene.metadata`: that of the first chip, and which there are."""
-        return {**super().metadata(), "images": [chip.layer.label for chip in self.chips]}
+        """See `Scene.metadata`: that of the first chip, which there are, and their noise where it is not the same."""
+        told = {**super().metadata(), "images": [chip.layer.label for chip in self.chips]}
+        noise = self.noise()
+        if noise is None or self._differ:
+            origins = [chip.metadata()["noise"]["from"] for chip in self.chips]
+            told["noise"] = {**(noise.describe() if noise else {}), "from": "; ".join(dict.fromkeys(origins))}
+        return told
 
     def normaliser(self) -> Normaliser:
         """See `Scene.normaliser`: the sky and its noise, which are those of all chips.
@@ -82,6 +133,11 @@ class ChipsScene(StackScene):
                 "give them one after the other with hdu="
             )
         return AffineNormaliser((gain,), (level,))
+
+
+def _at(law: Noise, level: float) -> float:
+    """Deviation of the noise of a pixel of that level."""
+    return float(law.variance(torch.tensor([level], dtype=torch.float64)).sqrt())
 
 
 def open_all(path: Path, options: Mapping[str, Any]) -> Scene:

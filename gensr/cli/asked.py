@@ -78,11 +78,12 @@ def request_of(item: Input, config: AnyConfig, search: Preset, **more: Any) -> R
         more: fields of the request that only this command has.
     """
     from gensr.pipeline.request import Request
+    from gensr.scenes.inputs import Guessed
 
     apart = {"domain", "search", "runtime", *WRITING}
     known = {f.name for f in fields(Request)} - apart
     said: dict[str, Any] = {f.name: getattr(config, f.name) for f in fields(config) if f.name in known}
     if not isinstance(config, CheckConfig):
         said["runtime"] = runtime_of(config.runtime)
-    said |= {"source": item.path, "domain": item.domain.name, "search": search}
+    said |= {"source": item.path, "domain": Guessed(item.domain.name, item.doubt), "search": search}
     return Request(**{**said, "options": given_options(config.domain, item.domain), **more})

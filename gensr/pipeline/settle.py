@@ -35,7 +35,7 @@ from gensr.scenes.area import part_of
 from gensr.scenes.arrays import ArrayScene, array_domain, numbers
 from gensr.scenes.empty import refuse_empty, refuse_tiny
 from gensr.scenes.forms import ask_for_dims
-from gensr.scenes.inputs import guess_told, open_scene
+from gensr.scenes.inputs import Guessed, guess_told, open_scene
 from gensr.scenes.insets import Aligned, Inlaid, Inset, Insets
 from gensr.scenes.labelled import Labelled, labelled, unnamed
 from gensr.scenes.names import Names
@@ -88,7 +88,8 @@ def open_source(
         path = fetched(address, folder.path) if folder is not None else Path(source)
         if dims is not None:
             raise UsageError(f"dims={dims} is for arrays; {path.name} says itself what its axes are")
-        chosen, doubt = (installed.domain(domain), "") if domain else guess_told(path)
+        told = domain.doubt if isinstance(domain, Guessed) else ""
+        chosen, doubt = (installed.domain(domain), told) if domain else guess_told(path)
         scene = open_scene(chosen, path, options, bands, area)
         scene.doubt, scene.kept = doubt, folder
         return scene, chosen.name, chosen.stem(path)

@@ -138,6 +138,25 @@ class Expansion:
     notes: list[str] = field(default_factory=list)
 
 
+class Guessed(str):
+    """The name of a domain that nobody named.
+
+    Attributes:
+        doubt: what a user should know of the guess, see `guess_told`.
+    """
+
+    doubt: str
+
+    def __new__(cls, name: str, doubt: str) -> Guessed:
+        """A name that takes its doubt along, to other processes too."""
+        made = super().__new__(cls, name)
+        made.doubt = doubt
+        return made
+
+    def __getnewargs__(self) -> tuple[str, str]:
+        return str(self), self.doubt
+
+
 def guess(path: Path, domains: Iterable[Domain] | None = None) -> Domain:
     """The domain that is surest of a file or folder; see `guess_told`."""
     return guess_told(path, domains)[0]

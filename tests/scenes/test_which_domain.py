@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +13,10 @@ import pytest
 import xarray as xr
 
 import gensr
+from gensr.cli.main import main
 from gensr.errors import DomainError
 from gensr.scenes.arrays import array_domain
-from gensr.scenes.inputs import guess, guess_told
+from gensr.scenes.inputs import Guessed, guess, guess_told
 from tests.kinds import levels, smooth
 
 PHOTO = np.stack([levels(smooth(32, 2, k), 256) for k in range(3)], -1).astype(np.uint8)
@@ -110,6 +113,13 @@ def test_arrays_go_where_their_words_say(array, name):
     assert array_domain("astronomy", array).name == "astronomy"
 
 
+def test_the_doubt_of_a_name_travels_and_is_no_part_of_it():
+    name = Guessed("microscopy", "a guess")
+    again = pickle.loads(pickle.dumps(name))
+    assert (again, again.doubt, type(str(again))) == ("microscopy", "a guess", str)
+    assert json.dumps([name]) == '["microscopy"]'
+
+
 def test_the_doubt_is_in_the_report_and_on_the_result_line(tmp_path):
     from gensr.cli.batch import line
     from gensr.pipeline.many import Outcome
@@ -119,5 +129,10 @@ def test_the_doubt_is_in_the_report_and_on_the_result_line(tmp_path):
     doubt = "a guess; domain=satellite reads it too"
     assert result.report["input"]["domain was guessed"] == doubt
     assert f"(microscopy: {doubt}, flow-microscopy;" in line(path, Outcome((), result.report, 1.0), doubt)
+    words = ["factor=2", "search=fast", "samples=0"]
+    for number, more in enumerate(([], ["domain=microscopy"])):
+        assert main(["upsample", str(path), *words, *more, f"output={tmp_path / str(number)}"]) == 0
+        told = json.loads((tmp_path / str(number) / "a_x2_generated_report.json").read_text())["input"]
+        assert told.get("domain was guessed", "") == ("" if more else doubt)
     named = gensr.upsample(path, domain="microscopy", factor=2, search="fast", samples=0)
     assert "domain was guessed" not in named.report["input"]

@@ -16,6 +16,7 @@ from gensr.errors import DomainError
 from gensr.scenes.names import Names
 from gensr.scenes.testing import NearestProduct
 from gensr.values.grid import Window
+from gensr.values.noise import StatedNoise
 
 
 def camera(
@@ -99,3 +100,76 @@ def test_command(tmp_path):
         with fits.open(out / f"a-{number}_x2_generated.fits") as found:
             assert found[0].data.shape == (48, 60)
             assert found[0].header["CRVAL1"] == 10.0 + number
+
+
+def noisy(path: Path, gains: tuple[float | None, float | None], errors: tuple[float, float] = (0.0, 0.0)) -> None:
+    """Two chips in ADU under a sky of 400 electrons; of each a gain, electrons per ADU, or none, or an error map."""
+    rng = np.random.default_rng(7)
+    hdus: list[Any] = [fits.PrimaryHDU()]
+    for version, (gain, error) in enumerate(zip(gains, errors, strict=True), 1):
+        values = rng.normal(200, 10.0, (24, 30)).astype(np.float32)
+        hdu = fits.ImageHDU(values, name="SCI", ver=version)
+        hdu.header.update({"BUNIT": "adu", **({"GAIN": gain} if gain else {})})
+        hdus.append(hdu)
+        if error:
+            hdus.append(fits.ImageHDU(np.full((24, 30), error, np.float32), name="ERR", ver=version))
+    fits.HDUList(hdus).writeto(path)
+
+
+WHOLE = Window(0, 0, 24, 30)
+
+
+def all_chips(path: Path) -> Any:
+    return gensr.open(path, domain="astronomy", options={"hdu": "all"})
+
+
+def test_every_chip_has_the_noise_of_its_own_gain(tmp_path):
+    noisy(tmp_path / "a.fits", (2.0, 4.0))
+    with all_chips(tmp_path / "a.fits") as scene:
+        alone = [chip.noise() for chip in scene.chips]
+        assert [law.gain for law in alone] == [0.5, 0.25]
+        assert isinstance(scene.noise(), StatedNoise)
+        assert scene.noise().sigma == pytest.approx(10.0, rel=0.1)
+        for plane, law in enumerate(alone):
+            image = scene.read(plane, WHOLE)
+            expected = np.maximum(image.values.astype(np.float64), 0) * law.gain + law.sigma**2
+            assert image.variance == pytest.approx(expected, rel=1e-12)
+        assert "gain of the header" in scene.metadata()["noise"]["from"]
+
+
+def test_an_error_map_of_one_chip_is_not_that_of_another(tmp_path):
+    noisy(tmp_path / "a.fits", (2.0, 2.0), (9.0, 12.0))
+    with all_chips(tmp_path / "a.fits") as scene:
+        assert [float(scene.read(plane, WHOLE).variance.max()) for plane in (0, 1)] == [81.0, 144.0]
+    noisy(tmp_path / "b.fits", (2.0, 2.0), (9.0, 0.0))
+    with all_chips(tmp_path / "b.fits") as scene:
+        first, second = (scene.read(plane, WHOLE).variance for plane in (0, 1))
+        assert float(first.max()) == 81.0
+        assert float(np.median(second)) == pytest.approx(100.0, rel=0.2)
+    out = tmp_path / "out"
+    words = ["factor=2", "search=fast", "samples=0", "domain=astronomy", "domain.hdu=all", f"output={out}"]
+    assert main(["upsample", str(tmp_path / "b.fits"), *words]) == 0
+    deviations = [np.nanmedian(fits.getdata(out / f"b-{n}_x2_generated.fits", "UNCERT")) for n in (1, 2)]
+    assert deviations[0] < deviations[1]
+
+
+def test_equal_chips_have_one_noise_and_one_that_says_none_is_measured(tmp_path):
+    noisy(tmp_path / "a.fits", (None, 2.0))
+    with all_chips(tmp_path / "a.fits") as scene:
+        assert scene.noise() is None
+        assert scene.read(1, WHOLE).variance is None
+        assert scene.metadata()["noise"]["from"].startswith("no error map")
+    camera(tmp_path / "b.fits")
+    with all_chips(tmp_path / "b.fits") as scene:
+        laws = [chip.noise() for chip in scene.chips]
+        assert (scene.noise() == laws[0]) is (laws[0] == laws[1])
+
+
+def test_chips_of_different_optics_are_not_undone_together(tmp_path):
+    camera(tmp_path / "a.fits", cdelt1=-2e-4, cdelt2=2e-4)
+    options = {"hdu": "all", "psf_fwhm": "1arcsec"}
+    with (
+        gensr.open(tmp_path / "a.fits", options=options) as scene,
+        pytest.raises(DomainError, match="its 2 images have different PSFs"),
+    ):
+        scene.operator((2, 2))
