@@ -153,7 +153,8 @@ def reconstruct(
     """
     task = task.within(tiles[0].read)  # tiles of an operator that differs from place to place come one by one
     level = [flat(tile.plane, image) for tile, image in zip(tiles, images, strict=True)]
-    busy = [i for i, image in enumerate(images) if image.usable.any() and not level[i].all()]
+    # Where there is a value, though a saturated one, there is a deviation: that of the prior, far from all data.
+    busy = [i for i, image in enumerate(images) if image.valid.any() and not level[i].all()]
     results: dict[int, TileResult] = {i: _empty(images[i], tiles[i], task) for i in range(len(tiles)) if i not in busy}
     if busy:
         bands = len(images[0].bands)
@@ -311,7 +312,7 @@ def _levelled(found: TileResult, image: Image, tile: Tile, task: Task, level: np
 
 
 def _empty(image: Image, tile: Tile, task: Task) -> TileResult:
-    """A tile without usable data: nothing to reconstruct, valid (saturated) pixels keep their value."""
+    """A tile without a value: nothing to reconstruct, and no deviation; or one without contrast, see `_levelled`."""
     area = tile.inner.refine(task.factor)
     cut = np.s_[:, area.row : area.row + area.rows, area.col : area.col + area.cols]
     values = _refined(image.values, task)[cut] / image.values.dtype.type(task.operator.gain)

@@ -120,7 +120,7 @@ def test_saturated_pixels_keep_their_value_and_invalid_ones_stay_invalid(make_ta
     np.testing.assert_allclose(found.std[0, 2:4, 4:6], 0.1, rtol=1e-5)  # the prior's: no datum tells of it
 
 
-def test_a_tile_without_usable_data_is_empty_but_for_saturated_pixels(make_task):
+def test_a_tile_without_usable_data_keeps_saturated_pixels_and_has_the_deviation_of_the_prior(make_task):
     y = np.full((2, 5, 5), 9.0, np.float32)
     valid = np.zeros(y.shape, bool)
     valid[:, 2, 3] = True
@@ -128,19 +128,34 @@ def test_a_tile_without_usable_data_is_empty_but_for_saturated_pixels(make_task)
     tile, other = (replace(t, read=Window(0, 0, 5, 5)) for t in (tile, other))
     task = make_task(gain=(1.0,) * 2, offset=(0.0,) * 2, samples=2)
     empty, full = reconstruct([image(y, valid, valid & False), image(calm((2, 5, 5)))], task, [tile, other])
-    expected = np.zeros((2, 6, 8), np.float32)
-    expected[:, 2:4, 4:6] = 9.0
+    there = np.zeros((2, 6, 8), bool)
+    there[:, 2:4, 4:6] = True
     for fine in (empty.mean, *empty.samples):
-        np.testing.assert_array_equal(fine, expected)
-    np.testing.assert_array_equal(empty.valid, expected > 0)
+        assert (fine[there] == 9.0).all()
+    np.testing.assert_array_equal(empty.valid, there)
     assert len(empty.samples) == 2
-    assert np.isnan(empty.std).all()
-    assert empty.std.shape == (2, 6, 8)
+    np.testing.assert_array_equal(np.isnan(empty.std), ~there)
+    np.testing.assert_allclose(empty.std[there], 0.1, rtol=1e-5)  # as in a tile with data, far from them
     assert np.isnan(empty.whitened).all()
     assert empty.whitened.shape == (2, 3, 4)
     assert empty.residual == dict.fromkeys(("count", "square", "chi2", "largest", "observed", "explained"), 0.0)
     assert full.residual["count"] == 24
     assert full.residual.keys() == empty.residual.keys()
+
+
+def test_a_tile_without_values_is_empty(make_task):
+    y = np.full((2, 5, 5), 9.0, np.float32)
+    none = np.zeros(y.shape, bool)
+    tile = replace(around(3, 0, Window(1, 1, 3, 4), (9, 9), 1), read=Window(0, 0, 5, 5))
+    task = make_task(gain=(1.0,) * 2, offset=(0.0,) * 2, samples=2)
+    (empty,) = reconstruct([image(y, none, none)], task, [tile])
+    for fine in (empty.mean, *empty.samples):
+        np.testing.assert_array_equal(fine, np.zeros((2, 6, 8), np.float32))
+    assert not empty.valid.any()
+    assert np.isnan(empty.std).all()
+    assert empty.std.shape == (2, 6, 8)
+    assert np.isnan(empty.whitened).all()
+    assert len(empty.samples) == 2
 
 
 def test_an_empty_tile_of_sums_keeps_saturated_sums(make_task):
