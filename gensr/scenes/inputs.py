@@ -153,8 +153,8 @@ class Guessed(str):
         made.doubt = doubt
         return made
 
-    def __getnewargs__(self) -> tuple[str, str]:
-        return str(self), self.doubt
+    def __reduce__(self) -> tuple[type[Guessed], tuple[str, str]]:
+        return Guessed, (str(self), self.doubt)
 
 
 def guess(path: Path, domains: Iterable[Domain] | None = None) -> Domain:
