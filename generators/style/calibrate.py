@@ -1,4 +1,4 @@
-"""What is measured of a trained generator for its card: what it cannot express, and whether it copies."""
+"""What is measured of a trained generator for its card: whether it copies."""
 
 from __future__ import annotations
 
@@ -6,46 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from gensr.operators import Area
 from gensr.priors.generator import Generator
-from gensr.priors.observation import Observation
-from gensr.search.first_order import Adam
-from gensr.search.loop import solve
-from gensr.search.problem import Problem
 from gensr.values.random import Stream
 
-START = 0.1
-"""First guess of the discrepancy, generator units."""
-ROUNDS = (80, 80, 80)
-"""Adam steps of each round; a round weighs the prior by the discrepancy that the one before it found."""
-RATE = 0.1
-INVERTED = 32
-"""Most pictures that are inverted."""
 DRAWN = 200
 SEEN = 32
 """Side at which pictures are compared in the audit, pixels."""
-
-
-def discrepancy(generator: Generator, pictures: Tensor) -> float:
-    """RMS of what the most probable latents leave unexplained of whole pictures, generator units.
-
-    Latent search at full resolution, from the generator's own starts, with the discrepancy itself as noise level.
-
-    Args:
-        generator: with the capability "encode".
-        pictures: (n, band, side, side), generator units, not trained on; the first ``INVERTED`` are used.
-    """
-    y = pictures[:INVERTED]
-    data = Observation(y, Area(1), torch.zeros_like(y), torch.ones_like(y, dtype=torch.bool))
-    spec, fixed = generator.latents(data.shape), generator.encode(data)
-    flat, found = spec.flatten(fixed), START
-    for steps in ROUNDS:
-        problem = Problem(generator, data, fixed, discrepancy=found)
-        solution = solve(Adam(steps, RATE), problem, flat)
-        flat = spec.flatten(solution.latents)
-        with torch.no_grad():
-            found = float((problem.images(flat) - y).square().mean().sqrt())
-    return found
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gensr.errors import UsageError
+from gensr.making import inversion
 from gensr.making.options import Reader
 from gensr.making.telling import Seen, tell, tell_changed
 from gensr.priors import weights
@@ -192,7 +193,7 @@ def finished(
     card = replace(
         card,
         audit=calibrate.audit(generator, trained, held),
-        discrepancy=round(calibrate.discrepancy(generator, held), 4),
+        discrepancy=round(inversion.discrepancy(generator, held), 4),
     )
     tensors = {f"network.{k}": v.half() for k, v in network.state_dict().items()}
     tensors |= {"whitening.mean": whitening.mean, "whitening.factor": whitening.factor}

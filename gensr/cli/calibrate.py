@@ -31,7 +31,9 @@ Degrades images that were held out from training, reconstructs them, and writes
 into the card of the weights file: factors on the standard deviation for 90 %
 coverage (fitted on every other image), coverage, PSNR beside cubic
 interpolation (on the others), range and discrepancy; with train= also how near
-samples come to training images. A Markdown card is written beside the file.
+samples come to training images. Of a generator that is searched, whole pictures
+are inverted: what they leave is its discrepancy, and how well reduced ones are
+explained is the edge of its range. A Markdown card is written beside the file.
 
 keys [default]:
 {keys}
@@ -40,6 +42,8 @@ examples:
   gensr calibrate generator=flow-cells-own data=validation/ train=crops/
   gensr calibrate generator=sky.safetensors data=val.npz photon=0.0005"""
 
+SEARCHED = 12
+"""Images unless told, where every answer is a search."""
 MOST_IMAGES = 20_000
 """Images of a corpus that are looked at."""
 
@@ -85,7 +89,7 @@ def run(argv: Sequence[str], console: Console) -> int:
     generator, stored = weights.load(asked.generator)
     path = _target(asked, stored)
     device = choose_device(asked.device)
-    card = _filled(asked, generator.to(device), stored.card, device, console)
+    card = _filled(asked, generator.to(device), stored, device, console)
     digest = weights.save(path, stored.tensors, stored.config, card)
     beside = cards.write(path, card, digest)
     for key, scale in card.conformal.items():
@@ -110,17 +114,20 @@ def _target(asked: CalibrateRequest, stored: Weights) -> Path:
 
 
 def _filled(
-    asked: CalibrateRequest, generator: Generator, card: GeneratorCard, device: str, console: Console
+    asked: CalibrateRequest, generator: Generator, stored: Weights, device: str, console: Console
 ) -> GeneratorCard:
     """The card with everything that was measured."""
-    from gensr.making import audit, calibration
+    from gensr.making import audit, calibration, inversion
+    from gensr.priors.families import family
 
+    card = stored.card
     known, flux = _known(generator)
     scaling = _scaling(asked, known, card)
     trial = _trial(asked, asked.flux if asked.flux is not None else flux, scaling, device)
-    held = _images("data", asked.data, card, scaling, asked.images, asked.seed)
+    searched = calibration.searched(generator, trial)
+    held = _images("data", asked.data, card, scaling, asked.images or (SEARCHED if searched else 40), asked.seed)
     train = _images("train", asked.train, card, scaling, audit.COMPARED, asked.seed) if asked.train else []
-    total = len(trial.cells) * len(held)
+    total = len(trial.cells) * len(held) + (inversion.total() if searched else 0)
     done = 0
     with Progress("calibrate", console.err, unit="steps") as progress:
         progress(0, total)
@@ -130,7 +137,11 @@ def _filled(
             done += 1
             progress(done, total)
 
-        card = calibration.measure(generator, held, trial, tick).fill(card)
+        found = None
+        if searched:
+            found = inversion.inverted(generator, [x.to(device) for x in held], max(trial.factors), tick)
+            generator = family(card.family).build(stored.tensors, stored.config, found.fill(card)).to(device)
+        card = calibration.measure(generator, held, trial, tick, found).fill(card)
     if train:
         card = replace(card, audit=audit.audit_words(audit.audit(generator, train, held, asked.seed, device)))
     return card

@@ -74,7 +74,7 @@ _TABLE = (
         "a whole number from 4",
         "held-out images to use, chosen at random",
         good=_number(4, 1e6, whole=True),
-        default="40",
+        default="40; 12 where every answer is a search",
     ),
     Key(
         "output",
@@ -124,7 +124,7 @@ class CalibrateRequest:
     train: tuple[Path, ...]
     factors: tuple[int, ...]
     noises: tuple[float, ...] | None
-    images: int
+    images: int | None
     output: Path | None
     unit: float | None
     low: float | None
@@ -172,7 +172,7 @@ def read(pairs: Mapping[str, str]) -> CalibrateRequest:
         train=paths("train"),
         factors=tuple(int(float(word)) for word in pairs.get("factors", "2,4,8").split(",")),
         noises=tuple(float(word) for word in pairs["noise"].split(",")) if "noise" in pairs else None,
-        images=int(number("images") or 40),
+        images=int(float(pairs["images"])) if "images" in pairs else None,
         output=Path(pairs["output"]) if "output" in pairs else None,
         unit=number("unit"),
         low=number("low"),

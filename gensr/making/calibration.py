@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from gensr.errors import SearchError, UsageError
+from gensr.making.inversion import Inverted
 from gensr.metrics import conformal_scale, coverage_gaussian, psnr, spread_correlation
 from gensr.operators import Area, Operator
 from gensr.operators.resample import upsample
@@ -130,11 +131,13 @@ class Calibrated:
         cells: one per factor and noise level.
         value_range: percentiles `RANGE` of the images, generator units.
         discrepancy: root mean square error of the posterior mean at factor 2 without noise, generator units.
+        known: of a searched generator, in place of that.
     """
 
     cells: Sequence[Cell]
     value_range: tuple[float, float]
     discrepancy: float
+    known: Inverted | None = None
 
     @property
     def conformal(self) -> dict[str, float]:
@@ -158,17 +161,27 @@ class Calibrated:
 
     def fill(self, card: GeneratorCard) -> GeneratorCard:
         """The card with what was measured; scores and factors of earlier measurements are dropped."""
-        return replace(
+        filled = replace(
             card,
             value_range=self.value_range,
             discrepancy=self.discrepancy,
             metrics=self.metrics,
             conformal=self.conformal,
         )
+        return filled if self.known is None else self.known.fill(filled)
+
+
+def searched(generator: Generator, trial: Trial) -> bool:
+    """Whether its answers are latent searches: then its discrepancy is what inverted pictures leave."""
+    return method_of(generator, Area(2), trial.preset).moments == "search"
 
 
 def measure(
-    generator: Generator, images: Sequence[Tensor], trial: Trial, tick: Callable[[], None] = lambda: None
+    generator: Generator,
+    images: Sequence[Tensor],
+    trial: Trial,
+    tick: Callable[[], None] = lambda: None,
+    known: Inverted | None = None,
 ) -> Calibrated:
     """Try a generator on held-out images.
 
@@ -177,6 +190,7 @@ def measure(
         images: held out from its training; every other one is for fitting.
         trial: what to measure.
         tick: called after every image of every cell, ``len(trial.cells) * len(images)`` times for images large enough.
+        known: what inverting pictures said of a searched generator, whose card has it already.
 
     Raises:
         UsageError: too few or too small images.
@@ -200,7 +214,7 @@ def measure(
         cells.append(_cell(generator, answers, factor, noise, trial, high - low))
         if (factor, noise) == (2, 0.0):
             discrepancy = _rms([truth - mean for truth, mean, _, _ in answers]) / (factor if trial.flux else 1)
-    return Calibrated(cells, (low, high), discrepancy)
+    return Calibrated(cells, (low, high), discrepancy, known)
 
 
 Answer = tuple[Array, Array, Array, Array]

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+REACH = "chi2 that 90 % of held-out pictures end within"
+"""Name of the score that a search takes for the edge of the generator's range (`gensr.making.inversion`)."""
+
 
 @dataclass(frozen=True)
 class GeneratorCard:

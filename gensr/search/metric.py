@@ -51,7 +51,9 @@ CHEAP = 2e10
 """Operations up to which a measurement is rather repeated than kept on disk."""
 INVERSES = 8
 """Inverses that are remembered: pictures of one noise share theirs."""
-VERSION = 2
+MEASURED = ("audit", "conformal", "discrepancy", "metrics", "value_range")
+"""What a calibration writes into a card: the map from latents to pictures is the same with another one."""
+VERSION = 3
 Progress = Callable[[int, int], None]
 
 
@@ -205,7 +207,8 @@ def _known(generator: Generator, shape: tuple[int, int], stage: Stage | None) ->
 def _fingerprint(generator: Generator, shape: tuple[int, int], stage: Stage | None) -> str:
     """Of card, size and what one latent looks like: generators that agree in all of that are one."""
     spec = generator.latents(shape)
-    said = [VERSION, BUDGET, generator.card.to_dict(), shape, None if stage is None else stage.shape]
+    card = {name: value for name, value in generator.card.to_dict().items() if name not in MEASURED}
+    said = [VERSION, BUDGET, card, shape, None if stage is None else stage.shape]
     found = hashlib.sha256(json.dumps([*said, [[t.name, t.shape] for t in spec.searched]], sort_keys=True).encode())
     with torch.no_grad():
         picture = adaptive_avg_pool2d(_pictures(generator, shape, stage, _drawn(generator, spec, [0])), 4)

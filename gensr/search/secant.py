@@ -79,6 +79,7 @@ class Secant(Solver[SecantState]):
         enough: a candidate is done at this chi2; 0 for never.
         least: smallest weight of the prior; 1 never relaxes it.
         within: steps before it is relaxed.
+        edge: largest chi2 at which data are in range all the same.
         metric: of the searched latents; None for all directions alike.
     """
 
@@ -86,6 +87,7 @@ class Secant(Solver[SecantState]):
     enough: float = 0.0
     least: float = 1.0
     within: int = 0
+    edge: float = 0.0
     metric: Metric | None = field(default=None, repr=False, compare=False)
     name: str = "secant"
     finished: ClassVar[StopReason] = StopReason.DISCREPANCY
@@ -139,7 +141,8 @@ class Secant(Solver[SecantState]):
         if step % LOOK or not step:
             return state
         stalled = state.before - state.loss < STALLED * (state.loss - state.offset).abs()
-        stalled = stalled & (state.weight > self.least) & (step >= self.within and not problem.unknown_variance)
+        stalled = stalled & (state.weight > self.least) & (state.chi2 > self.edge)
+        stalled = stalled & (step >= self.within and not problem.unknown_variance)
         weight = torch.where(stalled, (state.weight / 2).clamp(min=self.least), state.weight)
         offset = state.offset + state.misfit / state.weight - state.misfit / weight
         size = torch.where(stalled, 1.0, state.size)

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from gensr.priors.card import REACH
 from gensr.search.coarse import CoarseProblem
 from gensr.search.gauss_newton import GaussNewton
 from gensr.search.loop import LOOK_EVERY, Solver, Start, State, Track, finish, freeze, walk
@@ -218,7 +219,8 @@ def _extended(
     steps = method.secant + (0 if problem.unknown_variance else method.extend)
     if not steps:
         return flat, problem, beyond, moved
-    solver = Secant(steps, method.enough, method.relax if method.extend else 1.0, method.secant, metric)
+    edge = problem.generator.card.metrics.get(REACH, 0.0)
+    solver = Secant(steps, method.enough, method.relax if method.extend else 1.0, method.secant, edge, metric)
     same = problem.stage is None and isinstance(known, SecantState) and torch.equal(known.flat, flat)
     state = known if same and isinstance(known, SecantState) else solver.init(problem, flat)
     look = 1 if flat.device.type == "cpu" else LOOK_EVERY

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d, conv2d
 
+from gensr.cli.main import main
 from gensr.errors import SearchError, UsageError, WeightsError
-from gensr.generators.style import FAMILY, calibrate
+from gensr.generators.style import FAMILY
 from gensr.generators.style.augment import augment, probability
 from gensr.generators.style.bank import bank
 from gensr.generators.style.discriminator import Discriminator, deviation, widths
@@ -17,9 +18,10 @@ from gensr.generators.style.loop import Budget, Run, frozen
 from gensr.generators.style.network import Modulated, Network, Shape, haar_joined, haar_split
 from gensr.generators.style.pictures import Pictures, read
 from gensr.generators.style.training import parse, train
+from gensr.making import inversion
 from gensr.operators import Area
 from gensr.priors import weights
-from gensr.priors.card import GeneratorCard
+from gensr.priors.card import REACH, GeneratorCard
 from gensr.priors.generator import Stage
 from gensr.priors.observation import Observation
 from gensr.priors.whitening import measure
@@ -324,7 +326,7 @@ class TestTraining:
         assert all(p.requires_grad for p in opponent.parameters())
 
     def test_from_pictures_to_a_generator_that_is_found(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(calibrate, "ROUNDS", (2, 2))
+        monkeypatch.setattr(inversion, "ROUNDS", (2, 2))
         np.savez(tmp_path / "train.npz", images=np.round(255 * pictures(40, 2 * SIDE)))
         np.savez(tmp_path / "val.npz", images=np.round(255 * pictures(6, 2 * SIDE, seed=1)))
         options = {
@@ -415,3 +417,45 @@ class TestFiles:
         for config, card in (({"spread": 1.5}, CARD), ({"spread": 0.5}, replace(CARD, bands=1)), ({}, CARD)):
             with pytest.raises(WeightsError):
                 FAMILY.build(self.tensors(style), SHAPE.to_config() | config, card)
+
+
+class TestCalibration:
+    def test_inversion_finds_what_the_generator_cannot_express(self, style):
+        """Its own pictures with white noise on them: the noise is what is left, and reduced they are in range."""
+        with torch.no_grad():
+            own = style.synthesize(drawn(style, 6), (SIDE, SIDE))
+        noisy = own + 0.05 * torch.randn(own.shape, generator=torch.Generator().manual_seed(1))
+        ticks = []
+        found = inversion.inverted(style, list(noisy), 4, lambda: ticks.append(1))
+        assert 0.03 < found.discrepancy < 0.055  # latents explain a part of the noise
+        assert 0.2 < found.reach < 1.6
+        assert sum(inversion.ROUNDS) - 10 <= len(ticks) <= inversion.total()
+        foreign = inversion.inverted(style, list(1 - noisy.flip(1)), 4)
+        assert foreign.discrepancy > 1.5 * found.discrepancy
+        with pytest.raises(UsageError, match="of one size that factor 5 divides"):
+            inversion.inverted(style, list(noisy), 5)
+
+    def test_calibrate_writes_it_into_the_card_and_searches_heed_it(self, style, tmp_path, monkeypatch):
+        monkeypatch.setattr(inversion, "ROUNDS", (10, 10))
+        monkeypatch.setattr(inversion, "STEPS", 10)
+        path = tmp_path / "toy.safetensors"
+        config = SHAPE.to_config() | {"spread": 0.5, "companion": ""}
+        weights.save(path, TestFiles().tensors(style), config, replace(CARD, discrepancy=0.5))
+        np.savez(tmp_path / "held.npz", images=np.round(255 * pictures(6, SIDE)))
+        data = f"data={tmp_path / 'held.npz'}"
+        assert main(["calibrate", f"generator={path}", data, "unit=255", "factors=2", "noise=0.02", "images=4"]) == 0
+        card = weights.read(path).card
+        assert 0.005 < card.discrepancy < 0.45
+        assert card.metrics[REACH] > 0
+        assert set(card.conformal) == {"x2 noise 0", "x2 noise 0.02"}
+        generator, _ = weights.load(str(path))
+        far = Observation(
+            torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(2)), Area(4),
+            torch.full((1, 3, 4, 4), 1e-3), torch.ones(1, 3, 4, 4, dtype=torch.bool),
+        )  # fmt: skip
+        lengths = []
+        for edge in (0.0, 1e9):
+            generator.card = replace(card, discrepancy=0.0, metrics={REACH: edge})
+            found = search(generator, far, preset("balanced"), streams(1), 1)
+            lengths.append(float(found.norm[0]))
+        assert lengths[0] > lengths[1]  # what is called in range keeps the prior's full weight
