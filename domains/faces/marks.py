@@ -41,7 +41,8 @@ def source_type(report: Mapping[str, Any]) -> str:
     """IPTC digital source type: generated, a photo with generated faces, or nothing but interpolated or repeated."""
     if repeated(report) or interpolated(report):
         return ENHANCED
-    return COMPOSITE if report.get("parts") and not report.get("whole") else SOURCE_TYPE
+    laid = report.get("parts") and not report.get("whole") and not isinstance(report.get("background"), Mapping)
+    return COMPOSITE if laid else SOURCE_TYPE
 
 
 def note(product: Product, layer: str) -> str:

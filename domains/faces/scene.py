@@ -19,6 +19,8 @@ from .looks import preview, strip
 from .opened import OpenedPhoto
 from .writer import SIDE_LIMITS, SUFFIXES, rehearse, write_product
 
+OF_FIELDS = "engression-field"
+"""Prior of what is no face."""
 _ENDINGS = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "WEBP": (".webp",), "TIFF": (".tif", ".tiff")}
 
 
@@ -45,7 +47,7 @@ class FaceScene(OpenedPhoto):
 
     def deblurs(self) -> str:
         """See `Scene.deblurs`: a photograph needs no face for that, so a prior for fields of any size."""
-        return "engression-field"
+        return OF_FIELDS
 
     def generator(self) -> str:
         """See `Scene.generator`."""

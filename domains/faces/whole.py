@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from gensr.errors import UsageError
 from gensr.scenes.insets import Aligned, Inlaid, Insets, Subject
 from gensr.values.grid import Factor
 
@@ -17,8 +18,11 @@ from .chosen import Choice, parse_choice
 from .finder import face_in, find_faces, number
 from .parts import face_parts, whole_part
 from .people import Mask, people
-from .scene import FaceScene
+from .scene import OF_FIELDS, FaceScene
 
+LANCZOS, FIELD = "lanczos", "field"
+GROUNDS = (LANCZOS, FIELD)
+"""What answers a photo where no face lies: nothing but an interpolation, or a prior for fields of any size."""
 SMALL = 64
 """Side up to which a square picture is taken for an aligned face without looking: hardly a face is found in less."""
 FILLS, OFF, TURNED = (0.75, 1.35), 0.12, 15.0
@@ -33,7 +37,13 @@ class PhotoScene(FaceScene, Inlaid):
         rows, cols = self.grid.shape
         if not self.covers:
             found = face_parts(self, self.faces, self._choice, factor, prior)
-            return Insets(found.parts, False, (*self._said(found), *found.notes), found.facts)
+            field = OF_FIELDS if self.options["background"] == FIELD else ""
+            return Insets(found.parts, False, (*self._said(found, field), *found.notes), found.facts, field)
+        if self.options["background"] != LANCZOS:
+            raise UsageError(
+                f"{self.path}: background={self.options['background']}: the picture is taken for one aligned face "
+                "with nothing behind it; leave the word out, or say domain.aligned=false"
+            )
         if rows != cols or (rows * max(factor) <= prior.side and prior.bands in (1, len(self.bands))):
             return None
         return whole_part(self, factor, prior)
@@ -82,11 +92,12 @@ class PhotoScene(FaceScene, Inlaid):
         three = np.broadcast_to(codes, (3, *codes.shape[1:])) if len(codes) == 1 else codes
         return np.ascontiguousarray(np.moveaxis(three, 0, -1), np.uint8)
 
-    def _said(self, found: Insets) -> tuple[str, ...]:
+    def _said(self, found: Insets, field: str) -> tuple[str, ...]:
         """What became of the faces as a whole."""
         if found.parts:
             return ()
+        then = f"{field} answers the photo" if field else "the photo is interpolated, nothing is generated"
         if not self.faces and not centre.installed():
-            return (f"faces are not looked for ({INSTALL}): the photo is interpolated, nothing is generated",)
+            return (f"faces are not looked for ({INSTALL}): {then}",)
         what = "no face is restored" if self.faces else "no face is found (domain.face=x,y,width,height names one)"
-        return (f"{what}: the photo is interpolated, nothing is generated",)
+        return (f"{what}: {then}",)

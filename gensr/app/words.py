@@ -46,7 +46,9 @@ def _composed(report: Mapping[str, Any]) -> list[str]:
     card, source, size, parts = report["generator"], report["input"], report["output"], report["parts"]
     what = ", ".join(part["name"] for part in parts)
     by = f"{what} by the prior {card['name']} (licence {card['licence']}); " if parts else ""
-    rest = "" if report["whole"] else "everything else is interpolated (Lanczos) so that it explains its data; "
+    ground = report["background"]
+    of = f"by the prior {ground['generator']}" if isinstance(ground, Mapping) else "interpolated (Lanczos)"
+    rest = "" if report["whole"] else f"everything else is {of} so that it explains its data; "
     done = f"{source['name']} ({source['domain']}) was answered x{report['factor']} in {report['seconds']:.1f} s"
     return [
         f"{report['mark']}.",

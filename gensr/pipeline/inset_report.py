@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gensr.operators import Area
+from gensr.pipeline.background import Background
 from gensr.pipeline.noise import Level
 from gensr.pipeline.request import Request
 from gensr.pipeline.task import Task
@@ -55,6 +56,14 @@ class Decided(Protocol):
         """Those that a prior answers."""
 
     @property
+    def background(self) -> Background | None:
+        """The prior of everything else, if there is one."""
+
+    @property
+    def generates(self) -> bool:
+        """Whether a prior answers anything."""
+
+    @property
     def factor(self) -> Factor:
         """Refinement of rows and columns."""
 
@@ -67,11 +76,11 @@ class Decided(Protocol):
         """What a user should know."""
 
 
-def generator_of(parts: Sequence[Part]) -> dict[str, Any]:
-    """The prior of the parts, as a report names it."""
-    if not parts:
+def generator_of(plan: Decided) -> dict[str, Any]:
+    """The prior of the parts, or of everything else where there are none, as a report names it."""
+    if not plan.generates:
         return {"name": LANCZOS, "sha256": ""}
-    task = parts[0].task
+    task = chosen_of(plan)
     card, reference = task.generator.card, task.prior.reference
     return {
         "name": card.name,
@@ -80,6 +89,18 @@ def generator_of(parts: Sequence[Part]) -> dict[str, Any]:
         "licence": card.licence,
         "domain": card.domain,
     }
+
+
+def chosen_of(plan: Decided) -> Task:
+    """What decides the parts, or everything where there are none."""
+    return plan.parts[0].task if plan.parts or plan.background is None else plan.background.task
+
+
+def background_of(plan: Decided) -> Any:  # noqa: ANN401
+    """What stands where no part lies; None where a part covers everything."""
+    if plan.found.whole:
+        return None
+    return LANCZOS if plan.background is None else plan.background.describe()
 
 
 def fact_of(part: Part) -> dict[str, Any]:
@@ -114,13 +135,13 @@ def report_of(
     rows, cols = scene.grid.refine(plan.factor).shape
     told = told or [{} for _ in plan.parts]
     return {
-        "mark": MARK if plan.parts else INTERPOLATED,
+        "mark": MARK if plan.generates else INTERPOLATED,
         "gensr": software(),
         "factor": plan.request.factor,
-        "generator": generator_of(plan.parts),
+        "generator": generator_of(plan),
         "operator": {**Area(plan.factor).describe(), "gain": 1.0},
-        "background": None if plan.found.whole else LANCZOS,
-        "search": {"preset": plan.parts[0].task.preset.name} if plan.parts else None,
+        "background": background_of(plan),
+        "search": {"preset": chosen_of(plan).preset.name} if plan.generates else None,
         "through_plane": None,
         "samples": plan.samples,
         "seed": plan.request.seed,

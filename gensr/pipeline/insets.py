@@ -21,9 +21,10 @@ import torch
 from gensr.errors import UsageError
 from gensr.operators import Area
 from gensr.pipeline import answers, output, preview, record
-from gensr.pipeline.canvas import Canvas
+from gensr.pipeline.background import Background, Ground
+from gensr.pipeline.canvas import Canvas, coded, left_of
 from gensr.pipeline.events import Event, Position, Settled, TileDone, Warned, Written
-from gensr.pipeline.inset_report import LANCZOS, Part, fact_of, generator_of, report_of
+from gensr.pipeline.inset_report import Part, background_of, fact_of, generator_of, report_of
 from gensr.pipeline.origin import Origin
 from gensr.pipeline.recipe import recipe
 from gensr.pipeline.reconstruct import TileWork
@@ -42,9 +43,6 @@ from gensr.scenes.scene import Scene
 from gensr.values.grid import Factor, Window
 from gensr.values.precision import SINGLE, Real
 
-ROUNDS, NEAR, SHARE = 12, 0.45, 1 / 4096
-"""How often clipped values are given to their neighbours, the residual that needs none of it (codes), and the least
-share of the pixels of a datum that can take it."""
 STRIP = 1 << 22
 """Refined values of a strip of lines that is interpolated at once."""
 NOT_HERE = (("operator", None), ("tile", None), ("batch", None), ("calibrate", "card"))
@@ -85,6 +83,7 @@ class InsetPlan:
         names: of its outputs.
         found: parts, and what the scene says of them.
         parts: those that a prior answers.
+        background: the prior of everything else; None where that is interpolated.
     """
 
     request: Request
@@ -93,10 +92,18 @@ class InsetPlan:
     names: Names
     found: Insets
     parts: tuple[Part, ...]
+    background: Background | None = None
 
     @classmethod
     def of(
-        cls, request: Request, domain: str, scene: Scene, stem: str, found: Insets, parts: tuple[Part, ...]
+        cls,
+        request: Request,
+        domain: str,
+        scene: Scene,
+        stem: str,
+        found: Insets,
+        parts: tuple[Part, ...],
+        background: Background | None = None,
     ) -> InsetPlan:
         """The plan of a scene.
 
@@ -114,9 +121,8 @@ class InsetPlan:
         if request.runtime.name != "local":
             raise UsageError(f"runtime={request.runtime.name}: a photo is computed in one process; leave the word out")
         scene.operator(request.factors)
-        return cls(
-            request, domain, scene, Names(stem, request.times, MARKED if parts else INTERPOLATED_MARK), found, parts
-        )
+        names = Names(stem, request.times, MARKED if parts or background else INTERPOLATED_MARK)
+        return cls(request, domain, scene, names, found, parts, background)
 
     def close(self) -> None:
         """Release the input."""
@@ -141,12 +147,18 @@ class InsetPlan:
     @property
     def samples(self) -> int:
         """Posterior samples; an interpolation has none."""
-        return self.request.samples if self.parts else 0
+        return self.request.samples if self.generates else 0
+
+    @property
+    def generates(self) -> bool:
+        """Whether a prior answers anything."""
+        return bool(self.parts) or self.background is not None
 
     @property
     def warnings(self) -> list[str]:
         """What a user should know."""
-        return [*self.found.notes, *self.scene.cautions()]
+        made = [] if self.background is None else self.background.cautions(self.domain)
+        return [*self.found.notes, *made, *self.scene.cautions()]
 
     def describe(self) -> dict[str, Any]:
         """What a run would do, for people: JSON-able."""
@@ -154,8 +166,8 @@ class InsetPlan:
         return {
             "output": f"{rows} x {cols} pixels, {len(self.scene.bands)} band(s)",
             "domain": self.domain,
-            "generator": generator_of(self.parts),
-            "background": None if self.found.whole else LANCZOS,
+            "generator": generator_of(self),
+            "background": background_of(self),
             "parts": [fact_of(part) for part in self.parts],
             "left": [dict(fact) for fact in self.found.facts if not fact.get("restored")],
             "samples": self.samples,
@@ -201,9 +213,12 @@ class InsetPlan:
                 place = folder.path
             asked = record.digests(self.request, self.domain, content)
             identity = {"asked": asked, "gensr": software()}
-            store = stack.enter_context(Store(place, identity, self._layout(), self.request.goes_on))
+            store = stack.enter_context(Store(place, identity, self._rasters(), self.request.goes_on))
             yield Settled(self, Position(0, self._total()))
-            canvas, searches = Canvas(self.scene, self.factor), []
+            searches: list[dict[str, Any]] = []
+            canvas = Canvas(self.scene, self.factor, self.background and Ground(store, self.background))
+            for done in self.background.compute(self.scene, store) if self.background else ():
+                yield TileDone(0, Position(done, self._total()))
             for index, part in enumerate(self.parts):
                 searches.append(self._answer(canvas, part, index))
             yield from self._strips(store, canvas)
@@ -216,7 +231,7 @@ class InsetPlan:
             files: list[Path] = []
             if target is not None and folder is not None:
                 again = recipe(self.request, self.domain, self.names, report)
-                sheet = self._sheet(product, searches) if self.samples > 1 else None
+                sheet = self._sheet(product, searches) if self.samples > 1 and self.parts else None
                 files = output.write(
                     self.scene, product, picture, report, folder.path, target, self.names, asked, again, sheet
                 )
@@ -253,7 +268,7 @@ class InsetPlan:
             window = Window(row, 0, min(lines, rows - row), cols)
             if f"{TILE}{index}" not in store.done:
                 store.finish(f"{TILE}{index}", self._strip(store, canvas, window))
-            done = (row + window.rows) * per_line
+            done = (row + window.rows) * per_line + (self._values if self.background else 0)
             yield TileDone(index, Position(done, self._total()))
 
     def _strip(self, store: Store, canvas: Canvas, window: Window) -> dict[str, Any]:
@@ -262,13 +277,13 @@ class InsetPlan:
         data = self.scene.read(0, window).values.astype(np.float64)
         for index in range(1 + self.samples):
             values = canvas.values(window, index)
-            codes, clipped = self._coded(values, data)
+            codes, clipped = coded(self.scene, values, data, self.factor)
             store.rasters[sample_name(index - 1) if index else MEAN].write(0, fine, codes)
             if not index:
                 mean, moved = codes, clipped
         if STD in store.rasters:
             store.rasters[STD].write(0, fine, canvas.std(window))
-        residual = self._residual(mean, data)
+        residual = left_of(mean, data, self.factor)
         return {
             "count": residual.size,
             "square": float(np.square(residual).sum()),
@@ -276,34 +291,23 @@ class InsetPlan:
             "clipped": moved,
         }
 
-    def _coded(self, values: Real, data: Real) -> tuple[Codes, int]:
-        """Stored codes; what clipping at black and white takes from a datum goes to the other pixels of it."""
-        everywhere = np.ones(values.shape, np.bool_)
-        codes, clipped = self.scene.encode(0, values, everywhere)
-        for _ in range(ROUNDS if clipped and codes.dtype.kind in "ui" else 0):
-            residual = self._residual(codes, data)
-            if np.abs(residual).max() <= NEAR:
-                break
-            given = _finely(np.where(np.abs(residual) > NEAR, residual, 0), self.factor)
-            info = np.iinfo(codes.dtype)
-            free = np.where(given > 0, codes < info.max, codes > info.min)
-            share = Area(self.factor).forward(torch.from_numpy(free.astype(np.float64))).numpy()
-            given = free * given / np.maximum(_finely(share, self.factor), SHARE)
-            codes, _ = self.scene.encode(0, (codes + given).astype(values.dtype), everywhere)
-        return codes, clipped
-
-    def _residual(self, codes: Codes, data: Real) -> Real:
-        fine = torch.from_numpy(codes.astype(np.float64))
-        return np.asarray(data - Area(self.factor).forward(fine).numpy())
-
     def _layout(self) -> Layout:
         shape = (1, len(self.scene.bands), *self.scene.grid.refine(self.factor).shape)
         names = [name for name in result_names(self.samples) if name != STD]
-        deviation: Layout = {STD: (shape, SINGLE)} if self.parts else {}
+        deviation: Layout = {STD: (shape, SINGLE)} if self.generates else {}
         return {**{name: (shape, self.scene.dtype) for name in names}, **deviation}
 
-    def _total(self) -> int:
+    def _rasters(self) -> Layout:
+        """Of the store: results, and what they are laid over."""
+        results = self._layout()
+        return {**results, **(self.background.layout(results[MEAN][0]) if self.background else {})}
+
+    @property
+    def _values(self) -> int:
         return int(np.prod(self.scene.grid.refine(self.factor).shape)) * len(self.scene.bands)
+
+    def _total(self) -> int:
+        return self._values * (2 if self.background else 1)
 
     def _picture(self, canvas: Canvas) -> bytes:
         """The preview: around the first part, or the middle."""
@@ -321,7 +325,7 @@ class InsetPlan:
         return preview.panel(self.scene, self._title(), self.factor, image, fine)
 
     def _title(self) -> str:
-        return f"{self.scene.path.name}, {self.domain}, x{self.request.times} by {generator_of(self.parts)['name']}"
+        return f"{self.scene.path.name}, {self.domain}, x{self.request.times} by {generator_of(self)['name']}"
 
     def _sheet(self, product: InsetProduct, told: list[dict[str, Any]]) -> bytes:
         """Every part with all its answers; see `gensr.pipeline.answers`."""
@@ -342,8 +346,3 @@ class InsetPlan:
         scene = self.scene
         grid = scene.grid.refine(self.factor)
         return Result(report, files, grid, scene.bands, scene.unit, picture, arrays, Origin.of(scene, self.domain))
-
-
-def _finely(values: Real, factor: Factor) -> Real:
-    """Every value on all the pixels that its datum covers."""
-    return values.repeat(factor[0], 1).repeat(factor[1], 2)

@@ -13,6 +13,7 @@ import numpy as np
 from gensr.errors import SearchError, UsageError
 from gensr.operators import Operator
 from gensr.operators.scaled import unit_gain
+from gensr.pipeline.background import Background
 from gensr.pipeline.cost import band_group, choose_batch
 from gensr.pipeline.inset_report import Part
 from gensr.pipeline.insets import InsetPlan
@@ -152,7 +153,8 @@ def settle_scene(scene: Scene, domain: str, stem: str, request: Request) -> Plan
     found = settle_insets(scene, request)
     if found is not None:
         parts = tuple(settle_part(inset, request, chosen) for inset in found.parts)
-        laid = InsetPlan.of(request, domain, scene, stem, found, parts)
+        ground = settle_background(scene, request, chosen, found.background) if found.background else None
+        laid = InsetPlan.of(request, domain, scene, stem, found, parts, ground)
         if request.output is not None:
             laid.rehearse()
         return laid
@@ -207,6 +209,24 @@ def settle_part(inset: Inset, request: Request, chosen: Preset) -> Part:
     level = settle_level(scene, prior, unit_gain(operator), operator.gain, request.noise)
     own = replace(request, factor=inset.factor)
     return Part(inset, settle_task(scene, own, chosen, operator, prior, level), why, level)
+
+
+def settle_background(scene: Scene, request: Request, chosen: Preset, name: str) -> Background:
+    """A prior of fields for all of a scene; it explains the data exactly, as the parts do that are laid over it.
+
+    Args:
+        scene: the input.
+        request: what is asked.
+        chosen: preset.
+        name: of the generator.
+    """
+    operator = scene.operator(request.factors)
+    where = choose_device(request.device), request.device, request.precision
+    prior, _ = choose_prior(Wanted(scene, unit_gain(operator), name, *where))
+    chosen = suited(chosen, prior.generator)
+    level = settle_level(scene, prior, unit_gain(operator), operator.gain, 0)
+    task = settle_task(scene, request, chosen, operator, prior, level)
+    return Background(task, "for fields of any size", tuple(scene_tiles(1, scene.grid.shape, task, None)))
 
 
 def chosen_preset(request: Request) -> Preset:

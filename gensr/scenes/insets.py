@@ -73,12 +73,14 @@ class Insets:
         whole: whether there is one part that covers all of the scene.
         notes: what a user should know, one sentence each: parts that are left out and why.
         facts: of every part that was seen, for the report.
+        background: name of the generator of fields that answers everything else; "" where it is interpolated.
     """
 
     parts: tuple[Inset, ...]
     whole: bool
     notes: tuple[str, ...]
     facts: tuple[Mapping[str, Any], ...] = ()
+    background: str = ""
 
 
 @dataclass(frozen=True)

@@ -317,7 +317,7 @@ def test_alignment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_options_are_checked(tmp_path: Path) -> None:
     Image.fromarray(pattern()).save(tmp_path / "a.png")
-    with pytest.raises(UsageError, match="no option algined; known: aligned, face, caption, lossless"):
+    with pytest.raises(UsageError, match="no option algined; known: aligned, face, background, caption, lossless"):
         DOMAIN.open(tmp_path / "a.png", {"algined": True})
     with pytest.raises(UsageError, match="aligned='perhaps'"):
         DOMAIN.open(tmp_path / "a.png", {"aligned": "perhaps"})
