@@ -216,7 +216,7 @@ class InsetPlan:
             store = stack.enter_context(Store(place, identity, self._rasters(), self.request.goes_on))
             yield Settled(self, Position(0, self._total()))
             searches: list[dict[str, Any]] = []
-            canvas = Canvas(self.scene, self.factor, self.background and Ground(store, self.background))
+            canvas = Canvas(self.scene, self.factor, Ground(store, self.background) if self.background else None)
             for done in self.background.compute(self.scene, store) if self.background else ():
                 yield TileDone(0, Position(done, self._total()))
             for index, part in enumerate(self.parts):
