@@ -156,9 +156,7 @@ class OpenedDicom(MedicalScene):
         if self.modality == "MR":
             notes.append("MR is sampled in k-space: pixel integration is an approximation, see option operator")
         if self.modality == "PT":
-            notes.append(
-                f"PET: written with a rescale slope {PET_HEADROOM:g} times the source's, for peaks above its range"
-            )
+            notes.append(f"PET: generated peaks have room: their rescale slope is {PET_HEADROOM:g} times the source's")
         step, thickness = self.stack.step, self.stack.thickness
         if step is not None and thickness is not None and step > 1.01 * thickness:
             notes.append(f"gaps between slices: step {step:g} mm, thickness {thickness:g} mm")

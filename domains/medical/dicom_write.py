@@ -15,6 +15,7 @@ from pydicom.filewriter import dcmwrite
 from gensr.errors import DomainError, OutputError
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product, ThroughPlane
+from gensr.scenes.provenance import repeated
 from gensr.values.precision import Real
 
 from .dicom_files import guarded, quiet
@@ -111,6 +112,11 @@ class Job:
         """Whether it holds standard deviations."""
         return self.identity.kind == "std"
 
+    @property
+    def has_headroom(self) -> bool:
+        """Whether codes are those of a larger slope than the source's, as in PET; repeated ones are the source's."""
+        return self.scene.written is not self.scene.codecs and not self.is_std and not repeated(self.product.report)
+
     def plane(self, plane: int) -> Codes | Real:
         """A whole refined plane (rows, cols): one frame is the unit of DICOM, so it is the unit of memory."""
         factor = self.product.factor
@@ -147,7 +153,7 @@ def single_header(job: Job, plane: int, top: float) -> Dataset:
         refine_header(header, place, job.product.factor)
         if job.is_std:
             std_header(header, top, scene.unit)
-        elif scene.written is not scene.codecs:
+        elif job.has_headroom:
             header.RescaleSlope = number(scene.written[coarse].slope)
         finish(header, frame.instance.header)
         return header
@@ -203,7 +209,7 @@ def multiframe_header(job: Job, top: float) -> Dataset:
             refine_header(header, places[0], job.product.factor)
         if job.is_std:
             std_header(header, top, scene.unit)
-        elif scene.written is not scene.codecs:
+        elif job.has_headroom:
             scale_slopes(header, scene.written[0].slope / scene.codecs[0].slope)
         finish(header, source)
         return header

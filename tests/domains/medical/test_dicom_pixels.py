@@ -7,6 +7,7 @@ import pydicom
 import pydicom.data
 import pytest
 
+import gensr
 from gensr.errors import DomainError
 from gensr.values.grid import Window
 
@@ -172,6 +173,41 @@ def test_pet_slices_get_headroom_above_their_own_peak(make, upscale, tmp_path):
             n, np.full((1, 1, 1), 1.2 * 32767 * slope, np.float32), np.ones((1, 1, 1), np.bool_)
         )
         assert clipped == 0
+
+
+@pytest.mark.parametrize(("modality", "slopes"), [("PT", (0.5, 3.0)), ("CT", (1.0, 1.0))])
+def test_repeated_labels_keep_the_slope_of_every_slice(modality, slopes, make, tmp_path):
+    """Codes are copied, so values are right only with the slope that they had: no headroom, and none of a neighbour."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    codes = np.kron(np.arange(6).reshape(2, 3), np.ones((4, 4))).astype(np.int16)
+    for n, slope in enumerate(slopes):
+        ds = make.put_pixels(make.dataset(modality, f"1.2.6.{n}"), codes + n)
+        make.put_place(ds, (0, 0, 4 * n))
+        ds.RescaleSlope, ds.RescaleIntercept, ds.SeriesDescription = str(slope), "0", "organ segmentation"
+        make.save(ds, folder / f"{n}.dcm")
+    words = {"output": tmp_path / "out", "options": {"through_plane": "off"}}
+    found = gensr.upsample(folder, factor=2, labels="nearest", **words)
+    (made,) = (p for p in found.files if p.is_dir())
+    slices = sorted(made.iterdir())
+    assert len(slices) == len(slopes)
+    for n, path in enumerate(slices):
+        ds = pydicom.dcmread(path)
+        assert float(ds.RescaleSlope) == slopes[n]
+        np.testing.assert_array_equal(ds.pixel_array, np.repeat(np.repeat(codes + n, 2, 0), 2, 1))
+        assert ds.SeriesDescription.startswith("[labels repeated x2]")
+    assert found.report["input"]["modality"] == modality
+
+
+def test_repeated_labels_of_one_object_keep_the_slopes_of_their_frames(make, tmp_path):
+    path = tmp_path / "mask.dcm"
+    codes, slopes, *_ = make.enhanced(path)
+    words = {"output": tmp_path / "out", "options": {"through_plane": "off"}}
+    found = gensr.upsample(path, factor=2, labels="nearest", **words)
+    ds = pydicom.dcmread(found.files[0])
+    groups = ds.PerFrameFunctionalGroupsSequence
+    assert [float(g.PixelValueTransformationSequence[0].RescaleSlope) for g in groups] == slopes
+    np.testing.assert_array_equal(ds.pixel_array, np.repeat(np.repeat(codes, 2, 1), 2, 2))
 
 
 def test_thirty_two_bit_codes(make, upscale, tmp_path):
