@@ -26,6 +26,7 @@ class Microscopy(Domain):
     """Fluorescence, bright-field and electron micrographs in TIFF and OME-Zarr.
 
     Options of `open`:
+        bands: which channels of a TIFF, see `gensr.values.bands`; None for all.
         series: number of the image in a file that holds several; None if it holds one.
         container: "same" kind of file as the input, "ome" for OME-TIFF, or "zarr" for OME-Zarr 0.5.
         psf: "own" undoes a Gaussian of the width that aperture and wavelength in OME imply; None only the pixels.
@@ -40,6 +41,7 @@ class Microscopy(Domain):
     any_instrument: ClassVar[str] = "engression-field"
     takes_arrays: ClassVar[bool] = True
     defaults: ClassVar[Mapping[str, Any]] = {
+        "bands": None,
         "series": None,
         "container": "same",
         "positions": "pixel-centre",

@@ -75,7 +75,7 @@ def metadata(
         note: provenance, appended to Info.
         uncertainty: the output holds standard deviations, for which display ranges and value calibration are wrong.
     """
-    found = dict(scene.container.tif.imagej_metadata or {})
+    found = dict(scene.imagej)
     drop = _COUNTED + _STALE + (_DISPLAY if uncertainty else ())
     kept = {k: v for k, v in found.items() if k not in drop}
     kept = {escape(k): escape(v) if isinstance(v, str) and k != "Info" else v for k, v in kept.items()}

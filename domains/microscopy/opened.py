@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,18 @@ import numpy.typing as npt
 
 from gensr.errors import DomainError, FormatError
 from gensr.scenes.scene import Part, Scene
+from gensr.values.bands import Words
 from gensr.values.grid import PixelGrid, Window
 from gensr.values.image import Image
 from gensr.values.precision import Real, held, precision
 
 from .calibration import Calibration, ome_pixels, read_calibration
+from .channels import ChosenPlanes, chosen_imagej, chosen_xml, numbers_of, planes_of
 from .codes import Census, CodeRange, code_range, encode, is_ramp
 from .container import Container, compression_name
 from .cropped import cropped_xml
 from .optics import Optics, find_optics
-from .segments import PlaneReader, Planes
+from .segments import PlaneReader, Planes, loop_axes
 
 BANDS = ("intensity",)
 CENSUS_PIXELS = 1 << 26
@@ -47,6 +50,8 @@ class OpenedMicrograph(Scene):
         orientation: TIFF's: 1 where rows run down and columns to the right; a viewer turns others, pixels stay.
         optics: what is undone beside the integration of pixels, None for nothing.
         packed_bits: bits of a sample where they are not those of its type: 12 bits in two bytes, say; None else.
+        imagej: metadata of ImageJ, of the channels that are kept.
+        left: names of the channels that are not.
     """
 
     white: bool = False
@@ -54,6 +59,8 @@ class OpenedMicrograph(Scene):
     orientation: int = 1
     packed_bits: int | None = None
     optics: Optics | None = None
+    imagej: Mapping[str, Any] = MappingProxyType({})
+    left: Sequence[str] = ()
 
     def __init__(self, container: Container, options: Mapping[str, Any]) -> None:
         self.container = container
@@ -66,8 +73,9 @@ class OpenedMicrograph(Scene):
         stored, bits = np.dtype(key.dtype), key.bitspersample
         if stored.kind == "u" and isinstance(bits, int) and 1 < bits < stored.itemsize * 8:
             self.packed_bits = int(bits)
+        self.imagej = dict(container.tif.imagej_metadata or {}) if container.kind == "imagej" else {}
         reader = PlaneReader(container)
-        self._begin(container.path, options, reader, _loop_axes(container, reader), read_calibration(container))
+        self._begin(container.path, options, reader, loop_axes(container, reader), read_calibration(container))
         if container.kind == "imagej" and self.dtype.name not in ("uint8", "uint16", "float32"):
             raise DomainError(f"{self.path}: ImageJ cannot hold {self.dtype.name} samples; save it as OME-TIFF")
 
@@ -83,6 +91,8 @@ class OpenedMicrograph(Scene):
         self.path, self.options, self.calibration = path, options, calibration
         self.reader: Planes = reader
         self.axes, self.loops = loops
+        self.names = self._channel_names()
+        self._choose(options["bands"])
         self.planes, self.bands, self.unit = self.reader.planes, BANDS, ""
         self.dtype = self.reader.dtype
         if self.dtype.kind == "b":
@@ -99,7 +109,6 @@ class OpenedMicrograph(Scene):
         self.grid = PixelGrid((self.reader.rows, self.reader.cols), transform, frame)
         self.optics = find_optics(self._ome_image(), (calibration.y, calibration.x), options)
         self.codes: CodeRange | None = None
-        self.names = self._channel_names()
         if self.dtype.kind in "iu" and self.dtype.itemsize <= 2:
             self._survey()
         elif self.dtype.kind in "iu":
@@ -107,6 +116,27 @@ class OpenedMicrograph(Scene):
             source, nothing = f"range of {self.dtype.name}", (None,) * self.channels
             self.codes = CodeRange(float(limits.min), float(limits.max), 1, source, nothing, limits.bits)
         self.quantum = float(self.codes.step) if self.codes is not None else 0.0
+
+    def _choose(self, words: Words | None) -> None:
+        """Keep the channels that the user names; from here on the file has no others.
+
+        Raises:
+            UsageError, DomainError: there is no such channel, or none can be left out.
+        """
+        if words is None:
+            return
+        chosen, total = numbers_of(words, self.names, self.axes, self.path), len(self.names)
+        if "C" not in self.axes or chosen == tuple(range(total)):
+            return
+        planes = planes_of(chosen, self.axes, self.loops)
+        self.left = [name for number, name in enumerate(self.names) if number not in chosen]
+        if self.container.kind == "ome":
+            xml = chosen_xml(self.container.ome, self.container.index, chosen)
+            self.container = replace(self.container, ome=xml)
+        if self.container.kind == "imagej":
+            self.imagej = chosen_imagej(self.imagej, chosen, total, planes)
+        self.reader, self.names = ChosenPlanes(self.reader, planes), [self.names[number] for number in chosen]
+        self.loops = tuple(len(chosen) if a == "C" else n for a, n in zip(self.axes, self.loops, strict=True))
 
     def read(self, plane: int, window: Window) -> Image:
         """See `Scene.read`; saturated pixels are valid and not usable."""
@@ -281,10 +311,8 @@ class OpenedMicrograph(Scene):
 
     def _not_carried(self) -> list[str]:
         """What of the input the output leaves out because it would be wrong on the refined grid."""
-        left = []
-        if self.container.kind == "imagej":
-            meta = self.container.tif.imagej_metadata or {}
-            left += [f"ImageJ {key} (pixel coordinates)" for key in ("ROI", "Overlays", "Plot") if key in meta]
+        left = [f"channel {name}, which bands= leaves out" for name in self.left]
+        left += [f"ImageJ {key} (pixel coordinates)" for key in ("ROI", "Overlays", "Plot") if key in self.imagej]
         if self.container.count > 1:
             left.append(f"{self.container.count - 1} other images of the file")
         if self.container.kind == "plain":
@@ -319,12 +347,3 @@ class OpenedMicrograph(Scene):
 ORIENTATION = 274
 CARRIED_TAGS = (269, 271, 272, 285, 306, 315, 316, 33432, 34675)
 """DocumentName, Make, Model, PageName, DateTime, Artist, HostComputer, Copyright, ICC profile."""
-
-
-def _loop_axes(container: Container, reader: PlaneReader) -> tuple[str, tuple[int, ...]]:
-    series = container.series
-    pairs = [(a, int(n)) for a, n in zip(series.axes, series.shape, strict=True) if a not in "YX"]
-    inner = [p for p in pairs if p[0] == "S"] if not reader.separate else []
-    outer = [p for p in pairs if p not in inner]
-    ordered = outer + inner
-    return "".join(a for a, _ in ordered), tuple(n for _, n in ordered)

@@ -200,3 +200,13 @@ class PlaneReader:
         while self._cached > CACHE_BYTES and len(self._cache) > 1:
             _, (old, _) = self._cache.popitem(last=False)
             self._cached -= old.nbytes
+
+
+def loop_axes(container: Container, reader: PlaneReader) -> tuple[str, tuple[int, ...]]:
+    """Axes of the planes of a series and their lengths; samples that lie in a page come last."""
+    series = container.series
+    pairs = [(a, int(n)) for a, n in zip(series.axes, series.shape, strict=True) if a not in "YX"]
+    inner = [p for p in pairs if p[0] == "S"] if not reader.separate else []
+    outer = [p for p in pairs if p not in inner]
+    ordered = outer + inner
+    return "".join(a for a, _ in ordered), tuple(n for _, n in ordered)

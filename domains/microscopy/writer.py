@@ -287,6 +287,8 @@ def _description(scene: OpenedMicrograph, product: Product, layer: Layer, kind: 
 def _shaped(scene: OpenedMicrograph, shape: tuple[int, ...]) -> list[int]:
     sizes = [int(n) for n in scene.container.series.get_shape(squeeze=False)]
     axes = scene.container.series.get_axes(squeeze=False)
+    kept = dict(zip(scene.axes, scene.loops, strict=True)).get("C")
+    sizes = [kept if a == "C" and kept else n for a, n in zip(axes, sizes, strict=True)]
     rows, cols = (
         (shape[-2], shape[-1]) if scene.reader.separate or scene.reader.samples == 1 else (shape[-3], shape[-2])
     )

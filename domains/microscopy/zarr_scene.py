@@ -182,8 +182,13 @@ def open_zarr(path: Path, options: Mapping[str, Any]) -> OmeZarrScene:
 
     Raises:
         FormatError: damaged, unsafe or unsupported.
-        DomainError: label images, types that are not supported, an output of another kind.
+        DomainError: a choice of channels, label images, types that are not supported, an output of another kind.
     """
+    if options["bands"] is not None:
+        raise DomainError(
+            f"{path}: bands={options['bands']}: channels of TIFF files are chosen, of OME-Zarr all are refined; leave "
+            "the key out, or save the channels that you want"
+        )
     if options["container"] not in ("same", "zarr"):
         raise DomainError(f"{path}: OME-Zarr is written as OME-Zarr; convert it beforehand for container=ome")
     try:

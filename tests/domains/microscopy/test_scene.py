@@ -144,7 +144,7 @@ def test_types_that_float32_cannot_hold_are_refused(tmp_path: Path, dtype: type)
 
 def test_options_are_checked(make) -> None:
     path = make("M1 bigtiff")
-    with pytest.raises(UsageError, match="no option sereis; known: series"):
+    with pytest.raises(UsageError, match="no option sereis; known: bands, series"):
         DOMAIN.open(path, {"sereis": 1})
     with pytest.raises(UsageError, match="container='maybe'"):
         DOMAIN.open(path, {"container": "maybe"})
