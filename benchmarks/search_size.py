@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None, shape: Shape = CONFIG_F) -> int:
     metric_of(made, data.shape, coarse_stage(made, data))
     calibrated = time.process_time() - began
     rows: list[Mapping[str, float | str]] = []
-    few = {"steps": EIGHT, "candidates": 8, "modes": 8, "proposals": 1, "rounds": 1, "extend": 0}
+    few = {"steps": EIGHT, "candidates": 8, "modes": 8, "proposals": 1, "rounds": 1, "fine": 4, "secant": 0, "extend": 0}
     eight = replace(PRESETS["balanced"], solver_options=few)
     for name, preset, inputs in (
         ("search=fast", PRESETS["fast"], count),

@@ -41,6 +41,8 @@ FEWEST, MOST = 64, 2048
 """Products, whatever they cost."""
 BATCH, REPEATS = 8, 4
 """Latents of one pass, and products of each of them."""
+BANKED, PASS = 1024, 32
+"""Most pictures of the bank, and those that are made together."""
 RANK = 256
 """Most directions of the low-rank part; a quarter of the products where that is less."""
 LARGEST = 1 << 17
@@ -53,7 +55,7 @@ INVERSES = 8
 """Inverses that are remembered: pictures of one noise share theirs."""
 MEASURED = ("audit", "conformal", "discrepancy", "metrics", "value_range")
 """What a calibration writes into a card: the map from latents to pictures is the same with another one."""
-VERSION = 3
+VERSION = 4
 Progress = Callable[[int, int], None]
 
 
@@ -66,8 +68,8 @@ class Metric:
         basis: (d, k), orthonormal columns.
         energy: (k,).
         count: numbers of a picture behind it; H grows with the number of data.
-        pictures: (latents, band, rows, cols) small pictures of the latents that it was measured at, half precision:
-            a bank of starts. The latents themselves are draws by number, see `starts`.
+        pictures: (latents, band, rows, cols) small pictures, half precision, of a bank of starts; their latents are
+            draws by number, see `starts`.
     """
 
     diagonal: Tensor
@@ -160,11 +162,28 @@ def plain(dimension: int, like: Tensor) -> Metric:
 
 
 def starts(generator: Generator, metric: Metric, data: Observation, count: int) -> dict[str, Tensor]:
-    """Latents (n * count, ...) of a metric's bank that look most like the data, best first; spatial maps are zero."""
-    spec = generator.latents(data.shape)
-    drawn = _drawn(generator, spec, metric.nearest(data, count).flatten().tolist())
-    maps = {t.name for t in spec.tensors if len(t.shape) >= MAP}
-    return {name: torch.zeros_like(t) if name in maps else t for name, t in drawn.items()}
+    """Latents (n * count, ...) of a metric's bank that look most like the data, best first; see `_plain`."""
+    return _plain(generator, generator.latents(data.shape), metric.nearest(data, count).flatten().tolist())
+
+
+def _plain(generator: Generator, spec: LatentSpec, numbers: range | list[int]) -> dict[str, Tensor]:
+    """Draws by number whose spatial maps are zero, and so is how layers deviate from a vector that they share."""
+    shared = any(len(t.shape) == 1 for t in spec.searched)
+    idle = {t.name for t in spec.tensors if len(t.shape) >= MAP or (shared and t.layered)}
+    drawn = _drawn(generator, spec, numbers)
+    return {name: torch.zeros_like(t) if name in idle else t for name, t in drawn.items()}
+
+
+@torch.no_grad()
+def bank(generator: Generator, shape: tuple[int, int], stage: Stage | None, count: int) -> Tensor:
+    """Small pictures (count, band, rows, cols) of `_plain` draws, half precision."""
+    spec, found = generator.latents(shape), []
+    for begin in range(0, count, PASS):
+        numbers = range(begin, min(begin + PASS, count))
+        picture = _pictures(generator, shape, stage, _plain(generator, spec, numbers))
+        side = (min(SIDE, picture.shape[-2]), min(SIDE, picture.shape[-1]))
+        found.append(adaptive_avg_pool2d(picture, side).half().cpu())
+    return torch.cat(found)
 
 
 def metric_of(
@@ -272,7 +291,6 @@ def measure(
     """Measure a metric from so many products; see the module text and `metric_of`."""
     spec = generator.latents(shape)
     rows: list[Tensor] = []
-    pictures: list[Tensor] = []
     count = 0
     for begin in range(0, -(-wanted // REPEATS), BATCH):
         latents = _drawn(generator, spec, range(begin, begin + BATCH))
@@ -280,9 +298,7 @@ def measure(
         with torch.enable_grad():
             picture = _pictures(generator, shape, stage, spec.unflatten(flat, latents))
             side = (min(SIDE, picture.shape[-2]), min(SIDE, picture.shape[-1]))
-            small = adaptive_avg_pool2d(picture, side)
-            seen = small.flatten(1)
-        pictures.append(small.detach().half().cpu())
+            seen = adaptive_avg_pool2d(picture, side).flatten(1)
         count = seen.shape[1]
         for k in range(REPEATS):
             stream = Stream(0).child("metric", "weights", begin, k)
@@ -290,7 +306,9 @@ def measure(
             rows.append(torch.autograd.grad(seen, flat, weights, retain_graph=k + 1 < REPEATS)[0].cpu())
         if progress is not None:
             progress(min(wanted, len(rows) * BATCH), wanted)
-    return replace(_fitted(torch.cat(rows), spec, count), pictures=torch.cat(pictures))
+    _, cost = products(generator, shape, stage)
+    starts = max(FEWEST, min(BANKED, int(BUDGET * (1 / REPEATS + 1.5) / max(cost, 1))))
+    return replace(_fitted(torch.cat(rows), spec, count), pictures=bank(generator, shape, stage, starts))
 
 
 def _fitted(products: Tensor, spec: LatentSpec, count: int) -> Metric:

@@ -27,6 +27,8 @@ from gensr.values.random import Stream
 
 SAVING = 0.75
 """Cost of a coarse output, relative to the full one, that is worth the corrections."""
+RICH = 1024
+"""Pictures of a metric's bank that are preferred to a bank that comes with the weights."""
 PROPOSED = 4
 """Starts that are looked at on a coarse stage for each one that is kept."""
 
@@ -149,7 +151,8 @@ def _pool(
     """
     generator, data = first.generator, first.data
     spec = generator.latents(data.shape)
-    if start == "bank":
+    rich = asked is None and metric is not None and len(metric.pictures) >= RICH
+    if start == "bank" and not rich:
         return spec.flatten(generator.starts(data, per))
     if asked is None and metric is not None and len(metric.pictures):
         flat = spec.flatten({name: t.to(data.y) for name, t in starts(generator, metric, data, per).items()})

@@ -38,6 +38,8 @@ STALLED = 0.02
 """Share of the objective by which it falls between two looks where it still falls."""
 FIRST = 0.8
 """Size of the first step, rms in units of what the data leave open."""
+BOLD = 1.5
+"""Factor on what the last pair says of the scale: it sees the most curved directions best, and too short steps last."""
 SMALLEST = 1e-5
 """Share of a step below which a candidate is where it can get."""
 
@@ -172,7 +174,7 @@ class Secant(Solver[SecantState]):
         size = FIRST / (q * r).mean(1).clamp(min=tiny).sqrt()
         if bool((bent > 0).any()):
             curved = (turn * metric.solve(state.thin, state.core, turn)).sum(1)
-            size = torch.where(bent > 0, (bent / curved.clamp(min=tiny)).clamp(1e-3, 1e3), size.clamp(max=1.0))
+            size = torch.where(bent > 0, (BOLD * bent / curved.clamp(min=tiny)).clamp(1e-3, 1e3), size.clamp(max=1.0))
         return size[:, None] * r
 
     def _metric(self, flat: Tensor) -> Metric:

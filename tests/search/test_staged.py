@@ -133,7 +133,7 @@ class TestMetric:
         """Data that one of its latents makes, without its noise map, begin at that latent."""
         generator = Linear(card)
         metric = measure(generator, SHAPE, None, 256)
-        assert metric.pictures.shape == (64, 1, SIDE, SIDE)
+        assert metric.pictures.shape == (metrics.BANKED, 1, SIDE, SIDE)
         data = white_data()
         spec = generator.latents(SHAPE)
         drawn = spec.sample([Stream(0).child("metric", k) for k in (11, 40)])
