@@ -59,8 +59,7 @@ def generator(shape: Shape = CONFIG_F, seed: int = 0) -> Style:
     stage = made.stages(side)[1]
     with torch.no_grad():
         latents = made.latents(side).sample([Stream(seed)])
-        few = {"steps": EIGHT, "candidates": 8, "modes": 8, "proposals": 1, "rounds": 1, "fine": 4}
-    few |= {"secant": 0, "extend": 0}
+        few = {name: t.new_zeros(256, *t.shape[1:]) for name, t in latents.items() if "noise" not in name}
         noise = {name: t.new_zeros(1, *t.shape[1:]).expand(256, *t.shape[1:]) for name, t in latents.items()}
         pictures = made.synthesize({**noise, **few, "style": white / 0.8}, side, stage)
     return Style(replace(made.parts, bank=Bank(white, pictures.clamp(0, 1))), CARD)
@@ -105,7 +104,8 @@ def main(argv: Sequence[str] | None = None, shape: Shape = CONFIG_F) -> int:
     metric_of(made, data.shape, coarse_stage(made, data))
     calibrated = time.process_time() - began
     rows: list[Mapping[str, float | str]] = []
-    few = {"steps": EIGHT, "candidates": 8, "modes": 8, "proposals": 1, "rounds": 1, "fine": 4, "secant": 0, "extend": 0}
+    few = {"steps": EIGHT, "candidates": 8, "modes": 8, "proposals": 1, "rounds": 1, "fine": 4}
+    few |= {"secant": 0, "extend": 0}
     eight = replace(PRESETS["balanced"], solver_options=few)
     for name, preset, inputs in (
         ("search=fast", PRESETS["fast"], count),
