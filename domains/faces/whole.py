@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from gensr.errors import UsageError
 from gensr.scenes.insets import Aligned, Inlaid, Insets, Subject
 from gensr.values.grid import Factor
+from gensr.values.precision import Real
 
 from . import centre
 from .align import Face
@@ -31,6 +33,12 @@ FILLS, OFF, TURNED = (0.75, 1.35), 0.12, 15.0
 
 class PhotoScene(FaceScene, Inlaid):
     """See `FaceScene`; of a whole photo the faces are parts."""
+
+    def replaced(self, values: Real) -> Inlaid:
+        """See `Inlaid.replaced`; alpha is that of the first lines and columns."""
+        codes, _ = self.encode(0, values, np.ones(values.shape, np.bool_))
+        alpha = None if self.photo.alpha is None else self.photo.alpha[: codes.shape[1], : codes.shape[2]]
+        return PhotoScene(replace(self.photo, codes=codes, alpha=alpha, indices=None), self.options)
 
     def insets(self, factor: Factor, prior: Aligned) -> Insets | None:
         """See `Inlaid.insets`: an aligned face that the prior makes as it is wanted is a scene like any other."""

@@ -20,7 +20,6 @@ import torch
 from gensr.app.spoil import Spoil
 from gensr.errors import DomainError
 from gensr.operators import Area, MeasuredPSF, Operator, SeparableOperator
-from gensr.pipeline.noise import spoken_noise
 from gensr.scenes.names import Names
 from gensr.scenes.product import Codes, Product
 from gensr.scenes.rehearsal import Blank
@@ -31,29 +30,6 @@ from gensr.values.noise import Noise
 from gensr.values.normalise import Normaliser
 from gensr.values.precision import Real
 from gensr.values.random import Stream
-
-
-def spoiled(scene: Scene, spoil: Spoil) -> Scene:
-    """The scene as it is after that; it takes over the file.
-
-    Raises:
-        DomainError: blocks do not fit into the image.
-    """
-    if spoil.kind == "none":
-        return scene
-    made = Blurred(scene, spoil) if spoil.kind != "pixelate" else _pixelated(scene, spoil)
-    if spoil.noise:
-        made.added = spoken_noise(f"{spoil.noise}%", made)
-    return made
-
-
-def _pixelated(scene: Scene, spoil: Spoil) -> Pixelated:
-    side = int(spoil.amount)
-    rows, cols = (n // side * side for n in scene.grid.shape)
-    if not rows or not cols:
-        raise DomainError(f"{scene.path.name}: is smaller than a block of {side} pixels; take smaller blocks")
-    whole = (rows, cols) == scene.grid.shape
-    return Pixelated(scene if whole else scene.crop(Window(0, 0, rows, cols)), spoil)
 
 
 class Spoiled(Scene):
@@ -112,6 +88,10 @@ class Spoiled(Scene):
     def any_instrument(self) -> str:
         """See `Scene.any_instrument`."""
         return self.inner.any_instrument()
+
+    def deblurs(self) -> str:
+        """See `Scene.deblurs`."""
+        return self.inner.deblurs()
 
     def normaliser(self) -> Normaliser:
         """See `Scene.normaliser`."""

@@ -25,7 +25,7 @@ import torch
 from gensr.app import pictures, words
 from gensr.app.orders import FOUND, INPUT, MEAN, requested
 from gensr.app.spoil import Spoil
-from gensr.app.spoiled import spoiled
+from gensr.app.spoiling import spoiled
 from gensr.cli.console import explain
 from gensr.cli.info import page
 from gensr.errors import GensrError, UnexplainedError, UsageError

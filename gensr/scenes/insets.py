@@ -108,6 +108,14 @@ class Inlaid(Scene):
         """
 
     @abstractmethod
+    def replaced(self, values: Real) -> Inlaid:
+        """The same scene with other pixels: rounded, and not more of them.
+
+        Args:
+            values: (band, y, x), physical.
+        """
+
+    @abstractmethod
     def insets(self, factor: Factor, prior: Aligned) -> Insets | None:
         """The parts; None where the prior is to answer all of the scene like any other.
 

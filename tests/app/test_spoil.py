@@ -8,7 +8,8 @@ import torch
 from scipy import ndimage
 
 from gensr.app.spoil import KINDS, Spoil
-from gensr.app.spoiled import Blurred, Pixelated, spoiled
+from gensr.app.spoiled import Blurred, Pixelated
+from gensr.app.spoiling import spoiled
 from gensr.errors import DomainError, UsageError
 from gensr.operators import Area, MeasuredPSF, SeparableOperator, parse_operator
 from gensr.scenes.inputs import guess, open_scene

@@ -127,6 +127,47 @@ def test_a_box_is_answered_and_nothing_else(order, tmp_path):
     assert not changed[:, 76:].any()
 
 
+@pytest.fixture
+def two_faces(tmp_path, monkeypatch):
+    """A photo in which faces are seen, wherever it is looked at: two boxes of its width."""
+    from gensr.domains.faces import centre, whole
+    from gensr.domains.faces.align import of_box
+    from gensr.domains.faces.finder import number
+
+    def found(photo):
+        wide = photo.shape[1]
+        return number([of_box((x * wide, 0.1 * wide, 0.25 * wide, 0.32 * wide)) for x in (0.15, 0.6)])
+
+    monkeypatch.setattr(centre, "installed", lambda: True)
+    monkeypatch.setattr(whole, "find_faces", found)
+    return meadow(tmp_path, 161, 240)
+
+
+def test_a_whole_photo_is_pixelated_and_its_faces_restored(order, two_faces, tmp_path):
+    """The lines beyond the last block are left out; the answer lies on the grid of the input."""
+    done = events(order(str(two_faces), {"kind": "pixelate", "amount": 4}, factor=4))[-1]
+    assert done["files"][0].endswith("meadow_pixelated4_x4_generated.png")
+    answer = loaded(done["files"][0])
+    assert answer.shape == (160, 240, 3)
+    low = loaded(two_faces)[:160].reshape(40, 4, 60, 4, 3).astype(float).mean((1, 3))
+    assert np.abs(answer.reshape(40, 4, 60, 4, 3).mean((1, 3)) - low).max() <= 1.0  # rounded on the way and back
+    text = " ".join(done["words"])
+    assert "face 1, face 2 by the prior engression-faces" in text
+    assert "averaged over blocks of 4 x 4 px" in text
+
+
+def test_what_cannot_be_undone_in_a_whole_photo_is_said(order, two_faces):
+    found = events(order(str(two_faces), {"kind": "blur", "amount": 1.5}))[-1]
+    assert found["event"] == "failed"
+    assert "undo its blur with factor 1, pixelate it instead, or do not tell" in found["text"]
+    done = events(order(str(two_faces), {"kind": "blur", "amount": 1.5, "told": False}))[-1]
+    assert "face 2" in " ".join(done["words"])
+    done = events(order(str(two_faces), {"kind": "motion", "amount": 5.0}, factor=1))[-1]
+    before, after = loaded(two_faces).astype(float), loaded(done["files"][0]).astype(float)
+    assert after.shape == before.shape
+    assert "engression-field" in " ".join(done["words"])
+
+
 def test_a_caption_lies_below_what_is_downloaded_and_not_in_what_is_compared(order, tmp_path):
     done = events({**order(str(meadow(tmp_path))), "caption": True, "face": "12,4,20,24"})[-1]
     assert loaded(tmp_path / "shown" / "mean.png").shape == (60, 88, 3)
