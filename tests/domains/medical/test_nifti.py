@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gensr.errors import DomainError, FormatError
+from gensr.errors import DomainError, FormatError, GensrError
+from gensr.pipeline.request import Request
+from gensr.pipeline.settle import settle
 from gensr.scenes.product import ThroughPlane
 from gensr.scenes.testing import NearestProduct
 from gensr.values.grid import Window
@@ -360,3 +362,25 @@ def test_factor_above_four_needs_understood(make, medical, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     assert informed.write(NearestProduct(informed, 8), out, Names("a", 8))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "slope", "inter", "scale"),
+    [
+        *itertools.product(("i2", "u1"), (1e-320, 1e-45, 3e37, 1e99, 1e300), (0.0, 1e30, -1e305), (1,)),
+        *itertools.product(("f4",), (-1e35, 1e290), (0.0, -3e38), (1, 1e25)),
+        *itertools.product(("f8",), (1.0, 3e37), (0.0, 1e30), (1e25, 1e150, 1e300)),
+    ],
+)
+def test_noise_of_absurd_scales_is_a_number_or_refused_in_one_line(dtype, slope, inter, scale, make, tmp_path):
+    """Squares of what such headers mean leave float64: codes times 1e300 once had a noise of NaN."""
+    data = np.random.default_rng(2).normal(100, 20, (24, 20, 2)).clip(1, 250)
+    make.nifti(tmp_path / "a.nii", (data * scale).astype(dtype), slope=slope, inter=inter, version=2)
+    levels, said = [], ""
+    try:
+        with settle(Request(tmp_path / "a.nii", factor=2, search="fast", samples=0)) as plan:
+            levels = list(plan.task.noise_model.levels)
+    except GensrError as error:
+        said = str(error)
+    assert all(np.isfinite(level) and level >= 0 for level in levels)
+    assert levels or ("a.nii" in said and "\n" not in said)
