@@ -25,7 +25,7 @@ def requested(order: Mapping[str, Any]) -> Request:
     Args:
         order: ``path``, ``domain`` ("" for a guess), ``output``, ``asked`` and ``spoil``. Where an input was blurred on
             purpose and the factor is 1, that blur is undone. ``face``, if there: which faces of a photo, or boxes;
-            ``caption``: whether a photo says below what it is.
+            ``caption``: whether a photo says below what it is; ``field``: whether a prior answers what is no face.
 
     Raises:
         UsageError: a word that is impossible, or that a page must not say.
@@ -56,4 +56,5 @@ def requested(order: Mapping[str, Any]) -> Request:
     source, output = Path(order["path"]), Path(order["output"])
     options: dict[str, Any] = {"face": face} if face else {}
     options |= {"caption": True} if order.get("caption") else {}
+    options |= {"background": "field"} if order.get("field") else {}
     return Request(source=source, domain=order.get("domain") or None, output=output, options=options, **asked)

@@ -69,9 +69,8 @@ class Page:
                         finder = gr.Button("Find faces", elem_id="find")
                         which = gr.CheckboxGroup([], label="Restore these", visible=False, elem_id="which")
                         boxes = gr.Textbox("", label=BOXES, max_length=LONGEST_CHOICE, elem_id="boxes")
-                        caption = gr.Checkbox(
-                            False, label="Say below the picture that it is generated", elem_id="caption"
-                        )
+                        field = gr.Checkbox(False, label="A prior answers what is no face, too", elem_id="field")
+                        caption = gr.Checkbox(False, label="Say below that it is generated", elem_id="caption")
                     factor = gr.Dropdown(
                         list(FACTORS), value=4, label="Factor (1 undoes a blur on the same grid)", elem_id="factor"
                     )
@@ -113,7 +112,7 @@ class Page:
             which.input(self.tick, [which], [status, stage], queue=False, **private)
             start.click(
                 self.answer,
-                [*asked, *chosen, caption],
+                [*asked, *chosen, field, caption],
                 view,
                 concurrency_limit=None,
                 trigger_mode="multiple",
@@ -227,6 +226,7 @@ class Page:
         tile: int | None,
         which: list[str],
         boxes: str,
+        field: bool,
         caption: bool,
         request: gr.Request,
     ) -> AsyncIterator[list[Any]]:
@@ -248,6 +248,7 @@ class Page:
                 "output": str(session.folder / ANSWER),
                 "shown": str(session.folder / SHOWN),
                 "face": boxes.strip() or some,
+                "field": field and session.domain == "faces",
                 "caption": caption and session.domain == "faces",
                 "spoil": {"kind": kind, "amount": amount, "angle": angle, "noise": grain, "told": told},
                 "asked": {

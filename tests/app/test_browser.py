@@ -154,7 +154,7 @@ def test_a_face_is_found_ticked_and_answered(visit, crowd, tmp_path):
     assert downloaded(page, tmp_path).name == "people_x2_generated.jpg"
 
 
-def test_a_box_is_drawn_over_a_photo(visit, meadow):
+def test_a_box_is_drawn_over_a_photo(visit, meadow, tmp_path):
     page = visit()
     drop(page, meadow)
     says(page, "meadow.png: faces, 44 x 30 pixels")
@@ -171,11 +171,19 @@ def test_a_box_is_drawn_over_a_photo(visit, meadow):
     page.mouse.move(place["x"] + 32 * step, place["y"] + 28 * step)
     page.mouse.up()
     assert page.input_value("#boxes input, #boxes textarea") == "12,4,20,24"
+    page.check("#field input")
+    page.check("#caption input")
     answers(page, 0)
     choose(page, "factor", 2)
     page.click("#start")
     says(page, "Answered in")
-    assert "meadow_x2_generated.png" in page.inner_text("#files")
+    assert "face 1 by the prior engression-faces" in page.inner_text("#words")
+    assert "everything else is by the prior engression-field" in page.inner_text("#words")
+    path = downloaded(page, tmp_path)
+    assert path.name == "meadow_x2_generated.png"
+    with Image.open(path) as picture:
+        assert picture.width == 88
+        assert picture.height > 70  # the caption lies below
 
 
 def test_a_map_is_pixelated_and_comes_back_where_it_lay(visit, images, tmp_path):

@@ -156,6 +156,12 @@ def test_a_whole_photo_is_pixelated_and_its_faces_restored(order, two_faces, tmp
     assert "averaged over blocks of 4 x 4 px" in text
 
 
+def test_a_prior_answers_what_is_no_face_where_it_is_asked_to(order, two_faces):
+    done = events({**order(str(two_faces), {"kind": "pixelate", "amount": 4}, factor=4), "field": True})[-1]
+    assert "everything else is by the prior engression-field so that" in " ".join(done["words"])
+    assert done["pictures"] == ["input", "Lanczos", "mean", "std"]
+
+
 def test_what_cannot_be_undone_in_a_whole_photo_is_said(order, two_faces):
     found = events(order(str(two_faces), {"kind": "blur", "amount": 1.5}))[-1]
     assert found["event"] == "failed"
