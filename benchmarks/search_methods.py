@@ -19,7 +19,7 @@ from gensr.search.run import search
 from gensr.values.latent import Latents, LatentSpec
 from gensr.values.random import Stream
 
-GROWING = (4, 5, 6, 7, 8, 10, 14, 90)
+GROWING = (4, 5, 6, 7, 8, 10, 70, 90)
 """Steps of the ladder's runs: about those that PULSE's residual takes, and what fits into PULSE's time."""
 LONG = 60
 """Steps of a run that is long enough to know whether a face is out of range."""

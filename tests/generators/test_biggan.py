@@ -21,6 +21,7 @@ from gensr.errors import SearchError, WeightsError
 from gensr.priors import weights
 from gensr.priors.foreign.plugin import Words, convert, detect
 from gensr.priors.foreign.reading import read_foreign
+from gensr.values.random import Stream
 
 CONFIG = {
     "output_dim": 16,
@@ -69,8 +70,8 @@ def layout(config: dict = CONFIG) -> Shapes:
     yield from spectral("generator.conv_to_rgb", width, width, 3, 3)
 
 
-def tensors() -> dict[str, Tensor]:
-    found = random(layout())
+def tensors(config: dict = CONFIG) -> dict[str, Tensor]:
+    found = random(layout(config))
     for name, tensor in found.items():
         if name.endswith("vars"):
             found[name] = tensor.abs() + 0.5
@@ -118,6 +119,29 @@ def test_it_makes_what_the_library_makes(folder, tmp_path, library):
             told = ours.parts.mean.expand(3, -1)
             assert torch.allclose(ours.parts.network(z, told), want, atol=1e-5)
     assert float(want.std()) > 0.05
+
+
+@pytest.mark.parametrize(("doublings", "width"), [(1, 8), (3, 16), (5, 8)])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_sizes_widths_and_classes_are_told_from_the_configuration(tmp_path, doublings, width, classes):
+    """From 8 to 128 pixels: what was written down is built, and every kernel arrives."""
+    halves = [(16, 16), (16, 8), (8, 4), (4, 2), (2, 1)]
+    blocks = [[k < doublings, a, b] for k, (a, b) in enumerate(halves)]
+    more = {"output_dim": 4 << doublings, "channel_width": width, "num_classes": classes, "layers": blocks}
+    config = CONFIG | more | {"attention_layer_position": 1}
+    top = tmp_path / "net"
+    top.mkdir()
+    (top / "config.json").write_text(json.dumps(config))
+    torch.save(made := tensors(config), top / "pytorch_model.bin")
+    ours, found, _, match = converted(top, tmp_path / "big.safetensors", label=0)
+    side = 4 << doublings
+    assert match.words == f"BigGAN-deep, {side} px, {classes} classes"
+    picture = ours.synthesize(ours.latents((side, side)).sample([Stream(0)]), (side, side))
+    assert picture.shape == (1, 3, side, side)
+    assert bool(torch.isfinite(picture).all())
+    theirs = sorted(t.numel() for name, t in made.items() if "layers." in name and ".conv_" in name and "_orig" in name)
+    kernels = [t for name, t in found.tensors.items() if ".convs." in name and name.endswith("weight")]
+    assert sorted(t.numel() for t in kernels) == theirs
 
 
 def test_weights_are_those_the_norm_leaves_to_the_bit(folder, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,34 @@ def test_range_by_description_and_by_the_user(folder, tmp_path):
         ours, _ = converted(folder, tmp_path / "own.safetensors", **words)
         want = (network()(z) - low) / (high - low)
         assert torch.allclose(ours.synthesize({"z": z}, (16, 16)), want, atol=1e-6)
+
+
+@pytest.mark.parametrize("doublings", [0, 1, 3, 6, 8])
+@pytest.mark.parametrize("width", [1, 3])
+def test_sizes_and_widths_are_told_from_shapes(tmp_path, doublings, width):
+    """Stacks from 4 to 1024 pixels, of any number of channels: the description names layers, shapes say the rest."""
+    torch.manual_seed(doublings)
+    channels = [width * max(1, 8 >> k) for k in range(doublings + 1)]
+    parts = [nn.Linear(5, channels[0] * 16), *(nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in pairwise(channels))]
+    parts.append(nn.Conv2d(channels[-1], 3, 1))
+    names = ["fc", *(f"up{k}" for k in range(doublings)), "image"]
+    top = tmp_path / "own"
+    top.mkdir()
+    state = {f"{name}.{k}": t for name, part in zip(names, parts, strict=True) for k, t in part.state_dict().items()}
+    torch.save(state, top / "net.pt")
+    layers = [{"op": "linear", "name": "fc"}, {"op": "reshape", "shape": [channels[0], 4, 4]}]
+    for name in names[1:-1]:
+        layers += [{"op": "convtranspose", "name": name, "stride": 2, "padding": 1}, {"op": "relu"}]
+    layers += [{"op": "conv", "name": "image"}, {"op": "tanh"}]
+    (top / "decoder.json").write_text(json.dumps({"latent": [5], "layers": layers}))
+    ours, _ = converted(top, tmp_path / "own.safetensors")
+    side, z = 4 << doublings, torch.randn(2, 5)
+    with torch.no_grad():
+        x = parts[0](z).view(2, channels[0], 4, 4)
+        for part in parts[1:-1]:
+            x = part(x).relu()
+        want = (parts[-1](x).tanh() + 1) / 2
+        torch.testing.assert_close(ours.synthesize({"z": z}, (side, side)), want, rtol=0, atol=1e-5)
 
 
 def test_fields_of_any_size(tmp_path):
