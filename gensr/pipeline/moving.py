@@ -14,7 +14,7 @@ import scipy
 
 from gensr.errors import FormatError, GensrError, UsageError
 from gensr.operators import Area, Layered, MeasuredPSF, Motion, Operator
-from gensr.pipeline.noise import Known, known_noise
+from gensr.pipeline.noise import MEASURED, Known, known_noise
 from gensr.scenes.inputs import guess, open_scene
 from gensr.scenes.scene import Scene
 from gensr.search.motion.fit import Fit
@@ -178,14 +178,20 @@ def _grey(scene: Scene, noise: str | float | None) -> tuple[Share, float, npt.ND
     if not usable.all():
         values = np.where(usable, values, values[usable].mean() if usable.any() else 0.0)
     least = 12**-0.5 * scene.quantum / min(gain) / math.sqrt(len(gain))
-    if known.doubt:
-        one = max(quietest(values), least) * math.sqrt(
-            len(gain)
-        )  # of a band, contrast 1: noise of bands is independent
+    seen = quietest(values) if noise is None else 0.0
+    if known.doubt or (known.source == MEASURED and seen > _of_grey(known, gain)):
+        # Of a band, contrast 1: noise of bands is independent.
+        one = max(seen or quietest(values), least) * math.sqrt(len(gain))
         known = Known(GaussianNoise(tuple(one * g for g in gain) if len(gain) > 1 else one * gain[0]), SPECTRUM)
-    sigmas = [(known.model.typical(band) or 0.0) / gain[band] for band in range(len(gain))]
-    sigma = max(math.sqrt(sum(s**2 for s in sigmas)) / len(sigmas), least, 1e-4)
+    # Noise that grows with the signal is judged where most of it is.
+    sigma = max(_of_grey(known, gain), seen, least, 1e-4)
     return np.asarray(values, np.float64), sigma, usable, place, known
+
+
+def _of_grey(known: Known, gain: Sequence[float]) -> float:
+    """Standard deviation of the noise of the mean of bands, contrast 1."""
+    sigmas = [(known.model.typical(band) or 0.0) / one for band, one in enumerate(gain)]
+    return math.sqrt(sum(s**2 for s in sigmas)) / len(sigmas)
 
 
 def _read_mask(path: Path, shape: tuple[int, int]) -> list[Share]:

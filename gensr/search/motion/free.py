@@ -81,6 +81,11 @@ def roughness(image: Array, weight: Array, kernel: Array, sigma: float) -> float
     return float((weight * price[: weight.shape[0], : weight.shape[1]]).sum() / weight.sum())
 
 
+def telling(sigma: float) -> float:
+    """How much roughness tells beside noise of a standard deviation, 0 to 1: faint edges drown in it."""
+    return min(1.0, math.sqrt(ROUGH / ROUGH_NOISE) / sigma)
+
+
 def free_kernel(image: Array, weight: Array, side: int) -> npt.NDArray[np.float64]:
     """The kernel (side, side) that blurred a region, centroid in its middle, sum 1.
 

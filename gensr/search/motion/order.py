@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.search.motion.fit import DELTA, Fit, candidates, stillness, surprise
-from gensr.search.motion.free import roughness
+from gensr.search.motion.free import roughness, telling
 from gensr.search.motion.spectrum import Spectrum, spectrum, taper
 
 FloatArray = npt.NDArray[np.float64]
@@ -27,6 +27,8 @@ NEEDED = 0.01
 APART = 0.06
 """Score that a motion of its own must win over that of the others. Both were chosen on simulated pictures for
 validation."""
+LIKELY = 6
+"""Motions with the most evidence in a region that are judged by roughness, too."""
 ROUGHNESS = 1.25
 """Evidence for each datum that a logarithm of the roughness is worth."""
 COST = {"line": 0.0, "arc": 0.012, "path": 0.015, "free": 0.03}
@@ -98,6 +100,7 @@ class Region:
 
     def __post_init__(self) -> None:
         self._still = (stillness(self.spectra), self._rough(DELTA)) if self.spectra else (0.0, 1.0)
+        self._won: dict[int, float] = {}
         self._scores: dict[int, float] = {}
 
     @property
@@ -110,9 +113,18 @@ class Region:
         if fit is None or not self.spectra:
             return 0.0
         if id(fit) not in self._scores:
-            won = (self._still[0] - float(surprise(self.spectra, [fit.kernel])[0])) / self.data - COST[fit.kind]
-            self._scores[id(fit)] = won - ROUGHNESS * math.log(self._rough(fit.kernel) / self._still[1])
+            rougher = math.log(self._rough(fit.kernel) / self._still[1])
+            self._scores[id(fit)] = self.won(fit) - ROUGHNESS * telling(self.sigma) * rougher
         return self._scores[id(fit)]
+
+    def won(self, fit: Fit) -> float:
+        """The evidence alone, for each datum."""
+        if not self.spectra:
+            return 0.0
+        if id(fit) not in self._won:
+            lost = self._still[0] - float(surprise(self.spectra, [fit.kernel])[0])
+            self._won[id(fit)] = lost / self.data - COST[fit.kind]
+        return self._won[id(fit)]
 
     def best(self, fits: Sequence[Fit | None]) -> Fit | None:
         """The motion with the best score, if that is `NEEDED`."""
@@ -154,26 +166,41 @@ def identify(
     """
     good = np.ones(image.shape, bool) if usable is None else usable
     everyone = [_region(image, part & good, sigma, thorough) for part in regions(masks, image.shape)]
-    fits = [fit for region in everyone for fit in region.proposed]
+    fits = _likely(everyone, [fit for region in everyone for fit in region.proposed])
     own = [region.best(fits) for region in everyone]
-    shared = max(fits, key=lambda fit: sum(r.score(fit) for r in everyone), default=None)
+    shared = _together(everyone, fits)
+    if wanted == AUTO:
+        wanted = _needed(everyone, own, shared)
+    if masks and wanted == UNIFORM:
+        whole = _region(image, good, sigma, thorough)  # which has more data than any part
+        everyone, fits = [*everyone, whole], _likely([*everyone, whole], [*fits, *whole.proposed])
+        shared, own = _together(everyone, fits), [*own, whole.best(fits)]
     won = {NONE: [0.0 for _ in everyone], UNIFORM: [r.score(shared) for r in everyone]}
     if masks:
         won[HUMAN] = [max(r.score(fit), r.score(shared)) for r, fit in zip(everyone, own, strict=True)]
     data = sum(r.data for r in everyone)
     lost = {name: -sum(score * r.data for score, r in zip(s, everyone, strict=True)) for name, s in won.items()}
-    if wanted == AUTO:
-        wanted = _needed(everyone, own, shared)
     if wanted == NONE:
         return Found(NONE, None, (None,) * len(masks), lost, data)
     if wanted == UNIFORM:
         return Found(UNIFORM, shared, (shared,) * len(masks), lost, data)
     background = own[0]
     moved = tuple(
-        background if person.score(fit) - person.score(background) <= APART else fit
+        background if background and person.score(fit) - person.score(background) <= APART else fit
         for person, fit in zip(everyone[1:], own[1:], strict=True)
     )
     return Found(HUMAN, background, moved, lost, data)
+
+
+def _likely(everyone: Sequence[Region], fits: Sequence[Fit]) -> list[Fit]:
+    """Motions with much evidence in some region: the others need not be judged by roughness."""
+    kept = {id(fit) for region in everyone for fit in sorted(fits, key=region.won, reverse=True)[:LIKELY]}
+    return [fit for fit in fits if id(fit) in kept]
+
+
+def _together(everyone: Sequence[Region], fits: Sequence[Fit]) -> Fit | None:
+    """The motion that all like best."""
+    return max(fits, key=lambda fit: sum(r.score(fit) for r in everyone), default=None)
 
 
 def _needed(everyone: Sequence[Region], own: Sequence[Fit | None], shared: Fit | None) -> str:
