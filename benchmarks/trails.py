@@ -96,9 +96,9 @@ def row(what: str, path: Path, sharp: Array, seen: Array, motion: tuple[float, f
     request = Request(path, 1, operator="moving", samples=0, check="off", output=path.parent / what)
     out: Row = {"what": what}
     with settle(request) as plan:
-        assert plan.moved is not None
-        fit = plan.moved.found.background
-        out["found"] = plan.moved.found.order if fit is None else fit.kind
+        motion_found = plan.moved.found  # type: ignore[union-attr]
+        fit = motion_found.background
+        out["found"] = motion_found.order if fit is None else fit.kind
         if fit is not None and fit.path is not None:
             out["length"] = f"{fit.path.length:.1f} of {motion[0]:.1f}"
             out["angle"] = f"{fit.path.angle % 180:.1f} of {motion[1]:.1f}"
