@@ -53,11 +53,10 @@ def unpack(packed: Path) -> Path:
 def spoil(rng: random.Random, raw: bytes, mutate: Mutate) -> bytes:
     """One file spoiled by its structure, or gone, emptied, renamed, exchanged, a link or a pipe."""
     entries = _entries(raw)
-    name = rng.choice(sorted(entries))
     # Small files say what the large ones are; each kind of file is as likely as any other.
-    kinds = sorted({Path(n).suffix or Path(n).name for n in entries})
-    kind = rng.choice(kinds)
-    name = rng.choice(sorted(n for n in entries if (Path(n).suffix or Path(n).name) == kind))
+    kinds = {name: Path(name).suffix or Path(name).name for name in sorted(entries)}
+    kind = rng.choice(sorted(set(kinds.values())))
+    name = rng.choice([name for name, of in kinds.items() if of == kind])
     form, content = entries[name]
     what = rng.randrange(16)
     if what == 0:
