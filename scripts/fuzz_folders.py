@@ -62,7 +62,7 @@ def spoil(rng: random.Random, raw: bytes, mutate: Mutate) -> bytes:
     if what == 0:
         del entries[name]
     elif what == 1:
-        entries[name] = (form, b"")
+        entries[name] = (stat.S_IFREG, b"")
     elif what == 2:
         entries[rng.choice((f"{name}.bak", name.upper(), f"{name}/x", f"a/{name}", Path(name).name))] = entries.pop(
             name

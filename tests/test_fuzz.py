@@ -81,10 +81,11 @@ def test_folders_are_packed_and_laid_down_again(seeds, tmp_path):
 def test_spoilt_folders_hold_links_and_pipes_and_lie_where_they_should(seeds, tmp_path):
     (path,) = (p for p in seeds if p.name == "series.folder")
     raw, rng, seen = path.read_bytes(), random.Random(2), set()
-    for number in range(60):
+    for number in range(300):
         place = tmp_path / str(number) / path.name
         place.parent.mkdir()
-        place.write_bytes(fuzz_mutate.mutate(rng, path.name, raw))
+        more = fuzz_mutate.mutate(rng, path.name, fuzz_mutate.mutate(rng, path.name, raw))  # spoilt again, links too
+        place.write_bytes(fuzz_mutate.mutate(rng, path.name, more))
         inside = list(unpack(place).rglob("*"))
         seen |= {("link", p.is_symlink()) for p in inside} | {("pipe", p.is_fifo()) for p in inside}
         assert {p.name for p in place.parent.iterdir()} == {"series", "series.folder"}
