@@ -197,7 +197,7 @@ def document(rows: Sequence[Mapping[str, Any]], truths: Sequence[Any], generator
         "true faces. Seconds of the processor; memory beyond what was resident, MiB. Slow methods got fewer faces.",
         "The metric of the generator and its bank of small pictures are measured once, before, and are not in the",
         "seconds; neither is making the picture of what was found. The eps of PULSE is a mean squared error of 0.002:",
-        "below it its loss does not look at the data any more. The rows of the ladder have one candidate; each begins anew.",
+        "below it its loss does not look at the data any more. The rows of the ladder have one candidate.",
         "",
         "| method | faces | seconds | memory | residual | chi2 | success | PSNR | SSIM | swd | spectrum |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
