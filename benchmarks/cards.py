@@ -23,7 +23,7 @@ from gensr.priors.generator import Generator
 from .command import conformal_table, first_set
 from .datasets import load
 from .journal import Journal
-from .sets import BenchmarkSet, family_of
+from .sets import SETS, BenchmarkSet, family_of
 
 DRAWS = 200
 COMPARED = 4000
@@ -91,6 +91,11 @@ def metrics(journal: Journal, item: BenchmarkSet, generator: str) -> dict[str, f
     return found
 
 
+def shared(generator: str) -> bool:
+    """Whether several fields have it as their own."""
+    return len({item.pack for item in SETS if generator in item.generators}) > 1
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Rewrite the weights files with filled cards.
 
@@ -98,18 +103,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: ``data=``, ``results=``, ``weights=``, ``generators=``; those of the process if None.
 
     Raises:
-        UsageError: a generator that is in no set of the benchmark, or whose bias nobody stated.
+        UsageError: a generator that is in no set of the benchmark or in those of several fields, or whose bias nobody
+            stated.
     """
     given = {"data": "../shared/data", "results": "benchmarks/results", "weights": "generators/weights"}
     given |= dict(word.split("=", 1) for word in (argv if argv is not None else sys.argv[1:]))
     journal = Journal(Path(given["results"]) / "benchmark.jsonl", fresh=False)
     folder = Path(given["weights"])
     names = [n for n in given.get("generators", "").split(",") if n]
-    names = names or [p.stem for p in sorted(folder.glob(f"*{weights.SUFFIX}")) if first_set(p.stem)]
+    names = names or [
+        p.stem for p in sorted(folder.glob(f"*{weights.SUFFIX}")) if first_set(p.stem) and not shared(p.stem)
+    ]
     for name in names:
         path, item = folder / f"{name}{weights.SUFFIX}", first_set(name)
         if item is None:
             raise UsageError(f"generators={name}: no set of the benchmark is answered by it")
+        if shared(name):
+            raise UsageError(
+                f"generators={name}: answers several fields, of which a set tells one; use gensr calibrate"
+            )
         generator, stored = weights.load(str(path))
         bias = stored.card.bias or BIAS.get(name, "")
         if not bias:

@@ -26,7 +26,7 @@ import tifffile
 import torch
 import xarray
 import zarr
-from fuzz_folders import SUFFIX, pack
+from fuzz_folders import SUFFIX, TIME, pack
 from PIL import Image
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from rasterio.errors import NotGeoreferencedWarning
@@ -35,7 +35,7 @@ from gensr.priors import weights
 
 ROOT = Path(__file__).resolve().parent.parent
 Pixels = npt.NDArray[Any]
-WEIGHTS = ("gaussian-microscopy", "gaussian-faces", "style-faces", "flow-microscopy")
+WEIGHTS = ("gaussian-microscopy", "gaussian-faces", "style-faces", "engression-field", "flow-astronomy")
 """Generators whose headers are spoiled; their tensors are left out where they are large."""
 
 
@@ -138,6 +138,8 @@ def _cubes(folder: Path, hostile: ModuleType) -> None:
             group.create_array("0", data=bands.astype(np.uint16), chunks=(1, 16, 16))
         with zarr.storage.ZipStore(folder / f"cube{version}.zarr.zip", mode="w") as store:
             cube.to_zarr(store, zarr_format=version, consolidated=False)
+        for name in ("ome", "cube"):
+            timeless(folder / f"{name}{version}.zarr.zip")
 
 
 def _fits(folder: Path, hostile: ModuleType) -> None:
@@ -241,7 +243,7 @@ def _folders(folder: Path, hostile: ModuleType) -> None:
     for level in ("1C", "2A"):
         product = safe.product(folder, level)["path"]
         if level == "2A":
-            shutil.make_archive(str(folder / "product.SAFE"), "zip", folder, product.name)
+            timeless(Path(shutil.make_archive(str(folder / "product.SAFE"), "zip", folder, product.name)))
         packed(product)
     for name in ("ome2", "ome3", "cube2", "cube3"):
         made = folder / f"{name}.zarr"
@@ -252,6 +254,15 @@ def _folders(folder: Path, hostile: ModuleType) -> None:
     packed(diffusers.latent(folder / "diffusers.weights"))
     packed(monai.latent(folder / "monai.weights"))
     packed(monai.gan(folder / "gan.weights"))
+
+
+def timeless(archive: Path) -> None:
+    """A zip whose entries say no time, so that the same seeds have the same bytes."""
+    with zipfile.ZipFile(archive) as made:
+        entries = [(info.filename, info.compress_type, made.read(info)) for info in made.infolist()]
+    with zipfile.ZipFile(archive, "w") as again:
+        for name, packing, content in entries:
+            again.writestr(zipfile.ZipInfo(name, TIME), content, packing)
 
 
 def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401

@@ -126,6 +126,8 @@ def test_the_page_of_generators_runs(tmp_path, monkeypatch, capsys):
         command, *words = shlex.split(line)[1:]
         if words[0] in ("add", "remove"):
             later.append(words)
+        elif command == "calibrate":
+            continue  # of a network of the reader's own, on pictures of the reader's own
         elif words[0] == "pull":
             assert checked("pull", dict(word.split("=", 1) for word in words[2:])).keys() <= {"sha256"}
         else:

@@ -20,8 +20,8 @@ class Medical(Domain):
     name: ClassVar[str] = "medical"
     description: ClassVar[str] = f"MR, CT and radiographs (NIfTI, DICOM). {NOTICE}"
     suffixes: ClassVar[tuple[str, ...]] = (".nii.gz", ".nii", ".dcm")
-    prior: ClassVar[str] = "flow-brain-mr"
-    any_instrument: ClassVar[str] = "engression-field"
+    prior: ClassVar[str] = "engression-field"
+    stand_in: ClassVar[str] = "gaussian-brain-mr"
     objects: ClassVar[tuple[str, ...]] = objects.KINDS
     defaults: ClassVar[Mapping[str, Any]] = DEFAULTS
 

@@ -109,8 +109,8 @@ class MedicalScene(Scene):
             DomainError: ``aligned=true`` on anything but a square radiograph.
         """
         if not self.options["aligned"]:
-            # The network was trained on magnetic resonance only; windows of a mixture presume less of other images.
-            return "flow-brain-mr" if self.modality == "MR" else "gaussian-brain-mr"
+            # Of these the network has seen magnetic resonance only; windows of a mixture presume less of other images.
+            return "engression-field" if self.modality == "MR" else "gaussian-brain-mr"
         rows, cols = self.grid.shape
         if self.modality not in RADIOGRAPHS or rows != cols or self.planes != 1:
             raise DomainError(
@@ -119,9 +119,9 @@ class MedicalScene(Scene):
             )
         return "flow-chest-xray"
 
-    def any_instrument(self) -> str:
-        """See `Scene.any_instrument`: for magnetic resonance, of which it has seen some."""
-        return "engression-field" if self.modality == "MR" and not self.options["aligned"] else ""
+    def stand_in(self) -> str:
+        """See `Scene.stand_in`."""
+        return "" if self.options["aligned"] else "gaussian-brain-mr"
 
     def normaliser(self) -> Normaliser:
         """See `Scene.normaliser`: a fixed window for CT, the code range of 8-bit radiographs, percentiles else."""

@@ -37,8 +37,8 @@ class Microscopy(Domain):
     name: ClassVar[str] = "microscopy"
     description: ClassVar[str] = "OME-TIFF, OME-Zarr, ImageJ hyperstacks and TIFF, plane by plane"
     suffixes: ClassVar[tuple[str, ...]] = (*ZARR, *SUFFIXES)
-    prior: ClassVar[str] = "flow-microscopy"
-    any_instrument: ClassVar[str] = "engression-field"
+    prior: ClassVar[str] = "engression-field"
+    stand_in: ClassVar[str] = "gaussian-microscopy"
     takes_arrays: ClassVar[bool] = True
     defaults: ClassVar[Mapping[str, Any]] = {
         "bands": None,

@@ -50,11 +50,11 @@ class MicroscopyScene(OpenedMicrograph):
 
     def generator(self) -> str:
         """See `Scene.generator`."""
-        return "flow-microscopy"
-
-    def any_instrument(self) -> str:
-        """See `Scene.any_instrument`."""
         return "engression-field"
+
+    def stand_in(self) -> str:
+        """See `Scene.stand_in`."""
+        return "gaussian-microscopy"
 
     def normaliser(self) -> Normaliser:
         """See `Scene.normaliser`: percentiles 1 and 99.9 of the whole scene."""

@@ -150,7 +150,11 @@ class CubeScene(Scene):
 
     def generator(self) -> str:
         """See `Scene.generator`."""
-        return "flow-satellite"
+        return "engression-field"
+
+    def stand_in(self) -> str:
+        """See `Scene.stand_in`."""
+        return "gaussian-satellite"
 
     def normaliser(self) -> Normaliser:
         """See `Scene.normaliser`: percentiles 2 and 98 per band."""

@@ -26,10 +26,10 @@ class Satellite(Domain):
     name: ClassVar[str] = "satellite"
     description: ClassVar[str] = "satellite and aerial imagery: GeoTIFF, COG, JPEG 2000, NetCDF, Zarr, Sentinel-2 SAFE"
     suffixes: ClassVar[tuple[str, ...]] = (".tiff", ".tif", ".jp2", ".j2k", ".jpeg", ".jpg", ".png", *ENDINGS)
-    prior: ClassVar[str] = "flow-satellite"
+    prior: ClassVar[str] = "engression-field"
     contrast: ClassVar[tuple[float, float]] = (LOW, HIGH)
     full_scale: ClassVar[bool] = True
-    any_instrument: ClassVar[str] = "engression-field"
+    stand_in: ClassVar[str] = "gaussian-satellite"
     defaults: ClassVar[Mapping[str, Any]] = settings.DEFAULTS
 
     def sniff(self, path: Path) -> int:

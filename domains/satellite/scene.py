@@ -33,11 +33,11 @@ class SatelliteScene(OpenedRaster):
 
     def generator(self) -> str:
         """See `Scene.generator`."""
-        return "flow-satellite"
-
-    def any_instrument(self) -> str:
-        """See `Scene.any_instrument`."""
         return "engression-field"
+
+    def stand_in(self) -> str:
+        """See `Scene.stand_in`."""
+        return "gaussian-satellite"
 
     def normaliser(self) -> Normaliser:
         """The 2nd percentile becomes 0 and the 98th 1, per band.

@@ -23,13 +23,13 @@ from gensr.priors.observation import Moments, Observation
 from gensr.priors.unet import fast_half, place
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
-from .imagined import Noise, freely, imagine
-from .layered import trust
+from .imagined import of_data
+from .layered import layers_of, trust
 from .linear import QUIET, Estimate, correction, estimate
 from .model import Model, deviation
 from .network import Network
 
-REACH = 40
+REACH = 48
 """High-resolution pixels beyond which the network's answer hardly changes."""
 LARGEST_FACTOR = 16
 BEYOND = 2
@@ -140,8 +140,7 @@ class Engression(Generator):
         """See `Generator.synthesize`: without data, in single precision."""
         z, prior = latents["noise"].float(), self.model.prior
         told = Estimate.none(prior, len(z), self.card.bands, (z.shape[-2], z.shape[-1]), z.device)
-        made = freely(z, prior) if self.model.network.shape.imagines else Noise.only(z)
-        return (told.mean + told.deviation * self.exact.draw(told, made)).to(latents["noise"])
+        return (told.mean + told.deviation * self.exact.draw(told, z)).to(latents["noise"])
 
     def context(self, operator: Operator) -> int:
         """See `Generator.context`."""
@@ -185,12 +184,13 @@ class Engression(Generator):
         single = self._checked(data)
         told = estimate(single, self.model.prior)
         white = noise(0).to(told.mean)
-        if self.model.network.shape.imagines:
-            made = imagine((white, noise(1).to(told.mean)), single, told, self.model.prior)
-        else:
-            made = Noise.only(white)
-        sure = trust(data.operator, told.mean)
-        drawn = told.mean + told.deviation * (sure * self.model.draw(told, made) + (1 - sure) * made.imagined)
+        drawn = told.mean + told.deviation * self.model.draw(told, white)
+        if layers_of(data.operator) is not None:
+            fy, fx = data.operator.factor
+            coarse = noise(1).to(told.mean)[..., ::fy, ::fx]
+            sure = trust(data.operator, told.mean)
+            plain = told.mean + of_data(white, coarse, single, self.model.prior)
+            drawn = plain + sure * (drawn - plain)
         if not bool(torch.isfinite(drawn).all()):
             raise SearchError(f"{self.card.name}: a sample is not finite; check the noise level of the data")
         return self._explaining(drawn, told.deviation.square(), single).to(data.y)

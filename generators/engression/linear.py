@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d
+from torch.nn.functional import max_pool2d
 
 from gensr.operators import Operator
 from gensr.operators.linear import conjugate
 from gensr.priors.observation import Observation
 
+from .departure import Leeway, above, pooled
 from .layered import layered_correction, layered_variance, layers_of
 from .prior import Prior, filtered, modes, of_modes
 from .response import Phases, Response, phases, response
@@ -47,6 +48,7 @@ class Estimate:
         known: (n, 1, rows, cols) share of bands whose datum is usable.
         noise: (n, 1, rows, cols) standard deviation of the noise of the datum above each pixel, 0 where there is none.
         factor: (n, 2) refinement of rows and columns.
+        leeway: what the data allow of departures from the mean; None without data.
     """
 
     mean: Tensor
@@ -54,6 +56,7 @@ class Estimate:
     known: Tensor
     noise: Tensor
     factor: Tensor
+    leeway: Leeway | None = None
 
     @staticmethod
     def none(prior: Prior, count: int, bands: int, shape: tuple[int, int], device: str | torch.device) -> Estimate:
@@ -65,7 +68,10 @@ class Estimate:
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Estimate:
         """Every tensor changed."""
-        return Estimate(*(change(t) for t in (self.mean, self.deviation, self.known, self.noise, self.factor)))
+        mean, deviation, known, noise, factor = (
+            change(t) for t in (self.mean, self.deviation, self.known, self.noise, self.factor)
+        )
+        return Estimate(mean, deviation, known, noise, factor, self.leeway and self.leeway.each(change))
 
     def keep(self, chosen: Tensor, prior: Prior) -> Estimate:
         """The estimate where ``chosen`` (n,) is true, the prior elsewhere; factors stay."""
@@ -78,6 +84,7 @@ class Estimate:
             torch.where(wide, self.known, free.known),
             torch.where(wide, self.noise, free.noise),
             self.factor,
+            self.leeway and replace(self.leeway, usable=self.leeway.usable & wide),
         )
 
 
@@ -101,9 +108,12 @@ def estimate(data: Observation, prior: Prior, iterations: int | None = None) -> 
     rest = torch.where(usable, y - prior.mean, 0.0)
     mean = prior.mean + correction(rest, variance, usable, operator, prior, iterations)
     deviation = _deviation(variance, usable, operator, prior).sqrt().to(y)
-    known = _above(usable.to(y).mean(1, keepdim=True), operator)
-    noise = _above(torch.where(usable, variance, 0.0).mean(1, keepdim=True).sqrt(), operator)
-    return Estimate(mean, deviation, known, noise, y.new_tensor([float(fy), float(fx)]).expand(len(y), 2))
+    known = above(usable.to(y).mean(1, keepdim=True), operator)
+    noise = above(torch.where(usable, variance, 0.0).mean(1, keepdim=True).sqrt(), operator)
+    seen = above(usable.to(y), operator)
+    pixels = (seen * deviation.square()).sum((-2, -1), True) / seen.sum((-2, -1), True).clamp(min=1)
+    leeway = Leeway(operator, _typical(variance, usable.to(y)), usable, pixels.clamp(min=QUIET**2))
+    return Estimate(mean, deviation, known, noise, y.new_tensor([float(fy), float(fx)]).expand(len(y), 2), leeway)
 
 
 def assumed(data: Observation, prior: Prior) -> Tensor:
@@ -113,10 +123,6 @@ def assumed(data: Observation, prior: Prior) -> Tensor:
     symmetric = not layered and response(data.operator, prior, shape, data.y).symmetric
     told = torch.zeros_like(data.y) if data.exact else torch.where(data.usable, data.variance, 0.0)
     return told.clamp(min=(QUIET if symmetric else QUIET_SKEW) ** 2)
-
-
-def _above(x: Tensor, operator: Operator) -> Tensor:
-    return x.repeat_interleave(operator.factor[0], -2).repeat_interleave(operator.factor[1], -1)
 
 
 def correction(
@@ -212,18 +218,13 @@ def smoothly(x: Tensor, weight: Tensor) -> Tensor:
         return x
     out, sure = x * weight, weight
     for side in (3, 5, 9, 17, 33):
-        total, share = _pooled(x * weight, side), _pooled(weight, side)
+        total, share = pooled(x * weight, side), pooled(weight, side)
         reached = (share > 0) & (sure == 0)
         out = torch.where(reached, total / share.clamp(min=1e-9), out)
         sure = torch.where(reached, 1.0, sure)
         if bool((sure > 0).all()):
             break
     return out
-
-
-def _pooled(x: Tensor, side: int) -> Tensor:
-    rows = avg_pool2d(x, (side, 1), 1, (side // 2, 0))
-    return avg_pool2d(rows, (1, side), 1, (0, side // 2))
 
 
 def _deviation(variance: Tensor, usable: Tensor, operator: Operator, prior: Prior) -> Tensor:

@@ -14,7 +14,6 @@ from gensr.priors.observation import Observation
 from gensr.priors.unet import fast_half, place
 from gensr.values.grid import Factor
 
-from .imagined import Noise, freely, of_data, twice
 from .instruments import Recipe, instrument, observe
 from .linear import QUIET, Estimate, estimate
 from .model import Model, gaussian_loss
@@ -22,7 +21,7 @@ from .network import Network
 from .prior import Prior
 from .score import energy, energy_of_sums, error_of_sums
 
-SUMS, MEAN, MEAN_SUMS, VARIANCE = 0.03, 0.3, 0.005, 0.05
+SUMS, MEAN, MEAN_SUMS, VARIANCE = 0.05, 0.3, 0.005, 0.05
 """Weights of the score of sums, of the mean's error and of that of its sums, and of the likelihood of the variance: the
 score leads, because squares of rare large errors would drown it."""
 STEEPEST = 30.0
@@ -77,7 +76,7 @@ class Run(Training):
 
     def losses(self, draw: torch.Generator) -> dict[str, Tensor]:
         """See `gensr.making.training.Training.losses`."""
-        made = pairs(self.sources, self.prior, self.recipe, self.budget.batch, draw, self.network.shape.imagines)
+        made = pairs(self.sources, self.prior, self.recipe, self.budget.batch, draw)
         batch = made.to(self.device)
         row, col = torch.randint(0, CORNERS, (2,), generator=draw).tolist()
         count = max(1, round(MOMENTS * self.budget.batch))
@@ -92,24 +91,21 @@ class Batch:
         x: (n, band, rows, cols) truths.
         data: of the truths; without any usable where the network is told nothing.
         told: linear estimate of the data.
-        noise: of two draws for every truth, (2 n, ...): first draws of all, then second ones.
+        white: noise of two draws for every truth, (2 n, ...): first draws of all, then second ones.
     """
 
     x: Tensor
     data: Observation
     told: Estimate
-    noise: Noise
+    white: Tensor
 
     def to(self, device: str) -> Batch:
         """On another device."""
         data = replace(self.data, **{k: getattr(self.data, k).to(device) for k in ("y", "variance", "usable")})
-        noise = Noise(self.noise.white.to(device), self.noise.imagined.to(device))
-        return Batch(self.x.to(device), data, self.told.each(lambda t: t.to(device)), noise)
+        return Batch(self.x.to(device), data, self.told.each(lambda t: t.to(device)), self.white.to(device))
 
 
-def pairs(
-    sources: Sequence[Source], prior: Prior, recipe: Recipe, count: int, draw: torch.Generator, imagines: bool = True
-) -> Batch:
+def pairs(sources: Sequence[Source], prior: Prior, recipe: Recipe, count: int, draw: torch.Generator) -> Batch:
     """Clean images and data of them by one random instrument, with linear estimate and noise; any source anywhere."""
     shares = [count // len(sources) + (i < count % len(sources)) for i in range(len(sources))]
     order = torch.randperm(len(sources), generator=draw).tolist()
@@ -119,16 +115,10 @@ def pairs(
     data = observe(x, operator, recipe, draw)
     kept = torch.rand(count, generator=draw) >= recipe.free
     white = torch.randn(2 * count, *x.shape[1:], generator=draw)
-    coarse = torch.randn(2 * count, *data.y.shape[1:], generator=draw)
     with torch.no_grad():
         told = estimate(data, prior)
-        made = Noise.only(white)
-        if imagines:
-            off = of_data(white, coarse, twice(data), prior) / told.deviation.repeat(2, 1, 1, 1)
-            kept_twice = kept.repeat(2).view(-1, 1, 1, 1)
-            made = Noise(white, torch.where(kept_twice, off, freely(white, prior).imagined))
     seen = replace(data, usable=data.usable & kept.view(-1, 1, 1, 1), variance=data.variance.clamp(min=QUIET**2))
-    return Batch(x, seen, told.keep(kept, prior), made)
+    return Batch(x, seen, told.keep(kept, prior), white)
 
 
 def losses_of(model: Model, batch: Batch, count: int, corner: tuple[int, int] = (0, 0)) -> dict[str, Tensor]:
@@ -143,7 +133,7 @@ def losses_of(model: Model, batch: Batch, count: int, corner: tuple[int, int] = 
     told, data = batch.told, batch.data
     truth = (batch.x - told.mean) / told.deviation
     both = told.each(lambda t: torch.cat([t, t]))
-    drawn = model.draw(both, batch.noise).reshape(2, *truth.shape) - truth
+    drawn = model.draw(both, batch.white).reshape(2, *truth.shape) - truth
     part, rest = told.each(lambda t: t[:count]), told.each(lambda t: t[count:])
     mean, spread = model.moments(part)
     with torch.no_grad():

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-from .imagined import Noise
 from .linear import QUIET, Estimate
 from .network import Network
 from .prior import Prior
 
 LEAST, MOST = -12.0, 8.0
 """Range of the logarithm of a variance, in units of the linear one."""
+MOST_GAIN = 3.0
+"""Largest logarithm of a gain."""
 USUAL_SIDE = 128
 """Pixels of aligned pictures; the network is told how much larger its own are."""
 NEIGHBOURS = 17
@@ -34,21 +35,29 @@ class Model:
     prior: Prior
     half: bool = True
 
-    def draw(self, told: Estimate, noise: Noise) -> Tensor:
-        """One draw for each noise, in units of the deviation about the mean; shape of the mean."""
-        value, *gain, _, _ = self._outputs(told, noise, True)
-        for part in gain:
-            value = value + part.clamp(LEAST / 2, MOST / 2).exp() * noise.imagined
-        return value
+    def draw(self, told: Estimate, white: Tensor) -> Tensor:
+        """One draw for each noise, in units of the deviation about the mean; shape of the mean.
+
+        Args:
+            told: what is known.
+            white: standard normal, shape of the mean.
+        """
+        value, gain, _, _ = self._outputs(told, white, True)
+        return self._held(value, told, gain.clamp(-MOST_GAIN, MOST_GAIN))
 
     def moments(self, told: Estimate) -> tuple[Tensor, Tensor]:
         """Mean and logarithm of the variance of draws, in the same units."""
-        *_, mean, spread = self._outputs(told, Noise.none(told.mean), False)
-        return mean, spread.clamp(LEAST, MOST)
+        *_, mean, spread = self._outputs(told, torch.zeros_like(told.mean), False)
+        return self._held(mean, told), spread.clamp(LEAST, MOST)
 
-    def _outputs(self, told: Estimate, noise: Noise, drawn: bool) -> tuple[Tensor, ...]:
+    def _held(self, value: Tensor, told: Estimate, gain: Tensor | None = None) -> Tensor:
+        if told.leeway is None:
+            return value
+        return told.leeway.held(value.float() * told.deviation, self.prior, gain) / told.deviation
+
+    def _outputs(self, told: Estimate, white: Tensor, drawn: bool) -> tuple[Tensor, ...]:
         shape = self.network.shape
-        planes = torch.cat([noise.white, *([noise.imagined] if shape.imagines else []), *self._planes(told)], 1)
+        planes = torch.cat([white, *self._planes(told)], 1)
         flag = torch.full((len(planes), 1), float(drawn), device=planes.device)
         rows, cols = planes.shape[-2:]
         parts = [flag, told.factor.to(flag).log2() / 3]
@@ -60,7 +69,7 @@ class Model:
             planes = pad(planes, (0, extra[1], 0, extra[0]), mode="replicate")
         with torch.autocast(planes.device.type, torch.bfloat16, enabled=self.half):
             out = self.network(planes, scalars)
-        return tuple(part.contiguous() for part in out[..., :rows, :cols].chunk(3 + shape.imagines, 1))
+        return tuple(part.contiguous() for part in out[..., :rows, :cols].chunk(4, 1))
 
     def _planes(self, told: Estimate) -> tuple[Tensor, ...]:
         detail = ((told.mean - local_mean(told.mean)) / told.deviation).asinh()

@@ -1,7 +1,6 @@
 """The network of an engression: noise, and what a linear estimator knows, to an image, in one evaluation.
 
-Draws depend on the noise; for mean and variance the noise is zero, and a flag says so. Fields are also shown what the
-linear estimator imagines: texture that they may keep. On aligned content that would be grain, and is left out.
+Draws depend on the noise; for mean and variance the noise is zero, and a flag says so.
 """
 
 from __future__ import annotations
@@ -18,19 +17,14 @@ class Shape(unet.Shape):
     fine: int = 16
 
     @property
-    def imagines(self) -> bool:
-        """Whether draws keep a share of what the linear estimator imagines."""
-        return not self.aligned
-
-    @property
     def inputs(self) -> int:
-        """White noise, what is imagined, linear mean, its detail and deviation, known share, noise of the data."""
-        return (4 + self.imagines) * self.bands + 2
+        """White noise, linear mean, its detail and deviation, known share, noise of the data."""
+        return 4 * self.bands + 2
 
     @property
     def outputs(self) -> int:
-        """Per band: draw, logarithm of its gain on what is imagined, mean, logarithm of the variance."""
-        return (3 + self.imagines) * self.bands
+        """Per band: draw, logarithm of a gain on what data see of it, mean, logarithm of the variance."""
+        return 4 * self.bands
 
     @property
     def scalars(self) -> int:

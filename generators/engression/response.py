@@ -100,7 +100,7 @@ class _Key:
         return isinstance(other, _Key) and self.text == other.text
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _response(key: _Key, prior: Prior, shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Response:
     with torch.inference_mode(False), torch.no_grad():
         operator, periodic = key.operator, not key.operator.local

@@ -20,7 +20,7 @@ BLOCKS = (1, 2, 4, 8)
 """Sides of blocks of data."""
 SMOOTH = 1e-3
 """Norms below it are flat, so that gradients are finite, units of the score."""
-FINEST = 0.2
+FINEST = 0.05
 """Least unit of a datum, in deviations of a pixel: what exact data ask beyond it is left to a data step."""
 
 

@@ -85,9 +85,9 @@ class Spoiled(Scene):
         """See `Scene.generator`."""
         return self.inner.generator()
 
-    def any_instrument(self) -> str:
-        """See `Scene.any_instrument`."""
-        return self.inner.any_instrument()
+    def stand_in(self) -> str:
+        """See `Scene.stand_in`."""
+        return self.inner.stand_in()
 
     def deblurs(self) -> str:
         """See `Scene.deblurs`."""

@@ -56,27 +56,14 @@ def _on_the_grid(wanted: Wanted) -> str:
 RULES: tuple[tuple[str, Callable[[Wanted], str], Callable[[Wanted], bool]], ...] = (
     ("named by the user", lambda w: w.named or "", lambda w: True),
     ("undoes blurs on the grid of the input", lambda w: _on_the_grid(w), lambda w: w.named is None),
-    ("usual for the scene", lambda w: _direct(w), lambda w: w.named is None),
-    ("answers any instrument, as the usual one does not", lambda w: _instrument(w), lambda w: w.named is None),
     ("usual for the scene", lambda w: w.scene.generator(), lambda w: w.named is None),
     ("stands in where that one cannot serve", lambda w: _fallback(w), lambda w: w.named is None),
 )
 """In order: why, the name of the candidate ("" for none), and whether the rule applies. The first that serves is it."""
 
 
-def _direct(wanted: Wanted) -> str:
-    """The usual one, if it has a posterior for the instrument; a search through it is for want of better."""
-    usual = wanted.scene.generator()
-    return usual if weights.load(usual)[0].closed(wanted.operator) else ""
-
-
-def _instrument(wanted: Wanted) -> str:
-    name = wanted.scene.any_instrument()
-    return name if name in weights.available() and not _direct(wanted) else ""
-
-
 def _fallback(wanted: Wanted) -> str:
-    return weights.load(wanted.scene.generator())[0].fallback
+    return weights.load(wanted.scene.generator())[0].fallback or wanted.scene.stand_in()
 
 
 def choose_prior(wanted: Wanted) -> tuple[Prior, str]:
@@ -101,7 +88,8 @@ def choose_prior(wanted: Wanted) -> tuple[Prior, str]:
             return Prior(ready, *where, grey, wanted.precision), why
     rows, cols = wanted.shape
     assert first is not None
-    other = f"generator={first.fallback}" if first.fallback else "another generator (gensr models list)"
+    named = first.fallback or wanted.scene.stand_in()
+    other = f"generator={named}" if named else "another generator (gensr models list)"
     raise SearchError(
         f"{wanted.scene.path.name}: {first.card.name} cannot serve {wanted.operator.describe()} and an output of "
         f"{cols} x {rows} pixels; use {other}"

@@ -265,9 +265,9 @@ class ArrayScene(Scene):
         """See `Scene.generator`: the usual one of the domain."""
         return self.domain.prior
 
-    def any_instrument(self) -> str:
-        """See `Scene.any_instrument`: that of the domain."""
-        return self.domain.any_instrument
+    def stand_in(self) -> str:
+        """See `Scene.stand_in`: that of the domain."""
+        return self.domain.stand_in
 
     def normaliser(self) -> Normaliser:
         """See `Scene.normaliser`: percentiles that the domain takes of its files."""

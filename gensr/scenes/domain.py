@@ -27,8 +27,8 @@ class Domain(ABC):
     """Percentiles that its normalisers map to 0 and 1; arrays are treated like its files."""
     full_scale: ClassVar[bool] = False
     """Whether the largest code of uint16 means that a pixel was saturated."""
-    any_instrument: ClassVar[str] = ""
-    """Name of the generator that answers them for instruments that the usual one has no posterior for; "" for none."""
+    stand_in: ClassVar[str] = ""
+    """Name of the generator for what that one cannot serve; "" for the one that it names itself."""
     takes_arrays: ClassVar[bool] = False
     """Whether arrays that say nothing of themselves are taken for images of this domain."""
 

@@ -197,13 +197,13 @@ class Scene(ABC):
     def generator(self) -> str:
         """Name of the default generator."""
 
-    def any_instrument(self) -> str:
-        """Name of the generator that answers instruments which the usual one has no posterior for; "" for none."""
+    def stand_in(self) -> str:
+        """Name of the generator for what the usual one cannot serve; "" for the one that it names itself."""
         return ""
 
     def deblurs(self) -> str:
         """Name of the generator that undoes blurs on the grid of the input; "" for what serves at other factors."""
-        return self.any_instrument()
+        return ""
 
     def people(self) -> list[npt.NDArray[np.bool_]]:
         """Where each person is (rows, cols), apart from each other, from back to front, as far as they can be found."""

@@ -12,7 +12,7 @@ from gensr.errors import UsageError
 from gensr.priors import weights
 from gensr.priors.weights import available
 
-NAMES = [name for name in ("flow-microscopy", "gaussian-microscopy") if name in available()]
+NAMES = [name for name in ("gaussian-microscopy",) if name in available()]
 pytestmark = pytest.mark.skipif(not NAMES, reason="the microscopy priors are not installed")
 
 
@@ -25,7 +25,7 @@ def results(tmp_path: Path) -> Path:
     """A folder with the journal of one cell."""
     journal = Journal(tmp_path / "benchmark.jsonl")
     journal.add("competitors", {}, {"part": "competitors", "rows": [_row("nearest", 30.0), _row("lmmse", 40.0)]})
-    for family, psnr in (("flow", 43.0), ("gaussian", 41.0)):
+    for family, psnr in (("engression", 43.0), ("gaussian", 41.0)):
         entry = {"rows": [_row(f"{family} balanced", psnr)], "conformal": {"x4 noise 0": psnr / 40}}
         journal.add(family, {}, {"part": "mean", "generator": f"{family}-microscopy", **entry})
         journal.add(f"{family} draws", {}, {"part": "draws", "rows": [_row(f"{family} sample", psnr - 3)]})
@@ -49,7 +49,7 @@ def test_a_card_takes_scores_factors_and_audit(small_packs: Path, results: Path,
     cards.main([f"data={small_packs}", f"results={results}", f"weights={folder}"])
     stored = weights.read(path)
     family, card = name.split("-")[0], stored.card
-    psnr = {"flow": 43.0, "gaussian": 41.0}[family]
+    psnr = 41.0
     assert card.metrics == {
         "x4 noise 0.0 lmmse PSNR": 40.0,
         f"x4 noise 0.0 {family} balanced PSNR": psnr,
@@ -67,7 +67,7 @@ def test_a_card_takes_scores_factors_and_audit(small_packs: Path, results: Path,
 
 def test_a_card_without_bias_takes_that_of_the_table_or_is_refused(small_packs: Path, results: Path) -> None:
     stored = weights.read(available()["gaussian-microscopy"])
-    for name in ("gaussian-microscopy", "flow-microscopy"):
+    for name in ("gaussian-microscopy", "flow-astronomy"):
         silent = dataclasses.replace(stored.card, name=name, bias="")
         weights.save(results / f"{name}.safetensors", stored.tensors, stored.config, silent)
     words = [f"data={small_packs}", f"results={results}", f"weights={results}"]
@@ -75,6 +75,8 @@ def test_a_card_without_bias_takes_that_of_the_table_or_is_refused(small_packs: 
     filled = weights.read(results / "gaussian-microscopy.safetensors").card
     assert filled.bias == cards.BIAS["gaussian-microscopy"]
     with pytest.raises(UsageError, match="its card states no bias"):
-        cards.main([*words, "generators=flow-microscopy"])
+        cards.main([*words, "generators=flow-astronomy"])
+    with pytest.raises(UsageError, match="several fields"):
+        cards.main([*words, "generators=engression-field"])
     with pytest.raises(UsageError, match="generators=nobody: no set"):
         cards.main([*words, "generators=nobody"])

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from gensr.benchmarks import cells, command, real_esrgan
 from gensr.benchmarks.journal import Journal, substance
-from gensr.benchmarks.sets import SETS
+from gensr.benchmarks.sets import SETS, family_of
 from gensr.cli.main import main as gensr
 from gensr.errors import UsageError
 from gensr.priors.card import conformal_factor
@@ -26,9 +26,9 @@ from gensr.priors.weights import available, load
 pytestmark = pytest.mark.skipif(
     "gaussian-microscopy" not in available(), reason="the microscopy prior is not installed"
 )
-FAMILIES = [family for family in ("flow", "gaussian") if f"{family}-microscopy" in available()]
+FAMILIES = [family_of(name) for name in SETS[0].generators if name in available()]
 SAMPLED = {f"{family} sample" for family in FAMILIES} | {
-    f"{family} mean of 8" for family in FAMILIES if family == "flow"
+    f"{family} mean of 8" for family in FAMILIES if family == "engression"
 }
 MEANS = [f"{family} balanced" for family in FAMILIES]
 METHODS = {"nearest", "bicubic", "lanczos", "lmmse", *MEANS, *SAMPLED}
@@ -139,9 +139,9 @@ def test_samples_explain_the_data(finished: Path, family: str) -> None:
     assert exact["s_per_Mpx"] == ""
 
 
-@pytest.mark.skipif("flow" not in FAMILIES, reason="no flow for microscopy is installed")
+@pytest.mark.skipif("engression" not in FAMILIES, reason="no network for microscopy is installed")
 def test_the_mean_of_samples_is_compared_with_the_mean(finished: Path) -> None:
-    rows = [r for r in _table(finished) if r["method"] == "flow mean of 8"]
+    rows = [r for r in _table(finished) if r["method"] == "engression mean of 8"]
     assert len(rows) == 2
     for row in rows:
         assert -3 < float(row["psnr_over_mean"]) < 1  # eight samples about a good mean cost 10 log10(1 + 1/8) dB
@@ -189,7 +189,7 @@ def test_other_weights_cost_only_what_depends_on_them(
     packs: Path, finished: Path, tmp_path: Path, idle: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(finished / "benchmark.jsonl", tmp_path)
-    own = f"{FAMILIES[0]}-microscopy"
+    own = SETS[0].generators[0]
     changed = substance(load(own)[1])
     monkeypatch.setattr(command, "substance", lambda w: "other" if substance(w) == changed else substance(w))
     assert command.main(_words(packs, tmp_path, noise="0", cache=str(finished / ".cache"))) == 0
@@ -275,7 +275,7 @@ def test_a_family_can_be_left_out(packs: Path, finished: Path, tmp_path: Path, i
 
 def test_the_journal_is_json_lines(finished: Path) -> None:
     entries = [json.loads(line) for line in (finished / "benchmark.jsonl").read_text().splitlines()]
-    own = f"{FAMILIES[0]}-microscopy"
+    own = SETS[0].generators[0]
     keys = [e["key"] for e in entries][:3]
     assert keys == [
         f"microscopy x4 noise 0 {what}" for what in ("competitors", f"{own} balanced", f"{own} balanced draws")

@@ -114,7 +114,7 @@ def test_aligned_pictures_are_answered_whole_and_cut(generator: str) -> None:
 
 
 def test_methods_are_named_by_family_and_search() -> None:
-    assert How("flow-brain-mr", "fast").method == "flow fast"
+    assert How("flow-chest-xray", "fast").method == "flow fast"
     for item in SETS:
         first, second = (family_of(name) for name in item.generators)
         assert first in NETWORKS
@@ -138,14 +138,14 @@ def test_only_some_pictures_have_several_samples(small_packs: Path, monkeypatch:
     monkeypatch.setattr(cells, "ask", answered)
     monkeypatch.setattr(cells, "MANY_ON", 2)
     cell = cells.Cell(SET["microscopy"], small_packs, 4, 0.01, 3, 3)
-    how, ticks = How("flow-microscopy", seed=5), []
+    how, ticks = How("engression-field", seed=5), []
     answers = cells.drawn(cell, how, lambda: ticks.append(1))
     assert [len(a.samples) for a in answers] == [8, 1, 8]
     assert (seeds, len(ticks)) == ([5, 6, 7], 3)
     sample, mean = cells.draw_rows(cell, how, answers)
-    assert (sample["method"], sample["cases"], sample["chi2"]) == ("flow sample", 3, 2)
+    assert (sample["method"], sample["cases"], sample["chi2"]) == ("engression sample", 3, 2)
     assert sample["consistency_rms_codes"] == 2
-    assert (mean["method"], mean["cases"]) == ("flow mean of 8", 2)
+    assert (mean["method"], mean["cases"]) == ("engression mean of 8", 2)
     assert abs(float(mean["psnr_over_mean"])) < 0.1
     (only,) = cells.draw_rows(
         cell, How("gaussian-microscopy"), [dataclasses.replace(a, samples=a.samples[:1]) for a in answers]

@@ -21,7 +21,7 @@ from gensr.priors.weights import available
 SET = {item.name: item for item in SETS}
 NO_SOURCES = np.zeros((0, 4), np.float32)
 needs_microscopy = pytest.mark.skipif(
-    not {"flow-microscopy", "gaussian-microscopy"} <= available().keys(), reason="priors of microscopy not installed"
+    not {"engression-field", "gaussian-microscopy"} <= available().keys(), reason="priors of microscopy not installed"
 )
 needs_faces = pytest.mark.skipif(
     not {"engression-faces", "gaussian-faces"} <= available().keys(), reason="priors of faces not installed"
@@ -119,7 +119,7 @@ def test_scenes_have_no_border_where_tiles_have_one() -> None:
 
 @pytest.mark.slow
 @needs_microscopy
-def test_flow_tiles_leave_no_seam(small_packs: Path, tmp_path: Path) -> None:
+def test_tiles_leave_no_seam(small_packs: Path, tmp_path: Path) -> None:
     setup = seams.Setup(256, (24, 40))
     words = [f"data={small_packs}", f"output={tmp_path}", "domains=microscopy"]
     assert seams.main(words, setup) == 0
@@ -140,12 +140,12 @@ def test_speed_has_a_row_for_every_method(small_packs: Path, tmp_path: Path, mon
     methods = [row["method"] for row in rows]
     assert methods == [
         "lmmse",
-        "flow mean and std",
-        "flow mean, std and 2 samples",
+        "engression mean and std",
+        "engression mean, std and 2 samples",
         "gaussian mean and std",
         "gaussian mean, std and 2 samples",
-        "flow, one latent search, adam",
-        "flow, one latent search, pulse",
+        "engression, one latent search, adam",
+        "engression, one latent search, pulse",
     ]
     assert all(float(row["seconds"]) > 0 for row in rows)
     assert all(float(row["s_per_Mpx"]) == pytest.approx(float(row["seconds"]) / 4096 * 1e6) for row in rows)

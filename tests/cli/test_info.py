@@ -12,7 +12,7 @@ def test_text(run, micrograph, tmp_path):
     words = outcome.out.split()
     assert "microscopy" in words
     assert "12 x 20 pixels, 1 plane(s), 1 band(s)" in outcome.out
-    assert "flow-microscopy" in words
+    assert "engression-field" in words
 
 
 def test_json_is_json_and_failures_go_elsewhere(run, micrograph, tmp_path):

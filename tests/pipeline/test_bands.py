@@ -14,7 +14,7 @@ from gensr.priors.unet import fast_half
 
 SCALE = 100.0
 # A difference in the seventh digit may turn the rounding of a network in bfloat16, which is 5e-4 of the range.
-PRIORS = {"gaussian-satellite": 1e-4, "flow-satellite": 2e-3 if fast_half("cpu") else 1e-4}
+PRIORS = {"gaussian-satellite": 1e-4, "engression-field": 2e-3 if fast_half("cpu") else 1e-4}
 
 
 def band() -> np.ndarray:

@@ -16,9 +16,9 @@ from gensr.scenes.arrays import ArrayScene
 from gensr.search.presets import PRESETS
 
 
-def wanted(shape, generator="flow-microscopy", named=None, operator=None):
+def wanted(shape, generator="engression-field", named=None, operator=None):
     scene = ArrayScene(np.zeros(shape, np.uint8))
-    scene.generator = lambda: generator
+    scene.generator, scene.stand_in = (lambda: generator), lambda: ""
     return Wanted(scene, operator or Area(2), named, "cpu")
 
 
@@ -81,28 +81,13 @@ def test_the_prior_lies_on_the_device_that_was_asked_for(shelf, monkeypatch, whi
     assert closed_prior(own, Area((2, 1))).generator.card.name == "b on the best"
 
 
-ANY = "answers any instrument, as the usual one does not"
-
-
-def test_an_instrument_that_the_usual_one_has_no_posterior_for_goes_to_one_that_has(shelf, white):
-    """A usual one that would search, and one that answers: the search is for want of better."""
-
-    class Any(white):
-        def closed(self, operator):
-            return True
-
-    shelf["a"] = white("denoise", name="a")  # serves, but by search
-    shelf["any"] = Any("posterior", name="any")
-    asked = wanted((8, 8), "a", operator=KSpaceCrop(2, "none"))
-    assert choose_prior(asked)[1] == USUAL
-    asked.scene.any_instrument = lambda: "any"
-    assert (choose_prior(asked)[0].generator.card.name, choose_prior(asked)[1]) == ("any", ANY)
-    shelf["a"] = Any("posterior", name="a")
-    assert choose_prior(asked)[1] == USUAL
-    asked.scene.any_instrument = lambda: "gone"
-    shelf["a"] = white("denoise", name="a")
-    assert choose_prior(asked)[1] == USUAL
-    assert choose_prior(replace(asked, named="a"))[1] == NAMED
+def test_the_scene_may_name_who_stands_in(shelf, white):
+    """Of several fields one network is the usual one: what stands in belongs to the field."""
+    shelf["own"] = white("denoise", "evidence", name="own")
+    asked = wanted((100, 8), "a")
+    assert choose_prior(asked)[0].generator.card.name == "b"
+    shelf["a"].fallback, asked.scene.stand_in = "", lambda: "own"
+    assert choose_prior(asked)[0].generator.card.name == "own"
 
 
 def test_no_stand_in_for_one_that_was_named(shelf):

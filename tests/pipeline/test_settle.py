@@ -276,7 +276,7 @@ def test_words_that_meet_the_image_are_checked():
 def test_numbers_that_the_generator_does_not_have_are_refused_by_name():
     preset = replace(PRESETS["fast"], said=("spacing",))
     with pytest.raises(
-        SearchError, match=r"search.spacing: flow-microscopy has no such number; .*search.network_steps"
+        SearchError, match=r"search.spacing: engression-field has no such number; of its own it has none"
     ):
         settled(SCENE, search=preset, noise=1.0)
     assert settled(SCENE, search=preset, noise=1.0, generator="gaussian-microscopy").task.preset is preset
@@ -285,7 +285,7 @@ def test_numbers_that_the_generator_does_not_have_are_refused_by_name():
 def test_a_plan_says_what_it_would_do():
     said = settled(SCENE, factor=2, noise=2.5, samples=3, batch=2).describe()
     assert said["output"] == "200 x 200 pixels, 1 plane(s), 1 band(s)"
-    assert said["generator"]["name"] == "flow-microscopy"
+    assert said["generator"]["name"] == "engression-field"
     assert said["noise"]["sigma"] == 2.5
     assert said["noise"]["from"] == GIVEN
     assert said["samples"] == "3, of the generator itself"

@@ -162,7 +162,7 @@ def test_saving_keeps_everything(noisy, tmp_path):
 
 
 def test_a_result_shows_and_describes_itself(noisy):
-    assert repr(noisy).startswith("<gensr.Result 88 x 80, 1 band(s), x2 by flow-microscopy, residual rms")
+    assert repr(noisy).startswith("<gensr.Result 88 x 80, 1 band(s), x2 by engression-field, residual rms")
     assert "generated" in repr(noisy)
     with Image.open(io.BytesIO(noisy._repr_png_())) as picture:
         assert picture.format == "PNG"
@@ -177,7 +177,7 @@ def test_a_result_too_large_for_memory_points_to_its_files(monkeypatch):
 
 def test_the_report_says_what_was_done(noisy):
     report = noisy.report
-    assert report["generator"]["name"] == "flow-microscopy"
+    assert report["generator"]["name"] == "engression-field"
     assert len(report["generator"]["sha256"]) == 64
     assert report["operator"]["name"] == "area"
     assert report["noise"]["sigma"] == 3.0

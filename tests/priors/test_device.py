@@ -19,7 +19,7 @@ from gensr.priors.device import placed, rounding
 from gensr.priors.grey import Grey
 from gensr.priors.unet import fast_half
 
-NETWORKS = ("flow-satellite", "engression-field", "engression-faces")
+NETWORKS = ("flow-astronomy", "engression-field", "engression-faces")
 FAST = "bfloat16" if fast_half("cpu") else "float32"
 IMAGE = np.random.default_rng(2).normal(100, 9, (20, 24)).astype(np.float32)
 
@@ -50,8 +50,8 @@ def test_the_luminance_of_a_generator_is_as_precise_as_that(monkeypatch):
 
 
 def test_a_prior_takes_its_precision_along():
-    stored = weights.load("flow-satellite")
-    reference = weights.reference("flow-satellite", stored[1])
+    stored = weights.load("engression-field")
+    reference = weights.reference("engression-field", stored[1])
     for precision, found in (("auto", FAST), ("float32", "float32")):
         again = pickle.loads(pickle.dumps(Prior(stored[0], reference, "cpu", precision=precision)))
         assert (again.precision, again.generator.precision) == (precision, found)
@@ -79,7 +79,7 @@ def test_a_run_computes_and_reports_what_was_asked(precision, found, monkeypatch
         return answer(generator, *words)
 
     monkeypatch.setattr(reconstruct, "answer", watched)
-    words = {"domain": "satellite", "generator": "flow-satellite", "factor": 2, "search": "fast", "samples": 0}
+    words = {"domain": "satellite", "generator": "engression-field", "factor": 2, "search": "fast", "samples": 0}
     result = gensr.upsample(IMAGE, precision=precision, **words)
     assert seen == [(found, torch.backends.cudnn.allow_tf32 and precision == "auto")]
     assert result.report["precision"] == found

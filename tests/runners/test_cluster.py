@@ -209,7 +209,7 @@ def test_many_small_files_are_spread_whole(cluster, tmp_path):
     assert isinstance(found[2].error, GensrError)
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
     assert {p.parent for p in found[0].files} == {tmp_path / "there"}
-    assert found[0].report["generator"]["name"] == "flow-microscopy"
+    assert found[0].report["generator"]["name"] == "engression-field"
     # Rules of outputs that exist, and of a run that was begun.
     again = dict(spread(requests[:1], cluster))
     assert "exists already; give overwrite=true" in str(again[0].error)

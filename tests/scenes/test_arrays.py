@@ -100,8 +100,8 @@ def test_coordinates_that_are_no_raster_are_not_believed(x):
 
 
 def test_arrays_borrow_the_generator_of_a_domain():
-    assert ArrayScene(np.zeros((4, 4))).generator() == "flow-microscopy"
-    assert ArrayScene(np.zeros((4, 4)), installed.domain("satellite")).generator() == "flow-satellite"
+    assert ArrayScene(np.zeros((4, 4))).generator() == "engression-field"
+    assert ArrayScene(np.zeros((4, 4)), installed.domain("satellite")).generator() == "engression-field"
     assert array_domain(None).takes_arrays
     assert array_domain("faces").name == "faces"
 
@@ -126,7 +126,7 @@ def test_an_array_travels_as_a_file(tmp_path, kind):
     np.testing.assert_array_equal(again.read(0, whole).values, scene.read(0, whole).values)
     for name in ("bands", "unit", "grid", "dtype", "planes", "quantum", "kept_dims"):
         assert getattr(again, name) == getattr(scene, name), name
-    assert again.generator() == "flow-satellite"
+    assert again.generator() == "engression-field"
 
 
 def test_written_arrays_have_every_plane(tmp_path):

@@ -128,7 +128,7 @@ def test_the_doubt_is_in_the_report_and_on_the_result_line(tmp_path):
     result = gensr.upsample(path, factor=2, search="fast", samples=0)
     doubt = "a guess; domain=satellite reads it too"
     assert result.report["input"]["domain was guessed"] == doubt
-    assert f"(microscopy: {doubt}, flow-microscopy;" in line(path, Outcome((), result.report, 1.0), doubt)
+    assert f"(microscopy: {doubt}, engression-field;" in line(path, Outcome((), result.report, 1.0), doubt)
     words = ["factor=2", "search=fast", "samples=0"]
     for number, more in enumerate(([], ["domain=microscopy"])):
         assert main(["upsample", str(path), *words, *more, f"output={tmp_path / str(number)}"]) == 0

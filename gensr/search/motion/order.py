@@ -127,8 +127,8 @@ class Region:
         return self._won[id(fit)]
 
     def best(self, fits: Sequence[Fit | None]) -> Fit | None:
-        """The motion with the best score, if that is `NEEDED`."""
-        found = max(fits, key=self.score, default=None)
+        """The motion with the best score, if that is `NEEDED`; roughness alone is no evidence that anything moved."""
+        found = max((fit for fit in fits if fit is not None and self.won(fit) > 0), key=self.score, default=None)
         return found if self.score(found) > NEEDED else None
 
     def _rough(self, kernel: FloatArray) -> float:

@@ -42,7 +42,7 @@ def test_defaults_of_a_scene(make, medical, tmp_path):
     scene = medical.open(dicom(make, tmp_path / "mr.dcm", "MR", np.ones((4, 4), np.int16)), {})
     assert isinstance(scene.operator((2, 2)), Area)
     assert scene.noise() is None
-    assert scene.generator() == "flow-brain-mr"
+    assert scene.generator() == "engression-field"
     assert any("k-space" in w for w in scene.metadata()["warnings"])
     assert "not for diagnosis" in scene.metadata()["notice"]
     assert "not for diagnosis" in medical.description

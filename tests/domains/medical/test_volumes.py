@@ -56,7 +56,7 @@ def fine(path, out, **more):
 
 def test_new_slices_are_better_than_interpolation_and_keep_the_old_ones(runs, truth):
     (_, within), (result, both) = runs["off"], runs["auto"]
-    assert result.report["through_plane"] == {"slices": 8, "factor": 2, "generator": "gaussian-brain-mr"}
+    assert result.report["through_plane"] == {"slices": 8, "factor": 2, "generator": "engression-field"}
     assert (within.shape, both.shape) == ((32, 32, 8), (32, 32, 16))
     np.testing.assert_allclose(blocks(both, 1, 1, 2), within, atol=1.0)  # both were rounded
     wanted = blocks(truth, 1, 1, 2)
@@ -117,7 +117,7 @@ def test_tiles_and_slabs_do_not_show(volume, runs, tmp_path, monkeypatch):
     monkeypatch.setattr("gensr.pipeline.through_plane.BLOCK", 100)
     _, parts = fine(volume, tmp_path / "parts")
     np.testing.assert_allclose(parts, whole, atol=1)
-    assert np.mean(parts != whole) < 1e-3
+    assert np.mean(parts != whole) < 0.1  # codes that a network in bfloat16 rounds the other way
 
 
 def test_a_run_killed_in_the_second_pass_goes_on(volume, runs, tmp_path):
@@ -170,7 +170,7 @@ def test_a_process_killed_in_the_second_pass_goes_on_where_it_was(volume, runs, 
 def test_a_dicom_series_gets_slices_between(make, tmp_path):
     _, origin, (_x, _y, normal) = make.series(tmp_path / "in", slices=4, volumes=2, step=2.0, thickness=2.0)
     result = gensr.upsample(tmp_path / "in", factor=2, samples=0, search="fast", output=tmp_path / "out")
-    assert result.report["through_plane"] == {"slices": 4, "factor": 2, "generator": "gaussian-brain-mr"}
+    assert result.report["through_plane"] == {"slices": 4, "factor": 2, "generator": "engression-field"}
     slices = [pydicom.dcmread(p) for p in (tmp_path / "out" / "in_x2_generated").iterdir()]
     assert len(slices) == 16
     depth = sorted(float((np.array(d.ImagePositionPatient, float) - origin) @ normal) for d in slices)

@@ -34,7 +34,7 @@ def test_stem(name: str, stem: str) -> None:
 def test_defaults_of_a_scene(make) -> None:
     scene = DOMAIN.open(make("M1 bigtiff"), {})
     assert scene.noise() is None
-    assert scene.generator() == "flow-microscopy"
+    assert scene.generator() == "engression-field"
     assert scene.operator((2, 3)).describe()["name"] == "area"
     normaliser = scene.normaliser()
     values = torch.linspace(0, 65535, 50).view(1, 1, 5, 10)

@@ -48,7 +48,7 @@ def test_operator_noise_and_generator(domain, raster):
     scene = domain.open(raster(CODES), {})
     assert scene.operator((4, 4)).describe()["name"] == "area"
     assert scene.noise() is None
-    assert scene.generator() == "flow-satellite"
+    assert scene.generator() == "engression-field"
     assert domain.open(raster(CODES), {"noise_floor": 2.5}).noise() == GaussianNoise(2.5)
     assert scene.quantum == 1
 
