@@ -216,10 +216,9 @@ def metric_of(
 
 def _known(generator: Generator, shape: tuple[int, int], stage: Stage | None) -> str:
     """`_fingerprint`, made once for each object."""
-    if id(generator) not in _KEYS:  # by identity: what a plugin calls equal need not have a hash
-        _KEYS[id(generator)] = {}
+    if (mine := _KEYS.get(id(generator))) is None:  # by identity: what a plugin calls equal need not have a hash
+        mine = _KEYS[id(generator)] = {}
         finalize(generator, _KEYS.pop, id(generator), None)
-    mine = _KEYS[id(generator)]
     asked = (tuple(shape), None if stage is None else stage.shape)
     if asked not in mine:
         mine[asked] = _fingerprint(generator, shape, stage)

@@ -82,8 +82,8 @@ class TestWhatItServes:
     def test_tiles_start_on_the_coarsest_grid_and_reach_as_far_as_optics(self, made):
         """The small network works on blocks of 4 pixels."""
         assert [made.alignment(Area(f)) for f in (1, 2, 3, 4, 6, (2, 4))] == [4, 2, 4, 1, 2, 2]
-        assert made.context(Area(4)) == 10
-        assert made.context(GaussianPSF(4, 1.0)) == 10 + GaussianPSF(4, 1.0).reach
+        assert made.context(Area(4)) == 12
+        assert made.context(GaussianPSF(4, 1.0)) == 12 + GaussianPSF(4, 1.0).reach
 
     def test_mean_and_sample_cost_as_much_and_less_per_band_than_all_bands(self, made, engression_of):
         cost, of_three = made.cost(Area(2)), engression_of(3).cost(GaussianPSF(2, 0.5))
