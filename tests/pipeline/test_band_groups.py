@@ -115,18 +115,18 @@ def test_groups_give_the_numbers_of_the_whole(small_groups, monkeypatch, samples
     source = cube()
     source[4, 5:8, 5:8] = np.nan
     noise = ",".join(str(1.0 + b) for b in range(BANDS))
-    with gensr.settle(asked(source, samples=samples, noise=noise)) as plan:
+    with gensr.settle(asked(source, samples=samples, noise=noise, precision="float32")) as plan:
         assert [t.bands for t in plan.tiles] == [(0, 2), (2, 5), (5, 8), (8, 11)]
         *_, written = plan.run()
     monkeypatch.setattr(cost, "GROUP", 1 << 40)
-    with gensr.settle(asked(source, samples=samples, noise=noise)) as plan:
+    with gensr.settle(asked(source, samples=samples, noise=noise, precision="float32")) as plan:
         assert [t.bands for t in plan.tiles] == [None]
         *_, whole = plan.run()
     grouped, one = written.result, whole.result
     scale = np.arange(1, BANDS + 1).reshape(-1, 1, 1)
     for a, b in zip([grouped.mean, grouped.std, *grouped.samples], [one.mean, one.std, *one.samples], strict=True):
-        # A tenth of the noise: a network rounds otherwise in a batch of another size.
-        np.testing.assert_allclose(a / scale, b / scale, rtol=0, atol=0.5)
+        # A tenth of the noise, in float32: in bfloat16 a network rounds otherwise in a batch of another size.
+        np.testing.assert_allclose(a / scale, b / scale, rtol=0, atol=0.1)
         assert (np.isnan(a) == np.isnan(b)).all()
     for key in ("rms", "chi2 per datum", "sum of data", "data"):
         assert grouped.report["consistency"][key] == pytest.approx(one.report["consistency"][key], rel=1e-2)

@@ -110,14 +110,25 @@ def test_invalid_voxels_stay_invalid(make, tmp_path, truth):
     assert np.array_equal(np.isnan(nib.load(tmp_path / "on" / "v_x2_generated_std.nii").get_fdata()), hole)
 
 
-def test_tiles_and_slabs_do_not_show(volume, runs, tmp_path, monkeypatch):
-    whole = runs["auto"][1]
+def test_tiles_and_slabs_of_the_network_are_within_a_code(volume, tmp_path, monkeypatch):
+    """It is nearly local: some codes are rounded the other way, which a mixture's are not (next test)."""
+    _, whole = fine(volume, tmp_path / "whole", precision="float32")
     monkeypatch.setattr("gensr.pipeline.tiles.default_side", lambda task: 8)
     monkeypatch.setattr("gensr.pipeline.through_plane.LINES", 5)
     monkeypatch.setattr("gensr.pipeline.through_plane.BLOCK", 100)
-    _, parts = fine(volume, tmp_path / "parts")
+    _, parts = fine(volume, tmp_path / "parts", precision="float32")
     np.testing.assert_allclose(parts, whole, atol=1)
-    assert np.mean(parts != whole) < 0.1  # codes that a network in bfloat16 rounds the other way
+    assert np.mean(parts != whole) < 1e-2
+
+
+def test_tiles_and_slabs_do_not_show(volume, tmp_path, monkeypatch):
+    _, whole = fine(volume, tmp_path / "whole", generator="gaussian-brain-mr")
+    monkeypatch.setattr("gensr.pipeline.tiles.default_side", lambda task: 8)
+    monkeypatch.setattr("gensr.pipeline.through_plane.LINES", 5)
+    monkeypatch.setattr("gensr.pipeline.through_plane.BLOCK", 100)
+    _, parts = fine(volume, tmp_path / "parts", generator="gaussian-brain-mr")
+    np.testing.assert_allclose(parts, whole, atol=1)
+    assert np.mean(parts != whole) < 1e-3
 
 
 def test_a_run_killed_in_the_second_pass_goes_on(volume, runs, tmp_path):
