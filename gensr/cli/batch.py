@@ -116,9 +116,9 @@ class Batch:
                     try:
                         with Progress(label, self.console.err) as progress:
                             found = outcome(request, progress, where)
+                        self.tell(path, request, found)
                     except KeyboardInterrupt as stop:
                         raise KeyboardInterrupt(self._stopped(path, request)) from stop
-                    self.tell(path, request, found)
 
     def _abandon(self, rest: Sequence[tuple[Path, Request]]) -> None:
         self.console.note(f"{len(rest)} more {'input has' if len(rest) == 1 else 'inputs have'} no answer")

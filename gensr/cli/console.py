@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TextIO
 
 from gensr.errors import GensrError, UsageError, out_of_memory
@@ -60,9 +63,13 @@ class Console:
         trace: show the trace of every error.
         out: results; the current ``sys.stdout`` if None.
         err: errors, warnings, notes and progress; the current ``sys.stderr`` if None.
+
+    Attributes:
+        stopped: whether the user has pressed Ctrl-C, see `listening`.
     """
 
     def __init__(self, trace: bool = False, out: TextIO | None = None, err: TextIO | None = None) -> None:
+        self.stopped = False
         self.trace = trace
         self.out = sys.stdout if out is None else out
         self.err = sys.stderr if err is None else err
@@ -80,12 +87,35 @@ class Console:
 
         Returns:
             The exit code for this error alone.
+
+        Raises:
+            KeyboardInterrupt: the user has pressed Ctrl-C, which is what made the error.
         """
+        if self.stopped:
+            raise KeyboardInterrupt from error
         if self.trace:
             _write(self.err, "".join(traceback.format_exception(error)).rstrip())
         text = explain(error)
         _write(self.err, f"gensr: {one_line(text if where is None else located(where, text))}")
         return USAGE if isinstance(error, UsageError) else FAILED
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Remember Ctrl-C: a library that is interrupted may clean up badly, and what arrives is another error."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.stopped = True
+            signal.default_int_handler(number, frame)
+
+        main = threading.current_thread() is threading.main_thread()
+        if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            yield
+            return
+        signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     @contextmanager
     def warnings(self, where: str | Path | None = None) -> Iterator[None]:

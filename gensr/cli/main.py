@@ -59,12 +59,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     asked = "--traceback" in words[: words.index("--") if "--" in words else None]
     console = Console(asked or os.environ.get("GENSR_TRACEBACK", "") not in ("", "0"))
+    kept = [w for i, w in enumerate(words) if w != "--traceback" or i > _first(words)]
     try:
-        with console.warnings():
-            return _dispatch([w for i, w in enumerate(words) if w != "--traceback" or i > _first(words)], console)
+        with console.listening():
+            return _told(kept, console)
     except KeyboardInterrupt as stop:
         console.note(str(stop) or "interrupted")
         return INTERRUPTED
+
+
+def _told(words: list[str], console: Console) -> int:
+    """Exit code of a command whose errors have been told."""
+    try:
+        with console.warnings():
+            return _dispatch(words, console)
     except BrokenPipeError:
         # The reader of a pipe left; without this Python complains again while it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

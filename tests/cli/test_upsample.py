@@ -2,10 +2,16 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from gensr.errors import FormatError, UsageError
+from gensr.pipeline.many import Outcome
+
+from tests.cli.conftest import FakeUpsampler
 
 
 def test_one_file(run, upsampler, micrograph, tmp_path):
@@ -95,6 +101,36 @@ def test_interrupted_run_tells_how_to_go_on(run, upsampler, micrograph, tmp_path
     assert "gensr: interrupted; 1 done, 0 failed, 2 open; what is finished of" in outcome.lines[-1]
     rows = json.loads((tmp_path / "summary.json").read_text())["inputs"]
     assert [row["status"] for row in rows] == ["done", "open", "open"]
+
+
+def half_done(*_args, **_options):
+    """What an interrupted library may leave: it cleans up badly, and its own error hides the interrupt."""
+    with suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    raise AttributeError("half done")
+
+
+def test_an_interrupt_that_became_another_error_is_an_interrupt(run, upsampler, micrograph, tmp_path, monkeypatch):
+    paths = [micrograph(tmp_path / f"{n}.tif") for n in "abc"]
+
+    def turned(self, request, listener, where):
+        if Path(request.source) != paths[1]:
+            return answered(self, request, listener, where)
+        try:
+            half_done()
+        except AttributeError as error:
+            return Outcome((), {}, 0.0, error)
+
+    answered = FakeUpsampler.__call__
+    monkeypatch.setattr(FakeUpsampler, "__call__", turned)
+    outcome = run("upsample", *paths)
+    assert outcome.code == 130
+    assert outcome.lines[-1].startswith("gensr: interrupted; 1 done, 0 failed, 2 open; nothing is kept")
+    assert [Path(c.source) for c in upsampler.calls] == paths[:1]
+    monkeypatch.setattr("gensr.cli.config.compose", half_done)
+    outcome = run("upsample", paths[0])
+    assert (outcome.code, outcome.lines) == (130, ["gensr: interrupted"])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_warnings_of_the_report_are_lines(run, upsampler, micrograph, tmp_path):
