@@ -10,7 +10,6 @@ import pytest
 
 from gensr.errors import FormatError, UsageError
 from gensr.pipeline.many import Outcome
-
 from tests.cli.conftest import FakeUpsampler
 
 
