@@ -171,6 +171,17 @@ def zips() -> Iterator[tuple[str, bytes]]:
     yield "zip-doubled", bytes(twice.replace(b"data/1", b"data/0"))
     yield "zip-without-pickle", zipped({"data/0": b"\0" * 16})
     yield "zip-empty", zipped({})
+    end, far = whole.rindex(b"PK\x05\x06"), (1 << 64) - 1
+    locator = b"PK\x06\x07" + struct.pack("<IQI", 0, far, 1)
+    yield "zip-wide-end-far", whole[:end] + locator + whole[end:]
+    entry = bytearray(whole[start:end])
+    length, extra = struct.unpack_from("<HH", entry, 28)
+    assert not extra
+    entry[30:32], entry[42:46] = struct.pack("<H", 12), b"\xff" * 4
+    entry[46 + length : 46 + length] = struct.pack("<HHQ", 1, 8, far)
+    tail = bytearray(whole[end:])
+    tail[12:16] = struct.pack("<I", len(entry))
+    yield "zip-wide-entry-far", whole[:start] + bytes(entry) + bytes(tail)
     squeezed = zlib.compressobj(9, zlib.DEFLATED, -15)
     lying = zipped({"data.pkl": tensor_of() + b"\0" * 2000, "data/0": b"\0" * 16}, zipfile.ZIP_DEFLATED)
     assert squeezed is not None

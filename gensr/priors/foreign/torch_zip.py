@@ -82,6 +82,8 @@ def _directory(data: memoryview, budget: Budget) -> list[Entry]:
         _refuse_tricks(text)
         if text.endswith("/"):
             continue
+        if head > start:
+            raise ValueError(f"{text!r} is not in it")
         local = struct.unpack_from("<IHHHHHIIIHH", data[:start], head)
         begin = head + 30 + local[9] + local[10]
         if local[0] != 0x04034B50 or begin + packed > start or (method == STORED and packed != plain):
@@ -104,6 +106,8 @@ def _end(data: memoryview) -> tuple[int, int, int]:
         raise ValueError("it is in several parts")
     if at >= 20 and tail[at - 20 : at - 16] == b"PK\x06\x07":
         (where,) = struct.unpack_from("<Q", tail, at - 12)
+        if where > len(data):  # a place of 64 bits may be none that Python can count to
+            raise ValueError("its wide end is not in it")
         mark, _, _, _, _, _, _, count, size, start = struct.unpack_from("<IQHHIIQQQQ", data, where)
         if mark != 0x06064B50:
             raise ValueError("its wide end is not where it says")
