@@ -58,6 +58,15 @@ class Options:
             raise UsageError(f"percentiles {low:g} and {high:g}: give low= below high=")
         return low, high
 
+    def refuse_mixture(self) -> None:
+        """Aligned pictures of several domains have no network in common.
+
+        Raises:
+            UsageError: more than one domain.
+        """
+        if self.aligned and len(self.domains) > 1:
+            raise UsageError(f"domain={','.join(self.domains)}: aligned pictures share no network; give one domain")
+
 
 def parse(options: Mapping[str, str]) -> Options:
     """Check and convert options.
@@ -73,8 +82,6 @@ def parse(options: Mapping[str, str]) -> Options:
     data, held = (_groups(read, key, domains) for key in ("data", "held"))
     switch = read.switch("aligned")
     aligned = domains[0] in ALIGNED_DOMAINS if switch is None else switch
-    if aligned and len(domains) > 1:
-        raise UsageError(f"domain={read.text('domain')}: aligned pictures share no network; give one domain")
     init = read.text("init")
     fixed = [key for key in ("patch", "widths", "aligned") if init and read.text(key)]
     if fixed:

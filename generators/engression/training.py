@@ -45,6 +45,9 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
         raise UsageError(f"companion={chosen.fallback} is not installed; installed: {installed}")
     torch.manual_seed(chosen.seed)
     first = _initial(chosen)
+    if first:
+        chosen = replace(chosen, aligned=first.card.aligned)
+    chosen.refuse_mixture()
     seen, apart = Seen(), Seen()
     found = corpora(chosen, seen)
     shape = first.model.network.shape if first else shape_for(chosen, found)
@@ -105,9 +108,8 @@ def _initial(chosen: Options) -> Engression | None:
     if not chosen.init:
         return None
     found, _ = weights.load(chosen.init)
-    if not isinstance(found, Engression) or found.card.aligned != chosen.aligned:
-        kind = "aligned pictures" if chosen.aligned else "fields"
-        raise UsageError(f"init={chosen.init}: of the {found.card.family} family; give an engression of {kind}")
+    if not isinstance(found, Engression):
+        raise UsageError(f"init={chosen.init}: of the {found.card.family} family; give an engression")
     return found
 
 

@@ -262,8 +262,22 @@ class TestCommand:
             torch.testing.assert_close(second.model.network.state_dict()[key], value, rtol=0, atol=2e-3)
         with pytest.raises(UsageError, match="settles it"):
             FAMILY.train({**options, "init": str(path)}, None)
-        with pytest.raises(UsageError, match="of the gaussian family; give an engression of fields"):
+        with pytest.raises(UsageError, match="of the gaussian family; give an engression"):
             FAMILY.train({**bare, "init": "gaussian-microscopy"}, None)
+
+    def test_aligned_pictures_of_any_domain_go_on_from_another_one(self, options, tmp_path):
+        aligned = {**options, "domain": "medical", "aligned": "true", "side": "40"}
+        path = FAMILY.train(aligned, None)
+        bare = {k: v for k, v in aligned.items() if k not in ("widths", "aligned")}
+        again = FAMILY.train({**bare, "init": str(path), "name": "second", "steps": "1"}, None)
+        assert weights.load(str(again))[1].card.aligned
+        for wrong, given in (
+            ({"init": str(path)}, bare),
+            ({"aligned": "true"}, options),
+        ):
+            both = {**given, **wrong, "domain": "microscopy,satellite", "data": f"{options['data']};{options['data']}"}
+            with pytest.raises(UsageError, match="microscopy,satellite: aligned pictures share no network"):
+                FAMILY.train(both, None)
 
     @pytest.mark.parametrize(
         ("change", "message"),
