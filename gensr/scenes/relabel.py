@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MEAN, STD = "mean", "std"
 _KEPT = ("dtype", "scale_factor", "add_offset", "_FillValue", "missing_value", "grid_mapping", "units", "calendar")
-"""Encoding that is as true of a refined array; chunks and the like are not."""
+"""Encoding that is as true of a refined array. Chunks are not; how a file was packed may be a lie."""
 _CODES = ("_FillValue", "missing_value", "scale_factor", "add_offset", "scales", "offsets", "valid_range", "valid_min")
 _OF_CODES = (*_CODES, "valid_max", "_Unsigned")
 """Attributes that speak of stored codes: a deviation in physical units has none of them."""
@@ -99,10 +99,16 @@ def relabelled(labels: Labelled, arrays: Mapping[str, Any], factor: Factor, wind
     carried = {} if _is_array(labels) else _carried(labels, found)
     made = xr.Dataset(
         {**found, **carried}, coords=_coordinates(labels, factor, window), attrs=dict(labels.source.attrs)
-    )
+    ).copy()
+    for variable in made.variables.values():
+        variable.encoding = _kept(variable.encoding)
     if _is_array(labels):
         made.attrs = {}
     return made
+
+
+def _kept(encoding: Mapping[Any, Any]) -> dict[Any, Any]:
+    return {k: v for k, v in encoding.items() if k in _KEPT}
 
 
 def _is_array(labels: Labelled) -> bool:
@@ -125,7 +131,7 @@ def _variable(labels: Labelled, source: xr.DataArray, name: str, array: Any, pla
     import xarray as xr
 
     attrs = {k: v for k, v in source.attrs.items() if k not in (*_FALSE, *_MORE_FALSE)}
-    encoding = {k: v for k, v in source.encoding.items() if k in _KEPT}
+    encoding = _kept(source.encoding)
     dims = labels.dims[1:] if labels.stacked else labels.dims
     packed, values = labels.packed, array
     if name == STD:

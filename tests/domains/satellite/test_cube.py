@@ -6,6 +6,7 @@ Coordinates are centres: with the corner ``c`` and step ``a`` of the input, refi
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +253,21 @@ def test_damaged_chunks_end_in_one_line(tmp_path):
     with gensr.open(path) as scene, pytest.raises(FormatError, match=r"a\.nc: pixels cannot be read") as caught:
         scene.codes(0, Window(0, 0, ROWS, COLS))
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_how_coordinates_were_packed_is_not_carried(tmp_path):
+    """A Zarr whose coordinate names a compressor that no writer can run has an output all the same."""
+    pytest.importorskip("zarr", reason="the extra zarr is not installed")
+    folder = tmp_path / "a.zarr"
+    cube(2).to_zarr(folder, zarr_format=2, consolidated=False)
+    stated = json.loads((folder / "x" / ".zarray").read_text())
+    stated["compressor"] = {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 1 << 70}
+    (folder / "x" / ".zarray").write_text(json.dumps(stated))
+    out = tmp_path / "out"
+    gensr.upsample(folder, factor=2, search="fast", samples=0, output=out)
+    made = xr.open_zarr(out / "a_x2_generated.zarr", consolidated=False)
+    assert made.tb.shape == (2, 2 * ROWS, 2 * COLS)
+    assert (made.x.values[1] - made.x.values[0]) * 2 == pytest.approx(float(cube(2).x[1] - cube(2).x[0]))
 
 
 def test_damaged(tmp_path):
