@@ -9,7 +9,21 @@ from contextlib import contextmanager
 
 
 class GensrError(Exception):
-    """Base of every error that gensr raises on purpose; the command line prints it as one line."""
+    """Base of every error that gensr raises on purpose; its message is one line, whatever a file put into it."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(one_line(arg) if isinstance(arg, str) else arg for arg in args))
+
+
+def one_line(text: str) -> str:
+    r"""Escape what a terminal would act on; white space is left only where none of it ends a line.
+
+    >>> one_line("a\n  b\x1b[2J")
+    'a b\\x1b[2J'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
 
 
 class FormatError(GensrError):

@@ -62,9 +62,8 @@ def _header(stream: BinaryIO, name: str) -> tuple[dict[bytes, int], int]:
             value = _NUMBER.fullmatch(card[10:].rstrip()) if card[8:9] == b"=" else None
             if value is None:
                 if card[8:9] == b"=" and _SIZED.fullmatch(key):  # a reader multiplies it, even a text
-                    shown = card[10:].partition(b"/")[0].strip()[:40]
-                    said = ascii(shown.decode("latin-1"))[1:-1]
-                    raise FormatError(f"{name}: claims {key.decode()} = {said}, no whole number; repair the header")
+                    shown = card[10:].partition(b"/")[0].strip().decode("ascii", "replace")[:40]
+                    raise FormatError(f"{name}: claims {key.decode()} = {shown}, no whole number; repair the header")
                 continue
             number = int(value[1])
             if key in _COUNTS and not 0 <= number <= MOST:

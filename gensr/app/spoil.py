@@ -16,6 +16,8 @@ MOST = {"none": 0.0, "blur": 8.0, "pixelate": 64.0, "motion": 41.0}
 WIDTHS = 4
 """A Gaussian is cut at this many deviations."""
 MOST_NOISE = 20.0
+LARGEST = 1e6
+"""Any number that is given."""
 _LEAST = {"none": 0.0, "blur": 0.1, "pixelate": 2.0, "motion": 2.0}
 Kernel = npt.NDArray[np.float64]
 
@@ -45,7 +47,7 @@ class Spoil:
         if self.kind not in KINDS:
             raise UsageError(f"spoil={self.kind}: expected {', '.join(KINDS)}")
         numbers = (self.amount, self.angle, self.noise)
-        if any(isinstance(n, bool) or not isinstance(n, int | float) or not math.isfinite(n) for n in numbers):
+        if any(isinstance(n, bool) or not isinstance(n, int | float) or not abs(n) <= LARGEST for n in numbers):
             raise UsageError(f"amount={self.amount}, angle={self.angle}, noise={self.noise}: expected numbers")
         if not 0 <= self.noise <= MOST_NOISE:
             raise UsageError(f"noise={self.noise:g}: expected 0 to {MOST_NOISE:g} percent")

@@ -14,19 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from gensr.errors import GensrError, UsageError, out_of_memory
+from gensr.errors import GensrError, UsageError, one_line, out_of_memory
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: all done, some inputs failed, wrong usage, stopped by the user."""
-
-
-def one_line(text: str) -> str:
-    r"""Collapse white space and escape what a terminal would act on.
-
-    >>> one_line("a\n  b\x1b[2J")
-    'a b\\x1b[2J'
-    """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
 
 
 def explain(error: BaseException) -> str:

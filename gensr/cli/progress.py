@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from gensr.cli.console import one_line
+from gensr.errors import one_line
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -40,6 +40,7 @@ def whole(scene):
         ({"kind": "shake"}, "none, blur, pixelate, motion"),
         ({"kind": "blur", "amount": 9.0}, "0.1 to 8 pixels"),
         ({"kind": "blur", "amount": float("nan")}, "numbers"),
+        ({"kind": "blur", "amount": 10**400}, "numbers"),
         ({"kind": "blur", "amount": True}, "numbers"),
         ({"kind": "motion", "amount": 5.0, "angle": "up"}, "numbers"),
         ({"kind": "pixelate", "amount": 2.5}, "whole number"),

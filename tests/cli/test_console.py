@@ -52,3 +52,9 @@ def test_warnings_become_lines_and_come_once(console, capsys):
 def test_names_that_no_encoding_holds(console):
     console.say("caf\udce9.tif")
     assert console.out.getvalue() == "caf\\udce9.tif\n"
+
+
+def test_what_a_file_puts_into_an_error_stays_in_its_line():
+    error = FormatError("a.fits: claims BITPIX = 8\x1c\x85\n\x1b[31mred; repair it")
+    assert str(error) == "a.fits: claims BITPIX = 8 \\x1b[31mred; repair it"
+    assert str(FormatError("été  a.tif: two  spaces")) == "été  a.tif: two  spaces"
