@@ -21,8 +21,6 @@ SOFT = (0.0, 0.5, 0.8, 1.2, 1.8)
 """Widths of a Gaussian, pixels, that pictures without motion may have."""
 BEST, CLOSER, ROUNDS = 4, 4, 4
 """Places of the bank that are looked at closely, steps of the descent there, and rounds of scoring at each."""
-ARC_AT_LEAST, FREE_AT_LEAST = 0.02, 0.03
-"""Evidence that another parameter, or a free kernel, must win over a line, per datum of the region."""
 NARROW = 12
 """Least half side of a free kernel."""
 PLAUSIBLE = 0.3
@@ -133,16 +131,11 @@ def candidates(spectra: Sequence[Spectrum], image: FloatArray, weight: FloatArra
     longest = max(path.length for path in begins)
     side = 2 * min(max(math.ceil(0.7 * longest) + 2, NARROW), SIDE // 4) + 1
     kernel = free_kernel(image, weight, side)
-    return [
-        line,
-        *(f for one in found for f in (one, mirrored(one))),
-        Fit("free", kernel, float(surprise(spectra, [kernel])[0])),
-    ]
+    found.append(Fit("free", kernel, float(surprise(spectra, [kernel])[0])))
+    return [line, *(f for one in found for f in (one, mirrored(one)))]
 
 
 def mirrored(fit: Fit) -> Fit:
     """The same motion turned by half a turn, which has the same evidence."""
     path = None if fit.path is None else fit.path.mirrored()
-    return Fit(
-        fit.kind, np.ascontiguousarray(fit.kernel[::-1, ::-1]) if path is None else path.kernel(), fit.surprise, path
-    )
+    return Fit(fit.kind, np.ascontiguousarray(fit.kernel[::-1, ::-1]), fit.surprise, path)

@@ -75,7 +75,7 @@ def roughness(image: Array, weight: Array, kernel: Array, sigma: float) -> float
     framed, margin = _wrapped(np.asarray(image, np.float32), side)
     cost = max(ROUGH, ROUGH_NOISE * sigma**2)
     x = fewest_edges(framed, square, cost, Differences.of((framed.shape[0], framed.shape[1])))
-    rest = scipy.fft.irfft2(_transfer(square, framed.shape) * scipy.fft.rfft2(x), s=framed.shape) - framed
+    rest = scipy.fft.irfft2(response(square, framed.shape) * scipy.fft.rfft2(x), s=framed.shape) - framed
     down, across = differences(x)
     price = (rest**2 / cost + (down**2 + across**2 > FLAT))[margin:, margin:]
     return float((weight * price[: weight.shape[0], : weight.shape[1]]).sum() / weight.sum())
@@ -116,7 +116,7 @@ def free_kernel(image: Array, weight: Array, side: int) -> npt.NDArray[np.float6
 
 def fewest_edges(y: Array, kernel: Array, cost: float, made: Differences) -> Array:
     """``argmin |k * x - y|^2 + cost |gradient x|_0`` by half-quadratic splitting, periodic."""
-    blur = _transfer(kernel, y.shape)
+    blur = response(kernel, y.shape)
     power, right = np.abs(blur) ** 2, blur.conj() * scipy.fft.rfft2(y)
     stiff = np.abs(made.rows) ** 2 + np.abs(made.cols) ** 2
     x, firm = y, 2 * cost
@@ -140,7 +140,7 @@ def _least_squares(sharp: Array, y: Array, weight: Array, begin: Array) -> Array
         return np.asarray(np.roll(scipy.fft.irfft2(spectrum, s=shape), (half, half), (0, 1))[:side, :side])
 
     def normal(k: Array) -> Array:
-        own = _transfer(k, shape)
+        own = response(k, shape)
         seen = sum(g.conj() * scipy.fft.rfft2(weight * scipy.fft.irfft2(g * own, s=shape)) for g in known)
         return cut(np.asarray(seen)) + RIDGE * k
 
@@ -160,7 +160,8 @@ def _least_squares(sharp: Array, y: Array, weight: Array, begin: Array) -> Array
     return k
 
 
-def _transfer(kernel: Array, shape: tuple[int, ...]) -> Array:
+def response(kernel: Array, shape: tuple[int, ...]) -> Array:
+    """Transfer function of a kernel about its middle for images of a shape."""
     frame = np.zeros(shape, np.float32)
     rows, cols = kernel.shape
     frame[:rows, :cols] = kernel

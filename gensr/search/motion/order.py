@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from gensr.search.motion.fit import DELTA, Fit, candidates, stillness, surprise
 from gensr.search.motion.free import roughness, telling
+from gensr.search.motion.phase import backwards
 from gensr.search.motion.spectrum import Spectrum, spectrum, taper
 
 FloatArray = npt.NDArray[np.float64]
@@ -28,7 +29,8 @@ APART = 0.06
 """Score that a motion of its own must win over that of the others. Both were chosen on simulated pictures for
 validation."""
 LIKELY = 6
-"""Motions with the most evidence in a region that are judged by roughness, too."""
+"""Motions with the most evidence in a region among those that are not freer that are judged by roughness, too: more
+freedom finds more evidence in mere texture, and must not crowd out what is simple."""
 ROUGHNESS = 1.25
 """Evidence for each datum that a logarithm of the roughness is worth."""
 COST = {"line": 0.0, "arc": 0.012, "path": 0.015, "free": 0.03}
@@ -102,6 +104,7 @@ class Region:
         self._still = (stillness(self.spectra), self._rough(DELTA)) if self.spectra else (0.0, 1.0)
         self._won: dict[int, float] = {}
         self._scores: dict[int, float] = {}
+        self._known: dict[bytes, tuple[float, float]] = {}
 
     @property
     def data(self) -> float:
@@ -109,11 +112,15 @@ class Region:
         return sum(s.data for s in self.spectra)
 
     def score(self, fit: Fit | None) -> float:
-        """What a motion wins over stillness: evidence for each datum, less the logarithm of what roughness grows by."""
+        """What a motion wins over stillness: evidence for each datum, less the logarithm of what roughness grows by.
+
+        What it loses to its own mirror image counts as roughness does: see `gensr.search.motion.phase`.
+        """
         if fit is None or not self.spectra:
             return 0.0
         if id(fit) not in self._scores:
-            rougher = math.log(self._rough(fit.kernel) / self._still[1])
+            rough, backward = self._ways(fit)
+            rougher = math.log(rough / self._still[1]) + max(backward, 0.0)
             self._scores[id(fit)] = self.won(fit) - ROUGHNESS * telling(self.sigma) * rougher
         return self._scores[id(fit)]
 
@@ -130,6 +137,17 @@ class Region:
         """The motion with the best score, if that is `NEEDED`; roughness alone is no evidence that anything moved."""
         found = max((fit for fit in fits if fit is not None and self.won(fit) > 0), key=self.score, default=None)
         return found if self.score(found) > NEEDED else None
+
+    def _ways(self, fit: Fit) -> tuple[float, float]:
+        """Roughness of the smoother of a motion and its mirror image, and what the motion loses to that."""
+        if fit.kind == "line":
+            return self._rough(fit.kernel), 0.0
+        turned = np.ascontiguousarray(fit.kernel[::-1, ::-1])
+        if fit.kernel.tobytes() not in self._known:
+            rough = min(self._rough(fit.kernel), self._rough(turned))
+            backward = backwards(self.image, self.weight, fit.kernel, self.sigma)
+            self._known |= {turned.tobytes(): (rough, -backward), fit.kernel.tobytes(): (rough, backward)}
+        return self._known[fit.kernel.tobytes()]
 
     def _rough(self, kernel: FloatArray) -> float:
         return max(roughness(self.image, self.weight, kernel, self.sigma), 1e-12)
@@ -193,8 +211,15 @@ def identify(
 
 
 def _likely(everyone: Sequence[Region], fits: Sequence[Fit]) -> list[Fit]:
-    """Motions with much evidence in some region: the others need not be judged by roughness."""
-    kept = {id(fit) for region in everyone for fit in sorted(fits, key=region.won, reverse=True)[:LIKELY]}
+    """Motions with much evidence in some region for their freedom: the others need not be judged by roughness.
+
+    A kernel of any shape is fitted to an image of few edges, so roughness flatters it: it needs the most evidence.
+    """
+    kept: set[int] = set()
+    for region in everyone:
+        for cost in COST.values():
+            own = sorted((f for f in fits if COST[f.kind] <= cost), key=region.won, reverse=True)[:LIKELY]
+            kept |= {id(f) for f in own if f.kind != "free" or own[0].kind == "free"}
     return [fit for fit in fits if id(fit) in kept]
 
 
