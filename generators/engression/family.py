@@ -13,6 +13,7 @@ from gensr.priors import unet
 from gensr.priors.card import GeneratorCard
 from gensr.priors.generator import Generator, Options
 from gensr.priors.schema import COMPANION, Number, Record, Table, Whole, check_config
+from gensr.priors.stretch import SCHEMA, Stretch
 
 from .generator import Engression, Settings
 from .model import Model
@@ -25,7 +26,7 @@ CONFIG = Record(
         "prior": Record(dict.fromkeys(("mean", "level", "corner", "slope"), Number()), {"alike": Number(0, 1)}),
         "side": Whole(1, 1 << 20),
     },
-    {"companion": COMPANION, "scaling": Table(Number())},
+    {"companion": COMPANION, "scaling": Table(Number()), "stretch": SCHEMA},
 )
 
 
@@ -52,6 +53,7 @@ class EngressionFamily:
         "widths": "channels by level, with commas",
         "low": "percentile of an image that becomes 0",
         "high": "percentile of an image that becomes 1",
+        "unit": "values are fluxes: 16 times the noise of an empty pixel, in the unit of the images",
         "companion": "generator of the same units for noise estimation and other operators",
         "validate": "minutes between validations (default 10)",
         "device": "auto, cpu or cuda",
@@ -75,11 +77,13 @@ class EngressionFamily:
             shape = Shape.from_config(config["shape"])
             prior = Prior.from_config(config["prior"])
             settings = Settings.from_config(config)
+            stretch = Stretch.from_config(config.get("stretch", {}))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise WeightsError(f"{card.name}: unreadable configuration ({error!r}); fetch the file again") from error
         if (shape.bands, shape.aligned) != (card.bands, card.aligned):
             raise WeightsError(f"{card.name}: configuration and card disagree; fetch the file again")
-        return Engression(Model(unet.restored(lambda: Network(shape), tensors), prior), card, settings)
+        network = unet.restored(lambda: Network(shape), tensors)
+        return Engression(Model(network, prior, stretch=stretch), card, settings)
 
 
 FAMILY = EngressionFamily()

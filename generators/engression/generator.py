@@ -22,10 +22,12 @@ from gensr.priors.generator import NO_OPTIONS, Capability, Cost, Generator, Opti
 from gensr.priors.observation import Moments, Observation
 from gensr.priors.unet import fast_half, place
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
+from gensr.values.normalise import AffineNormaliser
 
+from .fluxes import NOISE_UNIT, moved, reconciled
 from .imagined import of_data
 from .layered import layers_of, trust
-from .linear import QUIET, Estimate, correction, estimate
+from .linear import QUIET, Estimate, correction
 from .model import Model, deviation
 from .network import Network
 
@@ -95,7 +97,7 @@ class Engression(Generator):
         self.exact, self.fast = replace(self.model, half=False), model.half
         self.card, self.settings, self.device = card, settings, device
         self.fallback, self.scaling = settings.fallback, settings.scaling
-        self.flux = False  # trained on means; instruments that sum are scaled to means
+        self.flux = not model.stretch.linear  # others are trained on means, instruments that sum are scaled to means
 
     def to(self, device: str) -> Engression:
         """See `Generator.to`."""
@@ -115,7 +117,12 @@ class Engression(Generator):
         return "bfloat16" if self.model.half else "float32"
 
     def closed(self, operator: Operator) -> bool:
-        """See `Generator.closed`: every shift-invariant instrument, and k-space, with factors up to 16."""
+        """See `Generator.closed`: every shift-invariant instrument, and k-space, with factors up to 16.
+
+        Of fluxes, sums of blocks alone.
+        """
+        if self.flux and not (isinstance(_bare(operator), Area) and max(operator.factor) > 1):
+            return False
         invariant = operator.local or isinstance(_bare(operator), KSpaceCrop)
         return invariant and max(operator.factor) <= LARGEST_FACTOR
 
@@ -140,7 +147,14 @@ class Engression(Generator):
         """See `Generator.synthesize`: without data, in single precision."""
         z, prior = latents["noise"].float(), self.model.prior
         told = Estimate.none(prior, len(z), self.card.bands, (z.shape[-2], z.shape[-1]), z.device)
-        return (told.mean + told.deviation * self.exact.draw(told, z)).to(latents["noise"])
+        drawn = told.mean + told.deviation * self.exact.draw(told, z)
+        return self.model.stretch.inverse(drawn).to(latents["noise"])
+
+    def normaliser(self, normaliser: AffineNormaliser, pixels: float) -> AffineNormaliser:
+        """See `Generator.normaliser`; fluxes are in units of the noise of a datum."""
+        if not self.flux:
+            return super().normaliser(normaliser, pixels)
+        return AffineNormaliser(tuple(g * NOISE_UNIT for g in normaliser.gain), normaliser.offset)
 
     def context(self, operator: Operator) -> int:
         """See `Generator.context`."""
@@ -167,8 +181,13 @@ class Engression(Generator):
             SearchError: an operator that is not shift-invariant, or a factor above 16, see `closed`.
         """
         single = self._checked(data)
-        told = estimate(single, self.model.prior)
+        told = self.model.told(single)
         mean, spread = self.model.moments(told)
+        if self.flux:
+            variance = deviation(told, spread).square()
+            x, variance = self.model.stretch.moments(told.mean + told.deviation * mean, variance)
+            x = self._explaining(x, variance, single)
+            return Moments((x if data.exact else reconciled(x, variance, single)).to(data.y), variance.to(data.y))
         sure = trust(data.operator, told.mean)
         mean, spread = sure * mean, sure * spread
         variance = deviation(told, spread).square()
@@ -182,24 +201,39 @@ class Engression(Generator):
             SearchError: see `posterior`; or a sample that is not finite.
         """
         single = self._checked(data)
-        told = estimate(single, self.model.prior)
+        told = self.model.told(single)
         white = noise(0).to(told.mean)
         drawn = told.mean + told.deviation * self.model.draw(told, white)
+        if self.flux:
+            return self._fluxes(drawn, told, single, noise).to(data.y)
         if layers_of(data.operator) is not None:
             fy, fx = data.operator.factor
             coarse = noise(1).to(told.mean)[..., ::fy, ::fx]
             sure = trust(data.operator, told.mean)
             plain = told.mean + of_data(white, coarse, single, self.model.prior)
             drawn = plain + sure * (drawn - plain)
-        if not bool(torch.isfinite(drawn).all()):
-            raise SearchError(f"{self.card.name}: a sample is not finite; check the noise level of the data")
+        self._refuse_infinite(drawn)
         return self._explaining(drawn, told.deviation.square(), single).to(data.y)
+
+    def _fluxes(self, drawn: Tensor, told: Estimate, data: Observation, noise: Callable[[int], Tensor]) -> Tensor:
+        stretch = self.model.stretch
+        x, variance = stretch.inverse(drawn), (told.deviation * stretch.slope(drawn)).square()
+        self._refuse_infinite(x)
+        if data.exact:
+            return self._explaining(x, variance, data)
+        fy, fx = data.operator.factor
+        return reconciled(x, variance, data, noise(1).to(x)[..., ::fy, ::fx])
+
+    def _refuse_infinite(self, x: Tensor) -> None:
+        if not bool(torch.isfinite(x).all()):
+            raise SearchError(f"{self.card.name}: a sample is not finite; check the noise level of the data")
 
     def _checked(self, data: Observation) -> Observation:
         if not self.closed(data.operator):
+            what = "sums of blocks" if self.flux else "instruments that are the same everywhere"
             raise SearchError(
-                f"{self.card.name} answers instruments that are the same everywhere, with factors up to "
-                f"{LARGEST_FACTOR}, not {data.operator.describe()}; use another generator"
+                f"{self.card.name} answers {what}, with factors up to {LARGEST_FACTOR}, not "
+                f"{data.operator.describe()}; use another generator"
             )
         return replace(data, y=data.y.float(), variance=data.variance.float())
 
@@ -212,9 +246,7 @@ class Engression(Generator):
             return x
         operator = data.operator
         if isinstance(_bare(operator), Area):  # blocks share no pixel
-            rest = torch.where(data.usable, data.y - operator.forward(x), 0.0)
-            share = (rest / operator.forward(variance).clamp(min=1e-20)).repeat_interleave(operator.factor[0], -2)
-            return x + variance * share.repeat_interleave(operator.factor[1], -1)
+            return moved(x, torch.where(data.usable, data.y - operator.forward(x), 0.0), variance, operator)
         quiet = torch.full_like(data.y, QUIET**2)
         for _ in range(ROUNDS):
             rest = torch.where(data.usable, data.y - operator.forward(x), 0.0)
@@ -229,4 +261,5 @@ def _bare(operator: Operator) -> Operator:
 
 def config_of(model: Model, settings: Settings) -> dict[str, Any]:
     """What the family's ``build`` needs beside tensors and card."""
-    return {"shape": model.network.shape.to_config(), "prior": model.prior.to_config(), **settings.to_config()}
+    told = {} if model.stretch.linear else {"stretch": model.stretch.to_config()}
+    return {"shape": model.network.shape.to_config(), "prior": model.prior.to_config(), **told, **settings.to_config()}

@@ -27,6 +27,8 @@ KINDS = {
     "area": 0.38, "gaussian": 0.18, "mtf": 0.05, "moffat": 0.07, "airy": 0.06, "line": 0.05, "curve": 0.05,
     "bicubic": 0.05, "lanczos": 0.04, "kspace": 0.07,
 }  # fmt: skip
+PHOTONS = 0.9
+"""Share of noisy images of fluxes with photon noise."""
 LARGEST_RADIUS = 40
 """Of a kernel, pixels."""
 
@@ -41,6 +43,7 @@ class Recipe:
         quiet, loud: range of its deviation, generator units; even in the logarithm.
         uneven: share of batches in which images may have photon noise, noise maps and gaps.
         free: share of images without data.
+        flux: whether pixels are fluxes: instruments sum them, and their noise is a camera's.
     """
 
     unequal: float = 0.15
@@ -49,6 +52,7 @@ class Recipe:
     loud: float = 0.1
     uneven: float = 0.2
     free: float = 0.1
+    flux: bool = False
 
 
 def uniform(draw: torch.Generator, low: float = 0.0, high: float = 1.0) -> float:
@@ -67,6 +71,8 @@ def instrument(recipe: Recipe, draw: torch.Generator) -> Operator:
     if uniform(draw) < recipe.unequal:
         fx = list(FACTORS)[chosen(FACTORS, draw)]
     factor = (fy, fx)
+    if recipe.flux:
+        return Area(factor if max(factor) > 1 else 2)
     kind = list(KINDS)[chosen(KINDS, draw)]
     if kind == "area":
         return Area(factor)
@@ -139,6 +145,9 @@ def observe(x: Tensor, operator: Operator, recipe: Recipe, draw: torch.Generator
     deviation = torch.where(loud, recipe.quiet * (recipe.loud / recipe.quiet) ** level, 0.0)
     variance = (deviation.square()).expand_as(y).clone()
     usable = torch.ones_like(y, dtype=torch.bool)
+    if recipe.flux:  # sources have noise of their own beside the sky's
+        u = torch.rand(2, n, 1, 1, 1, generator=draw)
+        variance = variance + torch.where(loud & (u[0] < PHOTONS), 10 ** (-4 + 1.7 * u[1]), 0.0) * y.clamp(min=0)
     if uniform(draw) < recipe.uneven:
         u = torch.rand(4, n, 1, 1, 1, generator=draw)
         photons = torch.where(loud & (u[0] < 0.5), 10 ** (-4 + 2 * u[1]), 0.0) * y.clamp(min=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -11,12 +12,14 @@ from torch import Tensor
 
 from gensr.making.training import Training
 from gensr.priors.observation import Observation
+from gensr.priors.stretch import Stretch
 from gensr.priors.unet import fast_half, place
 from gensr.values.grid import Factor
 
+from .fluxes import LEAST, errors, in_sums
 from .instruments import Recipe, instrument, observe
-from .linear import QUIET, Estimate, estimate
-from .model import Model, gaussian_loss
+from .linear import QUIET, Estimate
+from .model import IDENTITY, Model, gaussian_loss, told
 from .network import Network
 from .prior import Prior
 from .score import energy, energy_of_sums, error_of_sums
@@ -28,6 +31,8 @@ STEEPEST = 30.0
 """Largest squared error of an image's mean that counts, units of the linear variance."""
 FAINTEST, SMOOTHEST = 16.0, 2.5
 """Most that faint places count more than others in the mean's error, and smooth images in the score."""
+WIDEST = 0.01
+"""Largest variance of stretched values that widens a mean in training."""
 CORNERS = 8
 """Pixels that the pyramid's corner moves by."""
 MOMENTS = 0.5
@@ -54,6 +59,7 @@ class Run(Training):
         prior: of the linear estimates.
         sources: one or more; every batch takes a share of each.
         recipe: how data are made.
+        stretch: from generator units to those of the network.
     """
 
     PARTS = ("loss", "score", "sums", "mean", "variance")
@@ -62,21 +68,22 @@ class Run(Training):
     prior: Prior
     sources: Sequence[Source]
     recipe: Recipe
+    stretch: Stretch = IDENTITY
 
     @property
     def model(self) -> Model:
         """The network as it is trained."""
-        return Model(self.network, self.prior, half=fast_half(self.device))
+        return Model(self.network, self.prior, fast_half(self.device), self.stretch)
 
     def averaged(self) -> Model:
         """A network of averaged weights, on the CPU."""
         network = Network(self.network.shape)
         network.load_state_dict({k: v.cpu() for k, v in self.average.items()})
-        return Model(place(network, "cpu").eval().requires_grad_(False), self.prior, half=fast_half("cpu"))
+        return Model(place(network, "cpu").eval().requires_grad_(False), self.prior, fast_half("cpu"), self.stretch)
 
     def losses(self, draw: torch.Generator) -> dict[str, Tensor]:
         """See `gensr.making.training.Training.losses`."""
-        made = pairs(self.sources, self.prior, self.recipe, self.budget.batch, draw)
+        made = pairs(self.sources, self.prior, self.recipe, self.budget.batch, draw, self.stretch)
         batch = made.to(self.device)
         row, col = torch.randint(0, CORNERS, (2,), generator=draw).tolist()
         count = max(1, round(MOMENTS * self.budget.batch))
@@ -105,20 +112,29 @@ class Batch:
         return Batch(self.x.to(device), data, self.told.each(lambda t: t.to(device)), self.white.to(device))
 
 
-def pairs(sources: Sequence[Source], prior: Prior, recipe: Recipe, count: int, draw: torch.Generator) -> Batch:
+def pairs(
+    sources: Sequence[Source],
+    prior: Prior,
+    recipe: Recipe,
+    count: int,
+    draw: torch.Generator,
+    stretch: Stretch = IDENTITY,
+) -> Batch:
     """Clean images and data of them by one random instrument, with linear estimate and noise; any source anywhere."""
     shares = [count // len(sources) + (i < count % len(sources)) for i in range(len(sources))]
     order = torch.randperm(len(sources), generator=draw).tolist()
     x = torch.cat([sources[j].batch(shares[i], draw) for i, j in enumerate(order) if shares[i]])
     operator = instrument(recipe, draw)
     x = sources[0].cut(x[torch.randperm(len(x), generator=draw)], operator.factor)
+    if recipe.flux:  # as priors of fluxes are scaled, see `Engression.normaliser`
+        x = x * math.sqrt(math.prod(operator.factor))
     data = observe(x, operator, recipe, draw)
     kept = torch.rand(count, generator=draw) >= recipe.free
     white = torch.randn(2 * count, *x.shape[1:], generator=draw)
     with torch.no_grad():
-        told = estimate(data, prior)
+        known = told(data, prior, stretch)
     seen = replace(data, usable=data.usable & kept.view(-1, 1, 1, 1), variance=data.variance.clamp(min=QUIET**2))
-    return Batch(x, seen, told.keep(kept, prior), white)
+    return Batch(x, seen, known.keep(kept, prior), white)
 
 
 def losses_of(model: Model, batch: Batch, count: int, corner: tuple[int, int] = (0, 0)) -> dict[str, Tensor]:
@@ -130,8 +146,8 @@ def losses_of(model: Model, batch: Batch, count: int, corner: tuple[int, int] = 
         count: of images for which mean and variance are evaluated.
         corner: where the pyramid starts, so that its blocks leave no grid.
     """
-    told, data = batch.told, batch.data
-    truth = (batch.x - told.mean) / told.deviation
+    told, data, stretch = batch.told, batch.data, model.stretch
+    truth = (stretch.forward(batch.x) - told.mean) / told.deviation
     both = told.each(lambda t: torch.cat([t, t]))
     drawn = model.draw(both, batch.white).reshape(2, *truth.shape) - truth
     part, rest = told.each(lambda t: t[:count]), told.each(lambda t: t[count:])
@@ -143,12 +159,21 @@ def losses_of(model: Model, batch: Batch, count: int, corner: tuple[int, int] = 
         share = doubt.rsqrt().clamp(max=SMOOTHEST)
     first, second = drawn[..., corner[0] :, corner[1] :]
     score = (share * energy(first, second)).mean()
-    physical = drawn * told.deviation
+    if stretch.linear:
+        physical, scale = drawn * told.deviation, told.deviation
+    else:
+        data, scale = in_sums(data), torch.full_like(truth, LEAST)
+        physical = errors(told.mean + (truth + drawn) * told.deviation, batch.x, stretch)
     seen = data.usable.any(-1).any(-1).any(-1).to(score)
-    of_sums = (energy_of_sums(physical[0], physical[1], data, told.deviation) * seen).sum() / seen.sum().clamp(min=1)
+    of_sums = (energy_of_sums(physical[0], physical[1], data, scale) * seen).sum() / seen.sum().clamp(min=1)
     error = mean - truth[:count]
     few = replace(data, **{k: getattr(data, k)[:count] for k in ("y", "variance", "usable")})
-    mean_sums = error_of_sums(error * part.deviation, few, part.deviation).clamp(max=STEEPEST).mean()
+    if stretch.linear:
+        off = error * part.deviation
+    else:
+        u, width = part.mean + mean * part.deviation, (part.deviation.square() * spread.exp()).clamp(max=WIDEST)
+        off = errors(stretch.forward(stretch.moments(u, width)[0]), batch.x[:count], stretch)
+    mean_sums = error_of_sums(off, few, scale[:count]).clamp(max=STEEPEST).mean()
     # Half way to a likelihood, after Seitzer et al. (arXiv:2203.09168): faint places count, bright ones do not rule.
     weight = (-0.5 * spread.detach()).exp().clamp(max=FAINTEST)
     each = (weight * error.square()).mean((1, 2, 3)).clamp(max=STEEPEST).mean()

@@ -13,7 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-from .linear import QUIET, Estimate
+from gensr.priors.observation import Observation
+from gensr.priors.stretch import Stretch
+
+from .fluxes import stretched
+from .linear import QUIET, Estimate, estimate
 from .network import Network
 from .prior import Prior
 
@@ -27,13 +31,33 @@ NEIGHBOURS = 17
 """Side of the square that the detail of the linear mean is relative to, pixels."""
 
 
+IDENTITY = Stretch()
+
+
+def told(data: Observation, prior: Prior, stretch: Stretch) -> Estimate:
+    """What a network is told of data, network units."""
+    return estimate(data, prior) if stretch.linear else stretched(data, prior, stretch)
+
+
 @dataclass(frozen=True)
 class Model:
-    """A network with the prior of its linear estimates. ``half``: run convolutions in bfloat16."""
+    """A network with the prior of its linear estimates.
+
+    Attributes:
+        network: see `Network`.
+        prior: of images in network units.
+        half: run convolutions in bfloat16.
+        stretch: from generator units to network units; the identity but for fluxes.
+    """
 
     network: Network
     prior: Prior
     half: bool = True
+    stretch: Stretch = IDENTITY
+
+    def told(self, data: Observation) -> Estimate:
+        """What the network is told of data, network units."""
+        return told(data, self.prior, self.stretch)
 
     def draw(self, told: Estimate, white: Tensor) -> Tensor:
         """One draw for each noise, in units of the deviation about the mean; shape of the mean.

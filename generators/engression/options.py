@@ -11,6 +11,7 @@ from gensr.making.options import Reader
 from gensr.priors import weights
 
 ALIGNED_DOMAINS = ("faces",)
+FLUX_DOMAINS = ("astronomy",)
 PERCENTILES = {"microscopy": (1.0, 99.9), "satellite": (2.0, 98.0), "medical": (0.5, 99.9)}
 """What each domain's own normaliser does; see their `Domain.normaliser`."""
 OTHERWISE = (1.0, 99.9)
@@ -37,6 +38,7 @@ class Options:
     widths: tuple[int, ...]
     low: float | None
     high: float | None
+    unit: float | None
     fallback: str
     validate: float
     device: str
@@ -104,6 +106,7 @@ def parse(options: Mapping[str, str]) -> Options:
         widths=_widths(read.text("widths")),
         low=read.number("low", 0, 100),
         high=read.number("high", 0, 100),
+        unit=_unit(read, domains),
         fallback=read.text("companion"),
         validate=read.value("validate", 10.0, 0.001, 1e5),
         device=read.text("device", "auto"),
@@ -125,6 +128,18 @@ def _groups(read: Reader, key: str, domains: tuple[str, ...]) -> tuple[tuple[Pat
             "domain with ;"
         )
     return groups
+
+
+def _unit(read: Reader, domains: tuple[str, ...]) -> float | None:
+    unit = read.number("unit", 1e-30, 1e30)
+    flux = [domain for domain in domains if domain in FLUX_DOMAINS]
+    if flux and unit is None:
+        raise UsageError(
+            f"unit= is missing: {flux[0]} values are fluxes; give 16 times the noise of an empty pixel of the images"
+        )
+    if unit is not None and len(domains) > 1:
+        raise UsageError(f"unit={unit:g}: fluxes share no network with other domains; give one domain")
+    return unit
 
 
 def _widths(text: str) -> tuple[int, ...]:

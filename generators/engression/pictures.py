@@ -22,6 +22,8 @@ FLAT = 0.02
 """Deviation below which a window is called flat, generator units."""
 KEEP_FLAT = 0.3
 """Share of flat windows that are used."""
+BRIGHTEST = 6e4
+"""Largest flux that is used, generator units: planes are kept in half precision."""
 WILDEST = 6.0
 """Largest value of a plane that is used: in a nearly empty plane percentiles say nothing."""
 LARGEST_SCALE = 2.0
@@ -59,13 +61,26 @@ class Fields:
         low, high: percentiles of a plane that become 0 and 1.
         side: of the windows.
         variation: of contrast, scale and so on.
+        unit: for fluxes, the value of one generator unit instead of percentiles; they vary in brightness alone.
     """
 
     def __init__(
-        self, images: Iterable[FloatArray], low: float, high: float, side: int, variation: Variation | None = None
+        self,
+        images: Iterable[FloatArray],
+        low: float,
+        high: float,
+        side: int,
+        variation: Variation | None = None,
+        unit: float | None = None,
     ) -> None:
-        scaled = (_scaled(band, low, high) for image in images for band in image if min(band.shape) >= side)
-        self.planes = [torch.from_numpy(plane).half() for plane in scaled if np.abs(plane).max() <= WILDEST]
+        bands = (band for image in images for band in image if min(band.shape) >= side)
+        if unit is None:
+            scaled = (_scaled(band, low, high) for band in bands)
+        else:
+            scaled = (np.asarray(band / np.float32(unit), np.float32) for band in bands)
+        most = WILDEST if unit is None else BRIGHTEST
+        self.unit = unit
+        self.planes = [torch.from_numpy(plane).half() for plane in scaled if np.abs(plane).max() <= most]
         self.side, self.variation = side, variation or Variation()
         weight = torch.tensor([p.numel() for p in self.planes], dtype=torch.float64).sqrt()
         self.edges = (weight / weight.sum()).cumsum(0) if self.planes else weight
@@ -99,6 +114,8 @@ class Fields:
     def batch(self, count: int, draw: torch.Generator) -> Tensor:
         """(count, 1, side, side)."""
         stack = torch.stack([self.window(draw) for _ in range(count)])[:, None]
+        if self.unit is not None:
+            return stack * (self.variation.contrast * torch.randn(count, 1, 1, 1, generator=draw)).exp()
         return varied(stack, self.variation, draw)
 
 

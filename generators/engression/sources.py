@@ -30,6 +30,8 @@ LUMINANCE = (0.299, 0.587, 0.114)
 PLAIN = Variation(0, 0, 0, 0, 0, 0)
 OF_PICTURES = Variation(0.08, 0.02, 0.08, 0, 0, 0)
 """Aligned pictures vary less: a face has one sign, one size, and light that belongs to it."""
+OF_FLUXES = Variation(0.5, 0, 0, 0, 0, 0)
+"""Of fluxes only the brightness varies: their zero is the sky."""
 FIELD, LARGEST_FINE = (48, 72, 112), 64
 """Widths for fields; aligned pictures up to this side are seen in blocks of 2 x 2 pixels, larger ones of 4 x 4."""
 
@@ -67,7 +69,10 @@ def corpora(chosen: Options, seen: Seen) -> Corpora:
         return _pictures(chosen, seen)
     found = {chosen.percentiles(domain) for domain in chosen.domains}
     low, high = next(iter(found))
-    sources = tuple(_fields(chosen, chosen.data, i, Variation(), seen, FEWEST) for i in range(len(chosen.domains)))
+    varied = Variation() if chosen.unit is None else OF_FLUXES
+    sources = tuple(_fields(chosen, chosen.data, i, varied, seen, FEWEST) for i in range(len(chosen.domains)))
+    if chosen.unit is not None:
+        return Corpora(sources, _side(chosen), 1, {"unit": chosen.unit})
     return Corpora(sources, _side(chosen), 1, {"low": low, "high": high} if len(found) == 1 else {})
 
 
@@ -124,7 +129,7 @@ def _fields(
     fewest: int,
 ) -> Fields:
     low, high = chosen.percentiles(chosen.domains[index])
-    fields = Fields(seen.watch(_read(chosen, groups, index)), low, high, _side(chosen), variation)
+    fields = Fields(seen.watch(_read(chosen, groups, index)), low, high, _side(chosen), variation, chosen.unit)
     if len(fields) < fewest:
         raise UsageError(
             f"{names(groups[index])}: {len(fields)} planes of {_side(chosen)} pixels or more that show something are "

@@ -15,17 +15,23 @@ from gensr.making.training import Budget, Table
 from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
 from gensr.priors.device import choose_device
+from gensr.priors.stretch import Stretch
 from gensr.priors.unet import count
 
+from .fluxes import NOISE_UNIT
 from .generator import Engression, Settings, config_of
 from .instruments import Recipe
 from .loop import Run
+from .model import IDENTITY
 from .network import Network
 from .options import Options, lasting, parse
 from .prior import fit
 from .sources import Corpora, corpora, held, names, shape_for
 from .validation import COLUMNS, Case, cases, panel, table
 
+SOFTENING, TOP = 0.3, 6500.0
+"""Stretch of fluxes, in units of 16 deviations of the sky."""
+OF_FLUXES = Recipe(quiet=0.003, loud=0.12, flux=True)
 FITTED = 512
 """Windows of each domain that the prior is fitted on."""
 
@@ -55,7 +61,11 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
         expected = f"a multiple of {shape.multiple} and {shape.bands} band(s)"
         raise UsageError(f"side {found.side} and {found.bands} band(s): expected {expected}")
     draw = torch.Generator().manual_seed(chosen.seed)
-    prior = first.model.prior if first else fit(torch.cat([source.batch(FITTED, draw) for source in found.sources]))
+    stretch = first.model.stretch if first else Stretch(SOFTENING, TOP) if chosen.unit else IDENTITY
+    if stretch.linear == (chosen.unit is not None):
+        raise UsageError(f"init={chosen.init}: fluxes (unit=) and other values share no network; give another one")
+    shown_to = (stretch.forward(source.batch(FITTED, draw)) for source in found.sources)
+    prior = first.model.prior if first else fit(torch.cat([*shown_to]))
     network = Network(shape)
     if first:
         network.load_state_dict(first.model.network.state_dict())
@@ -65,7 +75,8 @@ def train(options: Mapping[str, str], progress: Callable[[int, int], None] | Non
         network=network,
         prior=prior,
         sources=found.sources,
-        recipe=Recipe(),
+        recipe=Recipe() if stretch.linear else OF_FLUXES,
+        stretch=stretch,
         budget=Budget(chosen.steps, chosen.minutes, chosen.batch, chosen.rate, checkpoint=3.0, show=chosen.validate),
         folder=folder,
         seed=chosen.seed,
@@ -125,7 +136,7 @@ def _validated(folder: Path, generator: Engression, held: dict[str, Tensor], ste
     log = Table(path, ("step", "minutes", "set", "case", "noise", *COLUMNS), fresh=False)
     for name, case, noise, found in table(generator, held):
         log.write([step, minutes, name, case, noise, *(found[column] for column in COLUMNS)])
-    shown: list[Case] = [case for case in cases() if case.name in ("x4", "x8", "psf x4")]
+    shown: list[Case] = [case for case in cases(generator.flux) if case.name in ("x4", "x8", "psf x4")]
     for one in shown:
         label = f"{one.name.replace(' ', '')}-{one.noise:g}"
         panel(folder / f"panel-{label}.png", generator, list(held.values()), one)
@@ -138,7 +149,9 @@ def _machine(device: str) -> str:
 def _card(chosen: Options, used: str, found: Corpora) -> GeneratorCard:
     others = f"; trained together with {', '.join(chosen.domains[1:])}" if chosen.domains[1:] else ""
     scaling = (
-        f"{found.unit:g} is 1"
+        f"{NOISE_UNIT:g} noise deviations of a datum are 1, seen through asinh(x / {SOFTENING:g})"
+        if chosen.unit is not None
+        else f"{found.unit:g} is 1"
         if chosen.aligned
         else ", ".join(
             f"{name}: percentile {chosen.percentiles(name)[0]:g} of an image is 0, {chosen.percentiles(name)[1]:g} is 1"

@@ -6,6 +6,7 @@ the squared error of their mean, truths rank evenly among draws, and residuals o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,12 @@ from torch.nn.functional import avg_pool2d, pad
 from gensr.operators import Area, GaussianPSF, Operator
 from gensr.operators.resample import upsample
 from gensr.priors.observation import Observation
+from gensr.priors.stretch import Stretch
 from gensr.values.random import Stream
 
+from .fluxes import NOISE_UNIT
 from .generator import Engression
-from .linear import estimate
+from .model import IDENTITY
 
 DRAWS = 8
 BLOCKS = (1, 2, 4, 8)
@@ -46,11 +49,18 @@ class Case:
     noise: float
 
 
-def cases() -> list[Case]:
-    """Block means by 2, 4 and 8 and a Gaussian PSF, without noise and with 2 %."""
+def cases(flux: bool = False) -> list[Case]:
+    """Block means by 2, 4 and 8 and a Gaussian PSF, without noise and with 2 %; of fluxes means with the sky's."""
     operators: dict[str, Operator] = {f"x{f}": Area(f) for f in (2, 4, 8)}
+    if flux:
+        return [Case(name, operator, noise) for name, operator in operators.items() for noise in (0.0, 1 / NOISE_UNIT)]
     operators["psf x4"] = GaussianPSF(4, 0.6)
     return [Case(name, operator, noise) for name, operator in operators.items() for noise in (0.0, 0.02)]
+
+
+def pictured(x: Tensor, case: Case, generator: Engression) -> Tensor:
+    """Truths of a case, generator units: fluxes as priors of them are scaled."""
+    return x * math.sqrt(math.prod(case.operator.factor)) if generator.flux else x
 
 
 COLUMNS = (
@@ -59,7 +69,8 @@ COLUMNS = (
 )  # fmt: skip
 """PSNR in dB of interpolation, linear mean, mean head, and mean of draws without the share of their number; variance of
 draws over squared error of their mean, corrected; share of truths below, amid and above all draws over that expected;
-squared residual of a draw in blocks of data, units of their noise (0 for exact data); rms residual of a draw."""
+squared residual of a draw in blocks of data, units of their noise (0 for exact data); rms residual of a draw.
+Of fluxes all but residuals in network units."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,7 @@ def answer(generator: Engression, x: Tensor, case: Case, seed: int = 0) -> Answe
         drawn = []
         for k in range(DRAWS):
             drawn.append(generator.draw(data, lambda step, k=k: _normal(x, (seed, k, step))))  # type: ignore[misc]
-        linear = estimate(data, generator.model.prior).mean
+        linear = generator.model.stretch.inverse(generator.model.told(data).mean)
     smooth = torch.from_numpy(upsample(data.y.numpy(), case.operator.factor))
     return Answer(data, smooth, linear, found.mean, found.variance.sqrt(), torch.stack(drawn))
 
@@ -100,9 +111,11 @@ def _normal(like: Tensor, path: tuple[int, ...]) -> Tensor:
     return Stream(0).child("validation", *path).normal(tuple(like.shape))
 
 
-def figures(x: Tensor, found: Answer) -> dict[str, float]:
-    """See `COLUMNS`; ``x`` are the truths."""
-    draws, count = found.draws, len(found.draws)
+def figures(x: Tensor, found: Answer, stretch: Stretch = IDENTITY) -> dict[str, float]:
+    """See `COLUMNS`; ``x`` are the truths, ``stretch`` leads to network units."""
+    rest = found.data.y - found.data.operator.forward(found.draws[0])
+    x, draws, lanczos, linear, mean = map(stretch.forward, (x, found.draws, found.lanczos, found.linear, found.mean))
+    count = len(draws)
     centre, variance = draws.mean(0), draws.var(0, unbiased=True)
     error = float((centre - x).square().mean())
     fair = max(error - float(variance.mean()) / count, 1e-12)
@@ -110,16 +123,15 @@ def figures(x: Tensor, found: Answer) -> dict[str, float]:
     below = (draws < x).sum(0) + (noise * ((draws == x).sum(0) + 1)).floor()
     share = torch.bincount(below.long().flatten(), minlength=count + 1)[: count + 1] / below.numel() * (count + 1)
     out = {
-        "lanczos": psnr(found.lanczos, x),
-        "linear": psnr(found.linear, x),
-        "mean": psnr(found.mean, x),
+        "lanczos": psnr(lanczos, x),
+        "linear": psnr(linear, x),
+        "mean": psnr(mean, x),
         "draws": -10 * float(np.log10(fair)),
         "spread": float(variance.mean()) / fair,
         "rank_low": float(share[0]),
         "rank_middle": float(share[1:-1].mean()),
         "rank_high": float(share[-1]),
     }
-    rest = found.data.y - found.data.operator.forward(draws[0])
     for side in BLOCKS:
         fits = min(rest.shape[-2:]) >= 2 * side and not found.data.exact
         unit = found.data.variance.mean() / side**2
@@ -134,11 +146,13 @@ def psnr(estimated: Tensor, x: Tensor) -> float:
 
 def table(generator: Engression, held: dict[str, Tensor]) -> list[tuple[str, str, float, dict[str, float]]]:
     """(set, case, noise, figures) of every set of held-out images and every case."""
-    return [
-        (name, case.name, case.noise, figures(x, answer(generator, x, case)))
-        for name, x in held.items()
-        for case in cases()
-    ]
+    out = []
+    for name, images in held.items():
+        for case in cases(generator.flux):
+            x = pictured(images, case, generator)
+            found = figures(x, answer(generator, x, case), generator.model.stretch)
+            out.append((name, case.name, case.noise, found))
+    return out
 
 
 def panel(path: Path, generator: Engression, sets: Sequence[Tensor], case: Case) -> None:
@@ -147,12 +161,13 @@ def panel(path: Path, generator: Engression, sets: Sequence[Tensor], case: Case)
 
     rows = []
     for x in sets:
-        x = x[:SHOWN]
+        x = pictured(x[:SHOWN], case, generator)
         found = answer(generator, x, case)
         fy, fx = case.operator.factor
+        seen = generator.model.stretch.forward
         coarse = found.data.y.repeat_interleave(fy, -2).repeat_interleave(fx, -1)
         doubt = found.deviation / found.deviation.amax((-2, -1), True)
-        columns = (coarse, found.linear, found.mean, found.draws[0], found.draws[1], doubt, x)
+        columns = (*map(seen, (coarse, found.linear, found.mean, found.draws[0], found.draws[1])), doubt, seen(x))
         shown = [pad(c[:, :3].clamp(0, 1), (0, GAP, 0, GAP), value=1.0).expand(-1, 3, -1, -1) for c in columns]
         rows.append(torch.cat(shown, -1))
     sheet = torch.cat([row.movedim(1, -1).flatten(0, 1) for row in rows])

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+from gensr.priors.stretch import Stretch
+
 from .hint import Hint, hint
-from .stretch import Stretch
 
 QUIET, LOUD = 0.003, 0.12
 """Range of noise deviations, generator units."""

@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from gensr.errors import WeightsError
-from gensr.priors import unet
+from gensr.priors import stretch, unet
 from gensr.priors.card import GeneratorCard
 from gensr.priors.generator import Generator, Options
-from gensr.priors.schema import COMPANION, Flag, Number, Optional, Record, Table, Whole, check_config
+from gensr.priors.schema import COMPANION, Flag, Number, Record, Table, Whole, check_config
 
 from .generator import Flow, Settings
 from .model import Model, Scales
@@ -22,7 +22,7 @@ CONFIG = Record(
     {
         "shape": unet.SCHEMA,
         "scales": Table(Number(1e-12, 1e12), r"[1-9]\d{0,3}", 64),
-        "stretch": Record({}, {"softening": Optional(Number(1e-30)), "top": Number(1e-30)}),
+        "stretch": stretch.SCHEMA,
         "side": Whole(1, 1 << 20),
     },
     {"companion": COMPANION, "scaling": Table(Number()), "flux": Flag()},

@@ -22,6 +22,7 @@ from gensr.priors.card import GeneratorCard
 from gensr.priors.diffusion import integrate, karras
 from gensr.priors.generator import NO_OPTIONS, Capability, Cost, Generator, Options, Stage
 from gensr.priors.observation import Moments, Observation
+from gensr.priors.stretch import Stretch
 from gensr.priors.unet import fast_half, place
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 from gensr.values.normalise import AffineNormaliser
@@ -29,7 +30,6 @@ from gensr.values.normalise import AffineNormaliser
 from .hint import CENTRE, Hint, hint
 from .model import BLIND, NOISE_IN_BASE, Model
 from .network import Network
-from .stretch import Stretch
 
 FIRST = 3.0
 """Noise level after the blind step, in units of the spread: the posterior is drowned in it."""

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from gensr.making.training import Training
+from gensr.priors.stretch import Stretch
 from gensr.priors.unet import fast_half
 
 from .degrade import Recipe, observe
 from .hint import CENTRE, Hint
 from .model import BLIND, Model, Scales
 from .network import Network
-from .stretch import Stretch
 
 VARIANCE_WEIGHT = 0.05
 """Weight of the likelihood of the variance; it must not take capacity from the mean."""

@@ -19,6 +19,7 @@ from gensr.making.training import Budget
 from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
 from gensr.priors.device import choose_device
+from gensr.priors.stretch import Stretch
 from gensr.priors.unet import count
 
 from . import sheet
@@ -29,7 +30,6 @@ from .model import Model
 from .network import Network, Shape
 from .options import FLUX_DOMAINS, PERCENTILES, Options, lasting, parse
 from .pictures import Aligned, Contrast, Fields, Sized
-from .stretch import Stretch
 
 FloatArray = npt.NDArray[np.float32]
 DECAY, WARM_UP, LOG_EVERY = 0.9993, 300, 100

@@ -18,8 +18,8 @@ from gensr.generators.engression.prior import Prior
 from gensr.generators.flow.generator import Flow, Settings
 from gensr.generators.flow.model import Model, Scales
 from gensr.generators.flow.network import Network, Shape
-from gensr.generators.flow.stretch import Stretch
 from gensr.priors.card import GeneratorCard
+from gensr.priors.stretch import Stretch
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -9,7 +9,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from gensr.generators.flow.degrade import LOUD, QUIET, Recipe, observe
 from gensr.generators.flow.hint import hint
-from gensr.generators.flow.stretch import FARTHEST, Stretch
+from gensr.priors.stretch import FARTHEST, Stretch
 
 SKY = Stretch(0.3, 6500.0)
 CLEAN = Recipe(((2, 1.0),), noisy=0.0, gaps=0.0, smooth=0.0)

@@ -9,12 +9,12 @@ from safetensors.torch import load_file
 from gensr.errors import SearchError, WeightsError
 from gensr.generators.flow import FAMILY
 from gensr.generators.flow.generator import LARGEST_FACTOR, config_of
-from gensr.generators.flow.stretch import Stretch
 from gensr.generators.flow.training import save
 from gensr.operators import Area, Bicubic, GaussianPSF
 from gensr.operators.scaled import unit_gain
 from gensr.priors import weights
 from gensr.priors.observation import Observation
+from gensr.priors.stretch import Stretch
 from gensr.search.guided import Guided, guided_samples
 from gensr.values.random import Stream
 

@@ -19,12 +19,12 @@ from gensr.generators.flow.network import Network, Shape
 from gensr.generators.flow.options import lasting, parse
 from gensr.generators.flow.pictures import Aligned, Contrast, Fields, Sized
 from gensr.generators.flow.sheet import FACTOR, GAP, ROWS
-from gensr.generators.flow.stretch import Stretch
 from gensr.generators.flow.training import FLUX_JITTER, train
 from gensr.making.checkpoint import load
 from gensr.making.training import Budget
 from gensr.operators import Area
 from gensr.priors import weights
+from gensr.priors.stretch import Stretch
 from gensr.priors.unet import place
 
 SMALL = {"widths": "8,12", "side": "32", "batch": "4", "minutes": "1000"}

@@ -9,12 +9,16 @@ from typing import Any
 
 from torch import Tensor
 
+from gensr.priors.schema import Number, Optional, Record
+
 FARTHEST = 3.0
 """Network units beyond which nothing is told apart."""
 FLATTEST, STEEPEST = 1e-3, 25.0
 """Bounds of `Stretch.rate`; up to here the inverse is finite in single precision."""
 
 
+SCHEMA = Record({}, {"softening": Optional(Number(1e-30)), "top": Number(1e-30)})
+"""What `Stretch.from_config` reads."""
 WIDEST = 1.0
 """Largest variance of the asinh that widens a mean: beyond it a normal distribution speaks of its tail, not of data."""
 

@@ -1,0 +1,83 @@
+"""Fluxes: sums over pixels that span more than four decades, seen by the network through an asinh.
+
+A linear estimate of the stretched data is what the network is told; what it says is brought back to fluxes, where sums
+hold. A network is right to some share of a flux only; bright data, whose noise is a smaller share, correct it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from gensr.operators import Operator
+from gensr.priors.observation import Observation
+from gensr.priors.stretch import Stretch
+
+from .departure import above
+from .linear import QUIET, Estimate, estimate
+from .prior import Prior
+
+NOISE_UNIT = 16.0
+"""Deviations of the noise of a datum that are one generator unit."""
+SHARE = 0.02
+"""Deviation of what a network makes of the flux of a datum, of that flux."""
+LEAST = 2.0 / NOISE_UNIT
+"""What stands for the deviation of a pixel where training measures sums, generator units; see `score.sums`."""
+NEAR = 0.15
+"""Farthest from the truth that a draw counts as in sums, network units: a factor of five in bright fluxes."""
+
+
+def stretched(data: Observation, prior: Prior, stretch: Stretch) -> Estimate:
+    """A linear estimate of stretched values, as if the instrument averaged those.
+
+    Args:
+        data: means of fluxes, generator units.
+        prior: of stretched images.
+        stretch: to network units.
+
+    Returns:
+        In network units, without leeway.
+    """
+    u = stretch.forward(data.y)
+    variance = torch.zeros_like(u) if data.exact else data.variance / torch.as_tensor(stretch.slope(u)).square()
+    return replace(estimate(replace(data, y=u, variance=variance), prior), leeway=None)
+
+
+def reconciled(x: Tensor, variance: Tensor, data: Observation, white: Tensor | None = None) -> Tensor:
+    """An image with what bright data say beyond the share of a flux to which a network is right.
+
+    A residual is noise ``n`` and the network's own error ``e``. A mean keeps the share ``n / (n + e)`` of it, a sample
+    a draw of the noise given the residual. Faint data, in which the noise is all, change nothing.
+
+    Args:
+        x: (n, band, rows, cols), a mean or a sample, generator units.
+        variance: where a correction goes, by pixel; shape of ``x``.
+        data: block means.
+        white: (n, band, h, w) standard normal, for a sample; None for a mean.
+    """
+    operator = data.operator
+    rest = torch.where(data.usable, data.y - operator.forward(x), 0.0)
+    noise = data.variance.clamp(min=QUIET**2)
+    own = (SHARE * data.y.clamp(min=0)).square()
+    kept = rest * noise / (noise + own)
+    if white is not None:
+        kept = kept + (noise * own / (noise + own)).sqrt() * white
+    return moved(x, torch.where(data.usable, rest - kept, 0.0), variance, operator)
+
+
+def moved(x: Tensor, change: Tensor, variance: Tensor, operator: Operator) -> Tensor:
+    """An image whose block means (n, band, h, w) change, most where ``variance`` is large."""
+    return x + variance * above(change / operator.forward(variance).clamp(min=1e-20), operator)
+
+
+def errors(u: Tensor, x: Tensor, stretch: Stretch) -> Tensor:
+    """What images in network units are off in fluxes, no farther than `NEAR`."""
+    true = stretch.forward(x)
+    return stretch.inverse(true + (u - true).clamp(-NEAR, NEAR)) - x
+
+
+def in_sums(data: Observation) -> Observation:
+    """Data whose sums a network is asked to explain: to the share of a flux to which it can be right."""
+    return replace(data, variance=data.variance + (SHARE * data.y.clamp(min=0)).square())
