@@ -50,7 +50,6 @@ LIBRARIES = (
     "/etc/ld.so",
     "/etc/localtime",
     "/etc/mime",
-    "/root/.pyenv",
 )
 
 
