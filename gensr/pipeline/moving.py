@@ -149,9 +149,12 @@ def _blur(fit: Fit | None) -> MeasuredPSF:
 
 def _doubt(found: Found, sought: Sought, scene: Scene, silent: bool) -> str:
     several = f"; planes are taken to move alike, as plane {scene.planes // 2 + 1} does" if scene.planes > 1 else ""
+    if found.left:
+        names = " and ".join(found.left)
+        several = f"; {names} may have moved, but undoing that may lose more than it gains, so it is left{several}"
     if found.order == NONE and sought.order == AUTO:
         rest = "the data stay as they are; noise= has noise taken away" if silent else "nothing but noise is taken away"
-        return f"no motion was found, so {rest}{several}"
+        return f"no {'certain ' if found.left else ''}motion was found, so {rest}{several}"
     if sought.order == AUTO:
         return f"motion found: {found.order}{several}"
     best = min(found.surprise, key=lambda name: found.surprise[name])

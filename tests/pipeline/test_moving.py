@@ -8,6 +8,7 @@ from scipy.signal import fftconvolve
 
 from gensr import Request, settle
 from gensr.operators.blurs import line
+from gensr.search.motion import order
 
 
 def blurred(x, kernel):
@@ -52,3 +53,22 @@ def test_noise_that_the_finest_scales_hide_is_taken_from_the_modes(tmp_path):
     found = background(tmp_path / "a.png")
     assert found.kind == "line"
     assert found.path.length == pytest.approx(9, rel=0.1)
+
+
+def test_a_motion_that_is_not_sure_to_gain_leaves_the_data_as_they_are_and_says_so(tmp_path, monkeypatch):
+    draw = np.random.default_rng(1)
+    seen = blurred(leaves(160, draw), line(9.0, 120.0)) + draw.normal(0, 0.01, (160, 160))
+    Image.fromarray((255 * seen).round().clip(0, 255).astype(np.uint8)).save(tmp_path / "a.png")
+    request = Request(tmp_path / "a.png", 1, operator="moving", samples=0, check="off")
+    monkeypatch.setattr(order, "expected_gain", lambda *given: -0.1)
+    with settle(request) as plan:
+        assert plan.moved.operator.describe()["name"] == "area"
+        assert plan.moved.doubt.startswith("no certain motion was found, so the data stay as they are")
+        assert (
+            "everything may have moved, but undoing that may lose more than it gains, so it is left" in plan.moved.doubt
+        )
+        assert plan.moved.describe()["left, for undoing it may lose"] == ["everything"]
+    monkeypatch.setattr(order, "expected_gain", lambda *given: 0.1)
+    with settle(request) as plan:
+        assert plan.moved.doubt == "motion found: uniform"
+        assert plan.moved.operator.describe()["name"] == "motion"

@@ -18,11 +18,13 @@ import numpy.typing as npt
 from gensr.search.motion.fit import DELTA, Fit, candidates, stillness, surprise
 from gensr.search.motion.free import roughness, telling
 from gensr.search.motion.phase import backwards
+from gensr.search.motion.risk import expected_gain
 from gensr.search.motion.spectrum import Spectrum, spectrum, taper
 
 FloatArray = npt.NDArray[np.float64]
 NONE, UNIFORM, HUMAN, AUTO = "none", "uniform", "human", "auto"
 ORDERS = (NONE, UNIFORM, HUMAN)
+EVERYTHING, BACKGROUND = "everything", "the background"
 NEEDED = 0.01
 """Score that a motion must win over none in some region."""
 APART = 0.06
@@ -51,6 +53,7 @@ class Found:
         people: motion of each person; None where it keeps still.
         surprise: negative log evidence of each order that was looked at.
         data: independent data of all regions.
+        left: regions in which motion was seen, but whose picture is not expected to gain if it is undone.
     """
 
     order: str
@@ -58,6 +61,7 @@ class Found:
     people: tuple[Fit | None, ...]
     surprise: dict[str, float]
     data: float
+    left: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """For the report: JSON-able."""
@@ -68,6 +72,7 @@ class Found:
             "people": [_words(fit) for fit in self.people],
             "evidence lost by order": {name: round(value - best, 1) for name, value in self.surprise.items()},
             "independent data": round(self.data),
+            **({"left, for undoing it may lose": list(self.left)} if self.left else {}),
         }
 
 
@@ -138,6 +143,18 @@ class Region:
         found = max((fit for fit in fits if fit is not None and self.won(fit) > 0), key=self.score, default=None)
         return found if self.score(found) > NEEDED else None
 
+    def gains(self, fit: Fit | None, fits: Sequence[Fit]) -> bool:
+        """Whether undoing a motion is expected to bring the picture nearer to the sharp one: see `expected_gain`.
+
+        Args:
+            fit: None for none, which gains nothing and loses nothing.
+            fits: all that may be true, beside stillness.
+        """
+        if fit is None or not self.spectra:
+            return True
+        motions = [(DELTA, 0.0), *((f.kernel, self.score(f)) for f in fits)]
+        return expected_gain(self.image, self.weight, self.sigma, motions, fit.kernel) > 0
+
     def _ways(self, fit: Fit) -> tuple[float, float]:
         """Roughness of the smoother of a motion and its mirror image, and what the motion loses to that."""
         if fit.kind == "line":
@@ -178,7 +195,8 @@ def identify(
         image: (rows, cols) grey values, contrast about 1.
         masks: where each person is, bool of the same shape, apart from each other.
         sigma: standard deviation of its noise.
-        wanted: an order that is taken whatever the evidence says; "auto" for none.
+        wanted: an order that is taken whatever the evidence says; "auto" for none: then motions are left alone, too,
+            where undoing them may well lose more than it gains.
         usable: where values mean something; everywhere if not given.
         thorough: look for curves and free kernels as well.
     """
@@ -187,7 +205,8 @@ def identify(
     fits = _likely(everyone, [fit for region in everyone for fit in region.proposed])
     own = [region.best(fits) for region in everyone]
     shared = _together(everyone, fits)
-    if wanted == AUTO:
+    careful = wanted == AUTO
+    if careful:
         wanted = _needed(everyone, own, shared)
     if masks and wanted == UNIFORM:
         whole = _region(image, good, sigma, thorough)  # which has more data than any part
@@ -201,13 +220,23 @@ def identify(
     if wanted == NONE:
         return Found(NONE, None, (None,) * len(masks), lost, data)
     if wanted == UNIFORM:
+        if careful and not any(region.gains(shared, fits) for region in everyone):  # the surest says what all do
+            return Found(NONE, None, (None,) * len(masks), lost, data, (EVERYTHING,))
         return Found(UNIFORM, shared, (shared,) * len(masks), lost, data)
     background = own[0]
-    moved = tuple(
-        background if background and person.score(fit) - person.score(background) <= APART else fit
-        for person, fit in zip(everyone[1:], own[1:], strict=True)
-    )
-    return Found(HUMAN, background, moved, lost, data)
+    moved = [
+        background,
+        *(
+            background if background and person.score(fit) - person.score(background) <= APART else fit
+            for person, fit in zip(everyone[1:], own[1:], strict=True)
+        ),
+    ]
+    names = (BACKGROUND, *(f"person {i + 1}" for i in range(len(masks))))
+    sure = [not careful or r.gains(fit, fits) for r, fit in zip(everyone, moved, strict=True)]
+    left = tuple(name for name, good in zip(names, sure, strict=True) if not good)
+    background, *people = (fit if good else None for fit, good in zip(moved, sure, strict=True))
+    order = NONE if careful and background is None and not any(people) else HUMAN
+    return Found(order, background, tuple(people), lost, data, left)
 
 
 def _likely(everyone: Sequence[Region], fits: Sequence[Fit]) -> list[Fit]:
