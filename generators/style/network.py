@@ -165,15 +165,19 @@ class Modulated(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """``x`` (n, inward, h, w), ``w`` (n, style)."""
+        y, norm = self.apart(x, w)
+        return y if norm is None else y * norm
+
+    def apart(self, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`forward` as a picture and the factor (n, outward, 1, 1) on it that demodulates, if any."""
         weight = _kept(self, self.weight, "scaled", _scaled)
         scale = self.affine(w)
         y: Tensor = conv2d(x * scale[:, :, None, None].to(x.dtype), weight, padding=weight.shape[-1] // 2)
         if not self.demodulate:
-            return y
+            return y, None
         energy = _kept(self, self.weight, "energy", lambda v: _wide(v).square().sum((2, 3)).T / v[0].numel())
         norm = (_wide(scale).square() @ energy + 1e-8).rsqrt()
-        even: Tensor = y * norm[:, :, None, None].to(y.dtype)
-        return even
+        return y, norm[:, :, None, None].to(y.dtype)
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -193,10 +197,13 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor) -> Tensor:
         """``x`` (n, inward, h, w), ``w`` (n, style), ``noise`` (n, 1, side, side) of the output's side."""
-        y = self.convolution(x, w)
+        y, norm = self.convolution.apart(x, w)
         if self.doubles:
             y = doubled(y)
-        return activate(y + (self.strength * noise + self.bias[:, None, None]).to(y.dtype))
+        # Every pass over all features takes time: factor and bias are one, the gain is in them, noise has one channel.
+        bias = (GAIN * self.bias)[:, None, None].to(y.dtype)
+        y = y + bias if norm is None else torch.addcmul(bias, y, GAIN * norm)
+        return leaky_relu(y + (GAIN * self.strength * noise).to(y.dtype), SLOPE)
 
 
 def doubled(x: Tensor) -> Tensor:
@@ -262,17 +269,18 @@ class Synthesis(nn.Module):
             stage: stop after this level; its skip picture at 4 * 2^stage px is returned.
         """
         x = self.constant.expand(len(w), -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        x = self.first(x, w[:, 0], noise[0])
-        image: Tensor = self.level + PICTURE * self.picture[0](x, w[:, 1])
+        styles = w.unbind(1)  # at once: every slice by itself would have zeros for all layers as its gradient
+        x = self.first(x, styles[0], noise[0])
+        image: Tensor = self.level + PICTURE * self.picture[0](x, styles[1])
         last = len(self.shape.widths) - 1 if stage is None else stage
         for level in range(1, last + 1):
             maps = noise[level]
-            x = self.up[level - 1](x, w[:, 2 * level - 1], maps[:, :1])
-            x = self.same[level - 1](x, w[:, 2 * level], maps[:, 1:])
-            image = doubled(image) + PICTURE * self.picture[level](x, w[:, 2 * level + 1])
+            x = self.up[level - 1](x, styles[2 * level - 1], maps[:, :1])
+            x = self.same[level - 1](x, styles[2 * level], maps[:, 1:])
+            image = doubled(image) + PICTURE * self.picture[level](x, styles[2 * level + 1])
         if stage is not None:
             return image
-        return haar_joined(image, DETAIL * self.detail(x, w[:, -1]))
+        return haar_joined(image, DETAIL * self.detail(x, styles[-1]))
 
 
 class Network(nn.Module):

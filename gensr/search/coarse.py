@@ -34,7 +34,7 @@ class CoarseProblem(Problem):
         if self.stage is None:
             return super().predict(flat)
         latents = self.spec.unflatten(flat, self.fixed)
-        image = self.generator.synthesize(latents, self.data.shape, self.stage)
+        image = self.made(latents, self.stage)
         low = self.low(flat, enlarged(image, self.data.shape, bool(self.data.operator.reach)))
         return low if self.shift is None else low + self.shift
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gensr.errors import SearchError
+from gensr.search.apart import inner
 from gensr.search.loop import Solver, Start, State
 from gensr.search.problem import Problem
 
@@ -86,7 +87,7 @@ class Adam(Solver[AdamState]):
 
     def terminate(self, problem: Problem, state: AdamState) -> Tensor:
         """See `Solver.terminate`."""
-        return state.grad.square().sum(1) <= 4 * self.tolerance
+        return inner(state.grad, state.grad) <= 4 * self.tolerance
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,9 @@ class SphericalAdam(Solver[AdamState]):
 
     def terminate(self, problem: Problem, state: AdamState) -> Tensor:
         """See `Solver.terminate`."""
-        return state.grad.square().sum(1) <= 4 * self.tolerance
+        return inner(state.grad, state.grad) <= 4 * self.tolerance
 
 
 def tangent(v: Tensor, at: Tensor) -> Tensor:
     """Part of ``v`` (n, d) that is tangent to the sphere at ``at``."""
-    return v - at * ((v * at).sum(1, keepdim=True) / at.square().sum(1, keepdim=True))
+    return v - at * (inner(v, at) / inner(at, at))[:, None]

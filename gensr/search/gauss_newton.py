@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gensr.operators.linear import conjugate
+from gensr.search.apart import inner, wide
 from gensr.search.loop import Solver, State, freeze
 from gensr.search.problem import Problem
 
@@ -49,7 +50,7 @@ class Linearised:
         raw = self._output.detach()
         self.unit = raw.new_ones(len(raw), 1)
         if problem.unknown_variance:
-            rms = (raw.square().sum(1) / problem.count).sqrt()
+            rms = (inner(raw, raw) / problem.count).sqrt()
             self.unit = 1 / rms.clamp(min=torch.finfo(raw.dtype).eps)[:, None]
         self.residual = raw * self.unit
         self.distance = self.flat if problem.anchor is None else self.flat - problem.anchor
@@ -94,26 +95,22 @@ class Linearised:
             iterations: of conjugate gradients; None writes the Jacobian out.
             tolerance: at which those stop.
         """
-        slope = self.backward(self.residual).square().sum(1)
-        curvature = slope / self.residual.square().sum(1).clamp(min=torch.finfo(slope.dtype).tiny)
+        back = self.backward(self.residual)
+        slope = inner(back, back)
+        curvature = slope / inner(self.residual, self.residual).clamp(min=torch.finfo(slope.dtype).tiny)
         shift = (1 + damping * (1 + curvature))[:, None]
         if iterations is not None:
             return conjugate(
                 lambda v: shift * v + self.backward(self.forward(v)), -self.gradient, 1 / shift, iterations, tolerance
             )
-        jacobian = _wide(self.dense())
-        gradient, shift = _wide(self.gradient), _wide(shift)
+        jacobian = wide(self.dense())
+        gradient, shift = wide(self.gradient), wide(shift)
         outer = jacobian @ jacobian.mT
         outer.diagonal(dim1=1, dim2=2).add_(shift)
-        inner = torch.linalg.solve_ex(outer, jacobian @ gradient[..., None])[0]
-        step = -(gradient - (jacobian.mT @ inner)[..., 0]) / shift
+        along = torch.linalg.solve_ex(outer, jacobian @ gradient[..., None])[0]
+        step = -(gradient - (jacobian.mT @ along)[..., 0]) / shift
         narrow: Tensor = step.to(self.flat)
         return narrow
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Double precision where the device has it."""
-    return x if x.device.type == "mps" else x.double()
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ class GaussNewton(Solver[NewtonState]):
         near = Linearised(problem, state.flat)
         dense = near.residual.shape[1] <= DENSE if self.dense is None else self.dense
         move = near.newton(state.damping, None if dense else self.iterations)
-        promised = -(near.gradient * move).sum(1)
+        promised = -inner(near.gradient, move)
         loss, chi2 = _values(problem, state.flat + move)
         better = loss < state.loss
         damping = torch.where(better, state.damping / 8, (state.damping * 8).clamp(min=self.damping))

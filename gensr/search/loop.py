@@ -189,6 +189,11 @@ def freeze(new: S, old: S, rows: Tensor) -> S:
     return replace(new, **{f.name: keep(getattr(new, f.name), getattr(old, f.name)) for f in fields(new)})
 
 
+def selected(state: S, rows: Tensor) -> S:
+    """The state of some of the candidates, by number."""
+    return replace(state, **{f.name: getattr(state, f.name)[rows] for f in fields(state)})
+
+
 def _verdicts(solver: Solver[S], track: Track, finished: Tensor, explained: Tensor) -> tuple[StopReason, ...]:
     verdicts = []
     seen = torch.isfinite(track.loss)

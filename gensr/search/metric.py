@@ -30,6 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gensr.priors.generator import Generator, Stage
 from gensr.priors.observation import Observation
+from gensr.search.apart import apart
 from gensr.values.latent import LatentSpec
 from gensr.values.random import Stream
 
@@ -80,7 +81,7 @@ class Metric:
 
     def to(self, like: Tensor) -> Metric:
         """Of the device and the precision of a tensor."""
-        if self.diagonal.dtype == like.dtype and self.diagonal.device == like.device:
+        if (self.diagonal.dtype, self.diagonal.device) == (like.dtype, like.device):
             return self
         return replace(self, diagonal=self.diagonal.to(like), basis=self.basis.to(like), energy=self.energy.to(like))
 
@@ -105,7 +106,8 @@ class Metric:
         seen = adaptive_avg_pool2d(pool, size).flatten(1)
         weight = share.flatten(1)
         # sum of w (s - p)^2 over pixels, written out; the first term does not depend on p
-        distance = weight @ seen.square().T - 2 * (weight * mean.flatten(1)) @ seen.T
+        with apart(weight):
+            distance = weight @ seen.square().T - 2 * (weight * mean.flatten(1)) @ seen.T
         order = distance.argsort(stable=True, dim=1)
         return order[:, torch.arange(count, device=order.device) % len(pool)]
 
@@ -115,26 +117,30 @@ class Metric:
         Args:
             weight: (n,) data over their noise variance, in units of `count`.
         """
-        same = float(weight[0]) if len(weight) and bool((weight == weight[0]).all()) else None
-        kept = None if same is None else _INVERSES.get((id(self.basis), id(self.diagonal), same))
-        if kept is None:
-            one = weight[:, None] if same is None else weight[:1, None]
-            thin = 1 / (1 + one * self.diagonal)
-            inner = torch.einsum("di,nd,dj->nij", self.basis, thin, self.basis)
-            inner.diagonal(dim1=1, dim2=2).add_(1 / (one * self.energy))
-            kept = _Inverse(self, thin, torch.linalg.inv(inner))
-            if same is not None:
-                while len(_INVERSES) >= INVERSES:
-                    _INVERSES.pop(next(iter(_INVERSES)))
-                _INVERSES[(id(self.basis), id(self.diagonal), same)] = kept
-        return kept.thin.expand(len(weight), -1), kept.core.expand(len(weight), -1, -1)
+        rows = [self._inverse(value) for value in weight.tolist()]
+        if len({id(row) for row in rows}) == 1:
+            return rows[0].thin.expand(len(rows), -1), rows[0].core.expand(len(rows), -1, -1)
+        return torch.stack([row.thin for row in rows]), torch.stack([row.core for row in rows])
+
+    def _inverse(self, weight: float) -> _Inverse:
+        """`inverse` of one row."""
+        key = (id(self.basis), id(self.diagonal), weight)
+        if key not in _INVERSES:
+            thin = 1 / (1 + weight * self.diagonal)
+            inside = self.basis.T @ (thin[:, None] * self.basis)
+            inside.diagonal().add_(1 / (weight * self.energy))
+            if len(_INVERSES) >= INVERSES:
+                _INVERSES.pop(next(iter(_INVERSES)))
+            _INVERSES[key] = _Inverse(self, thin, torch.linalg.inv(inside).contiguous())
+        return _INVERSES[key]
 
     def solve(self, thin: Tensor, core: Tensor, gradient: Tensor) -> Tensor:
         """``(weight H + I)^-1 gradient``, (n, d), by the formula of Woodbury."""
         scaled = thin * gradient
         part = self._reach
-        inner = torch.einsum("nij,nj->ni", core, scaled[:, part] @ self.basis[part])
-        scaled[:, part] -= thin[:, part] * (inner @ self.basis[part].T)
+        with apart(scaled):
+            found = torch.bmm(core, (scaled[:, part] @ self.basis[part])[..., None])[..., 0] @ self.basis[part].T
+        scaled[:, part] -= thin[:, part] * found
         return scaled
 
     @cached_property
@@ -170,8 +176,7 @@ def _plain(generator: Generator, spec: LatentSpec, numbers: range | list[int]) -
     """Draws by number whose spatial maps are zero, and so is how layers deviate from a vector that they share."""
     shared = any(len(t.shape) == 1 for t in spec.searched)
     idle = {t.name for t in spec.tensors if len(t.shape) >= MAP or (shared and t.layered)}
-    drawn = _drawn(generator, spec, numbers)
-    return {name: torch.zeros_like(t) if name in idle else t for name, t in drawn.items()}
+    return {name: t * (name not in idle) for name, t in _drawn(generator, spec, numbers).items()}
 
 
 @torch.no_grad()
@@ -179,8 +184,8 @@ def bank(generator: Generator, shape: tuple[int, int], stage: Stage | None, coun
     """Small pictures (count, band, rows, cols) of `_plain` draws, half precision."""
     spec, found = generator.latents(shape), []
     for begin in range(0, count, PASS):
-        numbers = range(begin, min(begin + PASS, count))
-        picture = _pictures(generator, shape, stage, _plain(generator, spec, numbers))
+        latents = _plain(generator, spec, range(begin, min(begin + PASS, count)))
+        picture = _pictures(generator, shape, stage, latents)
         side = (min(SIDE, picture.shape[-2]), min(SIDE, picture.shape[-1]))
         found.append(adaptive_avg_pool2d(picture, side).half().cpu())
     return torch.cat(found)
@@ -284,11 +289,7 @@ def products(generator: Generator, shape: tuple[int, int], stage: Stage | None) 
 
 
 def measure(
-    generator: Generator,
-    shape: tuple[int, int],
-    stage: Stage | None,
-    wanted: int,
-    progress: Progress | None = None,
+    generator: Generator, shape: tuple[int, int], stage: Stage | None, wanted: int, progress: Progress | None = None
 ) -> Metric:
     """Measure a metric from so many products; see the module text and `metric_of`."""
     spec = generator.latents(shape)
@@ -342,8 +343,7 @@ def _fitted(products: Tensor, spec: LatentSpec, count: int) -> Metric:
 
 def _drawn(generator: Generator, spec: LatentSpec, numbers: range | list[int]) -> dict[str, Tensor]:
     drawn = spec.sample([Stream(0).child("metric", number) for number in numbers])
-    device = getattr(generator, "device", "cpu")
-    return {name: t.to(device) for name, t in drawn.items()}
+    return {name: t.to(getattr(generator, "device", "cpu")) for name, t in drawn.items()}
 
 
 def _pictures(generator: Generator, shape: tuple[int, int], stage: Stage | None, latents: dict[str, Tensor]) -> Tensor:

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from gensr.errors import SearchError
 from gensr.operators.base import Operator
-from gensr.priors.generator import Generator
+from gensr.priors.generator import Generator, Stage
 from gensr.priors.observation import Observation
+from gensr.search.apart import apart, inner
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 
 OPERATOR = "operator."
@@ -107,14 +108,16 @@ class Problem:
         latents = self.spec.unflatten(flat, self.fixed)
         together = max(1, PIXELS // (self.data.shape[0] * self.data.shape[1]))
         if together >= len(flat) or (torch.is_grad_enabled() and flat.requires_grad):
-            return self.generator.synthesize(latents, self.data.shape)
+            return self.made(latents)
         parts = range(0, len(flat), together)
-        return torch.cat(
-            [
-                self.generator.synthesize({k: t[i : i + together] for k, t in latents.items()}, self.data.shape)
-                for i in parts
-            ]
-        )
+        return torch.cat([self.made({k: t[i : i + together] for k, t in latents.items()}) for i in parts])
+
+    def made(self, latents: Latents, stage: Stage | None = None) -> Tensor:
+        """Pictures (n, band, rows, cols) of latents, or coarse ones; no row depends on how many there are."""
+        with apart(next(iter(latents.values()))):
+            if stage is None:
+                return self.generator.synthesize(latents, self.data.shape)
+            return self.generator.synthesize(latents, self.data.shape, stage)
 
     def operator(self, flat: Tensor) -> Operator:
         """The operator at searched latents (n, d); the known one where nothing of it may move."""
@@ -125,7 +128,8 @@ class Problem:
 
     def low(self, flat: Tensor, images: Tensor) -> Tensor:
         """``A(theta) x`` of images that belong to latents (n, d), shape of y."""
-        return self.operator(flat).forward(images)
+        with apart(images):
+            return self.operator(flat).forward(images)
 
     def predict(self, flat: Tensor) -> Tensor:
         """``A(theta) G(z)``, shape of y: what the data should be; differentiable in every unknown."""
@@ -141,12 +145,14 @@ class Problem:
 
     def misfit(self, low: Tensor) -> Tensor:
         """Minus twice the log likelihood (n,) up to a constant: ``|r|^2_C``, or ``m log |r|^2`` (Jeffreys)."""
-        square = self.whitened(low).square().sum(1)
+        white = self.whitened(low)
+        square = inner(white, white)
         return self.count * square.clamp(min=torch.finfo(square.dtype).tiny).log() if self.unknown_variance else square
 
     def distance(self, flat: Tensor) -> Tensor:
         """``|z - a|^2`` per candidate, (n,)."""
-        return (flat if self.anchor is None else flat - self.anchor).square().sum(1)
+        away = flat if self.anchor is None else flat - self.anchor
+        return inner(away, away)
 
     def objective(self, flat: Tensor, low: Tensor | None = None) -> Tensor:
         """Minus twice the log posterior per candidate, (n,); ``low`` is its prediction if that is known already."""
@@ -154,7 +160,8 @@ class Problem:
 
     def chi2(self, low: Tensor) -> Tensor:
         """Mean squared whitened residual per usable datum, (n,): 1 where the data are explained to their noise."""
-        return self.whitened(low).square().sum(1) / self.count
+        white = self.whitened(low)
+        return inner(white, white) / self.count
 
     def correction(self, flat: Tensor, images: Tensor) -> Tensor:
         """What the data say about the discrepancy: ``S A^T (A S A^T + N)^-1 (y - A x)``; zeros if there is none.

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from gensr.errors import SearchError
 from gensr.priors.generator import Generator
+from gensr.search.apart import inner, wide
 from gensr.search.first_order import AdamState, adam_moments
 from gensr.search.loop import Solver, Start
 from gensr.search.problem import Problem
@@ -70,7 +71,7 @@ def geocross(w: Tensor) -> Tensor:
     i, j = torch.triu_indices(layers, layers, 1, device=w.device)
     apart, together = _length(w[:, i] - w[:, j]), _length(w[:, i] + w[:, j])
     angle = 2 * torch.atan2(apart, together)
-    return angle.square().sum(1) * (2 / layers**2 * dim / 8)
+    return angle.square().sum(1).to(w.dtype) * (2 / layers**2 * dim / 8)
 
 
 def spread(problem: Problem, flat: Tensor) -> Tensor:
@@ -87,7 +88,7 @@ def spread(problem: Problem, flat: Tensor) -> Tensor:
 
 
 def _length(v: Tensor) -> Tensor:
-    return (v.square().sum(-1) + 1e-18).sqrt()
+    return (wide(v * v).sum(-1) + 1e-18).sqrt()
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ class Pulse(Solver[AdamState]):
     def error(self, problem: Problem, predicted: Tensor) -> Tensor:
         """Mean squared error of the low-resolution image on a 0..1 scale, (n,)."""
         low, high = problem.generator.card.value_range
-        return (problem.residual(predicted) / (high - low)).flatten(1).square().sum(1) / problem.count
+        rest = (problem.residual(predicted) / (high - low)).flatten(1)
+        return inner(rest, rest) / problem.count
 
     def loss(self, problem: Problem, flat: Tensor, predicted: Tensor) -> Tensor:
         """The published loss per candidate, (n,)."""

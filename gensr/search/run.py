@@ -13,6 +13,7 @@ from gensr.errors import SearchError
 from gensr.operators import Area
 from gensr.priors.generator import Generator, Stage
 from gensr.priors.observation import Observation
+from gensr.search.apart import apart
 from gensr.search.coarse import CoarseProblem
 from gensr.search.loop import Solver, Start, solve
 from gensr.search.metric import Metric, metric_of, starts
@@ -153,7 +154,7 @@ def _pool(
     spec = generator.latents(data.shape)
     rich = asked is None and metric is not None and len(metric.pictures) >= RICH
     if start == "bank" and not rich:
-        return spec.flatten(generator.starts(data, per))
+        return spec.flatten(_starts(generator, data, per))
     if asked is None and metric is not None and len(metric.pictures):
         flat = spec.flatten({name: t.to(data.y) for name, t in starts(generator, metric, data, per).items()})
     else:
@@ -190,7 +191,14 @@ def _anchor(problem: Problem, drawn: Tensor, keys: list[Stream]) -> Tensor:
 def _encoded(generator: Generator, data: Observation, count: int) -> Latents | None:
     if "encode" not in generator.capabilities:
         return None
-    return {name: t.repeat_interleave(count, 0) for name, t in generator.encode(data).items()}
+    with apart(data.y):
+        encoded = generator.encode(data)
+    return {name: t.repeat_interleave(count, 0) for name, t in encoded.items()}
+
+
+def _starts(generator: Generator, data: Observation, count: int) -> Latents:
+    with apart(data.y):
+        return generator.starts(data, count)
 
 
 def start_of(generator: Generator, method: Solver[Any], asked: Start | None) -> Start:
@@ -234,12 +242,12 @@ def _ranked(generator: Generator, data: Observation, count: int) -> Tensor:
     spec = generator.latents(data.shape)
     stage = next((s for s in generator.stages(data.shape) if _fits(s.shape, data)), None)
     if stage is None:
-        return spec.flatten(generator.starts(data, count))
+        return spec.flatten(_starts(generator, data, count))
     proposed = count * PROPOSED
-    latents = generator.starts(data, proposed)
-    coarse = generator.synthesize(latents, data.shape, stage)
+    latents = _starts(generator, data, proposed)
     seen = repeat(data, proposed)
     operator = Area((stage.shape[0] // data.y.shape[-2], stage.shape[1] // data.y.shape[-1]))
+    coarse = Problem(generator, seen, latents).made(latents, stage)
     misfit = Problem(generator, replace(seen, operator=operator), latents).misfit(operator.forward(coarse))
     order = misfit.view(-1, proposed).argsort(stable=True, dim=1)[:, :count]
     rows = (order + proposed * torch.arange(len(order), device=order.device)[:, None]).flatten()

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from gensr.errors import out_of_memory
+from gensr.search.apart import inner
 from gensr.search.loop import Solver, State
 from gensr.search.metric import Metric, plain
 from gensr.search.problem import Problem
@@ -98,7 +99,8 @@ class Secant(Solver[SecantState]):
         """See `Solver.init`."""
         misfit, chi2, grad = self._evaluate(problem, flat)
         metric = self._metric(flat)
-        precision = problem.scale.square().flatten(1).sum(1) / metric.count
+        scale = problem.scale.flatten(1)
+        precision = inner(scale, scale) / metric.count
         if problem.unknown_variance:
             precision = precision / chi2.clamp(min=torch.finfo(chi2.dtype).tiny)
         thin, core = metric.inverse(precision)
@@ -119,8 +121,8 @@ class Secant(Solver[SecantState]):
         good = finite & (loss < state.loss)
         kept = good[:, None]
         move, turn = flat - state.flat, grad - state.grad
-        bent = (move * (turn / weight + move)).sum(1)
-        useful = (finite & (bent > CAUTIOUS * move.square().sum(1)))[:, None]
+        bent = inner(move, turn / weight + move)
+        useful = (finite & (bent > CAUTIOUS * inner(move, move)))[:, None]
         return replace(
             state,
             flat=torch.where(kept, flat, state.flat),
@@ -154,27 +156,27 @@ class Secant(Solver[SecantState]):
         """``B^-1 gradient`` (n, d) with the quasi-Newton curvature B: the recursion in two loops."""
         q = gradient
         turns = state.turns / state.weight[:, None, None] + state.moves  # those of the whole objective
-        bent = (state.moves * turns).sum(2)
+        bent = inner(state.moves, turns)
         tiny = torch.finfo(bent.dtype).tiny
         factor = torch.where(bent > 0, 1 / bent.clamp(min=tiny), 0.0)
         shares: list[Tensor] = []
         known = [k for k, any_bent in enumerate((bent > 0).any(0).tolist()) if any_bent]
         for k in reversed(known):
-            shares.append(factor[:, k] * (state.moves[:, k] * q).sum(1))
+            shares.append(factor[:, k] * inner(state.moves[:, k], q))
             q = q - shares[-1][:, None] * turns[:, k]
         r = self._scaled(state, q, turns[:, -1], bent[:, -1])
         for k, share in zip(known, reversed(shares), strict=True):
-            r = r + (share - factor[:, k] * (turns[:, k] * r).sum(1))[:, None] * state.moves[:, k]
+            r = r + (share - factor[:, k] * inner(turns[:, k], r))[:, None] * state.moves[:, k]
         return r
 
     def _scaled(self, state: SecantState, q: Tensor, turn: Tensor, bent: Tensor) -> Tensor:
         """``q`` times the inverse of the metric, in units of the last pair, or so that the first step has its size."""
         metric, tiny = self._metric(q), torch.finfo(bent.dtype).tiny
         r = metric.solve(state.thin, state.core, q)
-        size = FIRST / (q * r).mean(1).clamp(min=tiny).sqrt()
+        size = FIRST / (inner(q, r) / q.shape[1]).clamp(min=tiny).sqrt()
         if bool((bent > 0).any()):
-            curved = (turn * metric.solve(state.thin, state.core, turn)).sum(1)
-            size = torch.where(bent > 0, (BOLD * bent / curved.clamp(min=tiny)).clamp(1e-3, 1e3), size.clamp(max=1.0))
+            curved = inner(turn, metric.solve(state.thin, state.core, turn))
+            size = torch.where(bent > 0, (BOLD * bent / curved.clamp(min=tiny)).clamp(1e-3, 1e3), size)
         return size[:, None] * r
 
     def _metric(self, flat: Tensor) -> Metric:

@@ -23,9 +23,10 @@ import torch
 from torch import Tensor
 
 from gensr.priors.card import REACH
+from gensr.search.apart import inner
 from gensr.search.coarse import CoarseProblem
 from gensr.search.gauss_newton import GaussNewton
-from gensr.search.loop import LOOK_EVERY, Solver, Start, State, Track, finish, freeze, walk
+from gensr.search.loop import LOOK_EVERY, Solver, Start, State, Track, finish, freeze, selected, walk
 from gensr.search.metric import Metric
 from gensr.search.problem import Problem
 from gensr.search.secant import Secant, SecantState
@@ -127,10 +128,10 @@ def climb(method: Staged, problem: CoarseProblem, starts: Tensor, count: int, me
     flat, taken, known = starts, 0, None
     for keep, steps in rungs(count, method.modes, method.steps):
         track, _ = walk(method.descent(metric, steps), problem, flat)
-        flat, taken, known = track.best, taken + steps, track.state
-        chosen = _kept(problem, flat, count, keep)
-        if not torch.equal(chosen, torch.arange(len(flat), device=chosen.device)):
-            flat, problem, count, known = flat[chosen], problem.rows(chosen), keep, None
+        chosen = _kept(problem, track.best, count, keep)
+        assert track.state is not None
+        flat, known = track.best[chosen], selected(track.state, chosen)
+        taken, count, problem = taken + steps, min(count, keep), problem.rows(chosen)
     moved = torch.full((len(flat),), taken, device=flat.device)
     for _ in range(method.rounds):
         problem, off = _renewed(problem, flat)
@@ -182,7 +183,8 @@ def _renewed(problem: CoarseProblem, flat: Tensor) -> tuple[CoarseProblem, Tenso
     if new.shift is None:
         return new, flat.new_zeros(len(flat))
     before = torch.zeros_like(new.shift) if problem.shift is None else problem.shift
-    return new, ((new.shift - before) * new.scale).flatten(1).square().sum(1) / new.count
+    change = ((new.shift - before) * new.scale).flatten(1)
+    return new, inner(change, change) / new.count
 
 
 @torch.no_grad()
@@ -221,8 +223,12 @@ def _extended(
         return flat, problem, beyond, moved
     edge = problem.generator.card.metrics.get(REACH, 0.0)
     solver = Secant(steps, method.enough, method.relax if method.extend else 1.0, method.secant, edge, metric)
-    same = problem.stage is None and isinstance(known, SecantState) and torch.equal(known.flat, flat)
-    state = known if same and isinstance(known, SecantState) else solver.init(problem, flat)
+    same = torch.zeros_like(beyond)
+    if problem.stage is None and isinstance(known, SecantState):
+        same = (known.flat == flat).all(1)  # each row by itself: none hangs on what became of another
+    state = known if bool(same.all()) and isinstance(known, SecantState) else solver.init(problem, flat)
+    if isinstance(known, SecantState) and bool(same.any()):
+        state = freeze(state, known, same)
     look = 1 if flat.device.type == "cpu" else LOOK_EVERY
     for step in range(steps):
         active = ~solver.terminate(problem, state)
