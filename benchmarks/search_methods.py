@@ -132,6 +132,6 @@ def methods() -> dict[str, tuple[Method, bool]]:
         f"guided sampling (DPS-like), {BASELINE} steps": (guided, True),
         "gensr search=fast": (ladder(PRESETS["fast"]), False),
         "gensr search=balanced": (ladder(PRESETS["balanced"]), False),
-        "gensr search=best": (ladder(PRESETS["best"]), True),
+        "gensr search=best": (ladder(PRESETS["best"]), False),
         **{f"ladder, {steps} steps": (ladder(growing(steps)), False) for steps in GROWING},
     }

@@ -56,7 +56,7 @@ class Staged(Solver[SecantState]):
         newton: Gauss-Newton steps where data and latents are few, so that the Jacobian is written out.
         polish: the same elsewhere, by conjugate gradients.
         secant: quasi-Newton steps after that.
-        extend: as many more in which the prior may give way.
+        extend: as many more in which the prior may give way; candidates that are done take none of them.
         relax: its least weight there.
         enough: chi2 at which candidates are done then.
         draw: steps of a posterior sample.
@@ -71,7 +71,7 @@ class Staged(Solver[SecantState]):
     newton: int = 10
     polish: int = 0
     secant: int = 30
-    extend: int = 30
+    extend: int = 90
     relax: float = 0.1
     enough: float = 1.0
     draw: int = 30

@@ -89,6 +89,25 @@ def test_the_ladder_is_set_against_pulse_face_by_face():
     assert "6.0 times less (median of 2 faces" in text  # of 10 and 2
     assert "3.0 times lower" in text  # of 8/2 and 8/4
     assert "0 never reached it" in text
+    assert "Without" not in text  # these are the faces that numbers were chosen on
+
+
+def test_faces_that_numbers_were_chosen_on_are_told_from_the_others():
+    def rows(method, value):
+        return {method: {face: value(face) for face in range(7)}}
+
+    def row(seconds, mse, chi2, success=False):
+        return {"seconds": seconds, "mse": mse, "chi2": chi2, "success": success}
+
+    by = rows("PULSE as published", lambda face: row(10.0, 2.0, 8.0))
+    by |= rows("ladder, 5 steps", lambda face: row(1.0 if face < 5 else 2.0, 1.0, 1.0 if face < 5 else 4.0))
+    by |= rows("gensr search=balanced", lambda face: row(1.0, 1.0, 1.0, face != 6))
+    by |= {"gensr search=best": {0: row(1.0, 1.0, 1.0, True)}}
+    text = " ".join("\n".join(bench._against(by)).split())
+    assert "10.0 times less (median of 7 faces" in text
+    assert "chosen on the first 5 of these faces" in text
+    assert "Without those 5: 5.0 times less time, chi2 2.0 times lower (medians of 2 faces)" in text
+    assert text.endswith("success: `search=balanced` 50 % of 2.")
 
 
 def test_the_space_of_csgm_is_one_style_for_all_layers(style):

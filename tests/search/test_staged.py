@@ -334,6 +334,17 @@ class TestLadder:
         assert StopReason.BEYOND in reasons
         assert StopReason.BEYOND.success
 
+    def test_steps_go_on_until_the_data_are_explained_and_no_further(
+        self, curved: Curved, observed: Observation
+    ) -> None:
+        """Far beyond what the prior expects some rows need 100 steps; the others stop where they are done."""
+        w = torch.randn(4, 3, 4, generator=torch.Generator().manual_seed(9), dtype=torch.float64) * 14
+        tail = replace(observed, y=Area(2).forward(curved.synthesize({"w": w}, SHAPE)))
+        found = search(curved, tail, BALANCED, [Stream(0).child(i) for i in range(4)], 1)
+        assert float(found.chi2.max()) < 1.1
+        assert int(found.steps.max()) > 100
+        assert int(found.steps[1]) < 100
+
     def test_candidates_do_not_depend_on_their_neighbours(self, curved: Curved, observed: Observation) -> None:
         streams = [Stream(0).child(i) for i in range(4)]
         whole = search(curved, observed, BALANCED, streams, 3)
