@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, leaky_relu, linear
 
 from gensr.errors import WeightsError
-from gensr.priors.frozen import SLOPE, Frozen, unit
+from gensr.priors.frozen import GAIN, SLOPE, Frozen, unit
 from gensr.priors.schema import check_shapes
 
 LARGEST = 10
@@ -25,11 +25,14 @@ class Structure:
         latent: numbers of z.
         widths: channels of every level, the coarsest (4 px) first.
         bands: of the image.
+        plain: biases are added as they are, one for each channel from the first layer on, and layers have the gains of
+            the first program (TensorFlow's); else biases are scaled like weights, by the same constant in every layer.
     """
 
     latent: int
     widths: tuple[int, ...]
     bands: int
+    plain: bool = False
 
     @property
     def side(self) -> int:
@@ -38,7 +41,8 @@ class Structure:
 
     def shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Name and shape of every tensor that is used."""
-        yield from _both("formatLayer", (16 * self.widths[0], self.latent))
+        yield "formatLayer.weight", (16 * self.widths[0], self.latent)
+        yield "formatLayer.bias", ((1 if self.plain else 16) * self.widths[0],)
         yield from _both("groupScale0.0", (self.widths[0], self.widths[0], 3, 3))
         for i, (before, width) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
             yield from _both(f"scaleLayers.{i}.0", (width, before, 3, 3))
@@ -66,22 +70,33 @@ def structure(tensors: Mapping[str, Tensor], name: str) -> Structure:
     if scales != list(range(len(scales))) or len(scales) >= LARGEST:
         raise WeightsError(f"{name}: levels {scales}, expected 0, 1, ... without gaps")
     widths = tuple(int(tensors[key].shape[0]) for key in keys[1:-1])
-    found = Structure(int(tensors["formatLayer.weight"].shape[1]), widths, int(tensors[last].shape[0]))
+    first = tensors.get("formatLayer.bias")
+    plain = first is not None and tuple(first.shape) == widths[:1]  # the other program has one for every pixel
+    found = Structure(int(tensors["formatLayer.weight"].shape[1]), widths, int(tensors[last].shape[0]), plain)
     check_shapes(tensors, dict(found.shapes()), name)
     return found
 
 
 class Scaled(Frozen):
-    """Layer whose output, bias included, is scaled by He's constant."""
+    """Layer whose weights are scaled by the root of their number: ``gain / sqrt(fan in)``.
+
+    Args:
+        tensors: of the network.
+        place: name of the layer.
+        gain: of the weights.
+        plain: whether the bias is added as it is, not scaled alike.
+    """
 
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, tensors: Mapping[str, Tensor], place: str) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], place: str, gain: float = GAIN, plain: bool = False) -> None:
         super().__init__()
-        weight = tensors[f"{place}.weight"].float()
-        scale = (2 / weight[0].numel()) ** 0.5
-        self.keep(weight=weight * scale, bias=tensors[f"{place}.bias"].float() * scale)
+        weight, bias = tensors[f"{place}.weight"].float(), tensors[f"{place}.bias"].float()
+        scale = gain / weight[0].numel() ** 0.5
+        if len(bias) < len(weight):  # one for a channel of 4 x 4 pixels
+            bias = bias.repeat_interleave(len(weight) // len(bias))
+        self.keep(weight=weight * scale, bias=bias if plain else bias * scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (n, c) or (n, c, h, w)."""
@@ -101,11 +116,12 @@ class Network(nn.Module):
     def __init__(self, tensors: Mapping[str, Tensor], found: Structure) -> None:
         super().__init__()
         self.found = found
-        self.format = Scaled(tensors, "formatLayer")
-        self.coarse = Scaled(tensors, "groupScale0.0")
-        count = len(found.widths) - 1
-        self.finer = nn.ModuleList(Scaled(tensors, f"scaleLayers.{i}.{j}") for i in range(count) for j in (0, 1))
-        self.picture = Scaled(tensors, f"toRGBLayers.{count}")
+        count, plain = len(found.widths) - 1, found.plain
+        self.format = Scaled(tensors, "formatLayer", GAIN / 4 if plain else GAIN, plain)
+        self.coarse = Scaled(tensors, "groupScale0.0", plain=plain)
+        finer = [f"scaleLayers.{i}.{j}" for i in range(count) for j in (0, 1)]
+        self.finer = nn.ModuleList(Scaled(tensors, place, plain=plain) for place in finer)
+        self.picture = Scaled(tensors, f"toRGBLayers.{count}", 1.0 if plain else GAIN, plain)
 
     def forward(self, z: Tensor) -> Tensor:
         """``z`` (n, latent) to images (n, bands, side, side)."""
