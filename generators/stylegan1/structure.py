@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from gensr.errors import WeightsError
-from gensr.priors.schema import Number, Record, check_shapes
+from gensr.priors.schema import Number, Record, check_shapes, doubling_sides
 
 LARGEST = 2048
 CONFIG = Record({"black": Number(-1e4, 1e4), "white": Number(-1e4, 1e4), "spread": Number(0.0, 0.999)})
@@ -50,9 +50,7 @@ def structure(tensors: Mapping[str, Tensor], name: str) -> Structure:
     Raises:
         WeightsError: a level, a layer or a tensor is missing or of another shape.
     """
-    sides = sorted({int(m[1]) for key in tensors if (m := re.match(r"blocks\.(\d{1,4})x\1\.", key))})
-    if len(sides) < 2 or sides != [4 << i for i in range(len(sides))] or sides[-1] > LARGEST:
-        raise WeightsError(f"{name}: levels {sides}, expected 4, 8, ... up to {LARGEST} without gaps")
+    sides = doubling_sides(tensors, r"blocks\.(\d{1,4})x\1\.", LARGEST, name)
     firsts = {side: f"blocks.{side}x{side}.{'conv' if side == 4 else 'conv1'}.weight" for side in sides}
     depth = len({key for key in tensors if re.fullmatch(r"dense\d{1,2}\.weight", key)})
     for key in (*firsts.values(), "torgb.weight", "dense0.weight", "blocks.4x4.epi1.style_mod.lin.weight"):

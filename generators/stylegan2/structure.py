@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from gensr.errors import WeightsError
-from gensr.priors.schema import Flag, Number, Optional, Record, Text, Whole, check_shapes
+from gensr.priors.schema import Flag, Number, Optional, Record, Text, Whole, check_shapes, doubling_sides
 
 LARGEST = 2048
 """Side of the largest output that is rebuilt, pixels."""
@@ -70,10 +70,7 @@ def structure(tensors: Mapping[str, Tensor], name: str) -> Structure:
     Raises:
         WeightsError: a level, a layer or a tensor is missing or of another shape.
     """
-    sides = sorted({int(m[1]) for key in tensors if (m := re.match(r"synthesis\.b(\d{1,4})\.", key))})
-    wanted = [4 << i for i in range(len(sides))]
-    if not len(sides) >= 2 or sides != wanted or sides[-1] > LARGEST:
-        raise WeightsError(f"{name}: levels {sides}, expected 4, 8, ... up to {LARGEST} without gaps")
+    sides = doubling_sides(tensors, r"synthesis\.b(\d{1,4})\.", LARGEST, name)
     depth = len({key for key in tensors if re.fullmatch(r"mapping\.fc\d{1,2}\.weight", key)})
     widths = {side: _axis(tensors, f"synthesis.b{side}.conv1.weight", 0, name) for side in sides}
     found = Structure(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -240,3 +240,22 @@ def check_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[in
         ):
             words = ", ".join("any" if s is None else str(s) for s in shape)
             raise WeightsError(f"{name}: tensor {key!r} is of shape {found}, expected ({words}); fetch the file again")
+
+
+def doubling_sides(tensors: Iterable[str], pattern: str, largest: int, name: str) -> list[int]:
+    """Sides of a network's levels, as names of its tensors tell them.
+
+    Args:
+        tensors: names.
+        pattern: regular expression of the beginning of a name; its first group is a side.
+        largest: side.
+        name: of the generator, for the message.
+
+    Raises:
+        WeightsError: not 4, 8, ... without gaps, two of them at least.
+    """
+    form = re.compile(pattern)
+    sides = sorted({int(m[1]) for key in tensors if (m := form.match(key))})
+    if len(sides) < 2 or sides != [4 << i for i in range(len(sides))] or sides[-1] > largest:
+        raise WeightsError(f"{name}: levels {sides}, expected 4, 8, ... up to {largest} without gaps")
+    return sides

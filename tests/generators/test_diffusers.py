@@ -57,6 +57,23 @@ def test_tensors_arrive_to_the_bit(tmp_path, kind, part):
         assert len(ours) == len(theirs)
 
 
+@pytest.mark.parametrize(("levels", "multiplier"), [(1, 1), (2, 5), (4, 2), (6, 1)])
+def test_autoencoders_of_any_depth_and_width_are_rebuilt(tmp_path, levels, multiplier):
+    """All that is known is the folder: every tensor arrives, and pictures of 32 to 1024 px have latents that fit."""
+    widths = [4 * multiplier * (1 + i // 2) for i in range(levels)]
+    kinds = {f"{a}_block_types": [f"{b}coderBlock2D"] * levels for a, b in (("down", "DownEn"), ("up", "UpDe"))}
+    folder = emit.vae(tmp_path / "in", block_out_channels=widths, norm_num_groups=2, **kinds)
+    ours, found = converted(folder, tmp_path / "net.safetensors")
+    theirs = load_file(folder / "vae" / "diffusion_pytorch_model.safetensors")
+    assert len(theirs) == len(found.tensors)
+    for name, tensor in theirs.items():
+        assert any(o.shape == tensor.shape and torch.equal(o, tensor) for o in found.tensors.values()), name
+    factor = 2 ** (levels - 1)
+    for side in (32, 256, 1024):
+        assert [t.shape for t in ours.latents((side, side)).tensors] == [(4, side // factor, side // factor)]
+    assert ours.synthesize({"z": normal(1, 4, 2, 3)}, (2 * factor, 3 * factor)).shape == (1, 3, 2 * factor, 3 * factor)
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -65,6 +65,39 @@ def test_tensors_arrive_to_the_bit(tmp_path):
             assert any(o.shape == t.shape and torch.equal(o, t) for o in found.tensors.values()), name
 
 
+@pytest.mark.parametrize(("side", "multiplier"), [(32, 1), (32, 8), (256, 2), (1024, 1)])
+def test_generators_of_any_size_are_rebuilt(tmp_path, side, multiplier):
+    """As many doublings as the list of strides has; every tensor arrives."""
+    doublings = (side // 4).bit_length() - 1
+    words = {"channels": [4 * multiplier] * doublings + [1], "strides": [2] * doublings + [1]}
+    ours, found, _, _ = converted(emit.gan(tmp_path / "in", **words), tmp_path / "net.safetensors")
+    theirs = emit.random(emit.generator({**emit.GENERATOR, **words}))
+    assert len(theirs) == len(found.tensors)
+    for name, tensor in theirs.items():
+        assert any(o.shape == tensor.shape and torch.equal(o, tensor) for o in found.tensors.values()), name
+    assert [t.shape for t in ours.latents((side, side)).tensors] == [(5,)]
+    assert ours.synthesize({"z": normal(1, 5)}, (side, side)).shape == (1, 1, side, side)
+
+
+@pytest.mark.parametrize(("levels", "multiplier"), [(1, 3), (3, 1), (5, 2)])
+def test_autoencoders_of_any_depth_and_width_are_rebuilt(tmp_path, levels, multiplier):
+    widths = [4 * multiplier * (1 + i // 2) for i in range(levels)]
+    words = {**emit.AUTOENCODER, "channels": widths, "attention_levels": [False] * levels}
+    folder = emit.latent(tmp_path / "in", autoencoder_def=words)
+    theirs = emit.random(emit.autoencoder(words))
+    torch.save(theirs, folder / "models" / "model_autoencoder.pt")
+    edit(folder, lambda config: config.pop("diffusion_def"))
+    (folder / "models" / "model.pt").unlink()
+    ours, found, _, _ = converted(folder, tmp_path / "net.safetensors")
+    for name, tensor in theirs.items():
+        wanted = any(o.shape == tensor.shape and torch.equal(o, tensor) for o in found.tensors.values())
+        assert wanted or "log_sigma" in name, name
+    factor = 2 ** (levels - 1)
+    for side in (32, 256, 1024):
+        assert [t.shape for t in ours.latents((side, side)).tensors] == [(2, side // factor, side // factor)]
+    assert ours.synthesize({"z": normal(1, 2, 2, 3)}, (2 * factor, 3 * factor)).shape == (1, 1, 2 * factor, 3 * factor)
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -196,3 +196,13 @@ def test_a_companion_that_cannot_stand_in_is_left_alone(monkeypatch, white):
     assert closed_prior(prior, Area((2, 1))) is prior
     monkeypatch.setattr(Without, "fallback", "gaussian-microscopy")
     assert closed_prior(prior, Area((2, 1))).generator.card.name == "gaussian-microscopy"
+
+
+def test_levels_double_without_gaps() -> None:
+    from gensr.priors.schema import doubling_sides
+
+    names = ["b4.a", "b8.a", "b16.b", "b16.a", "c32.a"]
+    assert doubling_sides(names, r"b(\d+)\.", 16, "own") == [4, 8, 16]
+    for wrong, largest in ((names, 8), (["b4.a"], 16), (["b4.a", "b16.a"], 16), (["b8.a", "b16.a"], 16), ([], 16)):
+        with pytest.raises(WeightsError, match=rf"own: levels .*expected 4, 8, ... up to {largest} without gaps"):
+            doubling_sides(wrong, r"b(\d+)\.", largest, "own")
