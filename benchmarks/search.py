@@ -149,7 +149,8 @@ def main(argv: Sequence[str]) -> int:
     if given["fresh"] == "true":
         journal.unlink(missing_ok=True)
     faces, slow = int(given["faces"]), int(given["slow"])
-    cases = next(s for s in SETS if s.name == "faces").cases(Path(given["data"]), given["split"], faces)
+    pack = next(s for s in SETS if s.name == "faces")
+    cases = pack.cases(Path(given["data"]), given["split"], faces)
     kept = torch.get_num_threads()
     torch.set_num_threads(1)
     rows = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
@@ -175,10 +176,17 @@ def main(argv: Sequence[str]) -> int:
                 if not ((is_slow and number >= slow) or (name, number) in have):
                     found = measured(method, generator, data, root.child(number, "run"))
                     keep(name, number, judged(found, data, truth, generator.card.discrepancy))
-            if number < int(given["posterior"]) and ("posterior", number) not in have:
-                keep("posterior", number, figures_of(generator, data, truth, root.child(number, "posterior")))
+        # Faces are spread evenly over the split: those of another number are others, and have rows of their own.
+        wanted = int(given["posterior"])
+        told = {row["face"] for row in rows if row["method"] == "posterior" and row.get("of", faces) == wanted}
+        for number, case in enumerate(pack.cases(Path(given["data"]), given["split"], wanted)):
+            if number not in told:
+                data, truth = observation(case, side, root.child(number))
+                found_of = figures_of(generator, data, truth, root.child(number, "posterior"))
+                keep("posterior", number, {**found_of, "of": wanted})
     torch.set_num_threads(kept)
     truths = [np.asarray(observation(case, side, root)[1][0], np.float64) * PEAK for case in cases]
+    rows = [row for row in rows if row["method"] != "posterior" or row.get("of", faces) == wanted]
     (output / "search.md").write_text(document(rows, truths, generator), encoding="utf-8")
     print(f"wrote {output / 'search.md'}")
     return 0

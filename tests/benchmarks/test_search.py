@@ -69,6 +69,10 @@ def test_a_run_writes_tables_and_goes_on(style, tmp_path, monkeypatch, capsys):
     before = (tmp_path / ".search.jsonl").read_bytes()
     assert main(words) == 0
     assert (tmp_path / ".search.jsonl").read_bytes() == before
+    assert main([*words[:-1], "posterior=2"]) == 0  # other faces: none of one alone is among them
+    rows = [json.loads(line) for line in (tmp_path / ".search.jsonl").read_text().splitlines()]
+    assert [(r["of"], r["face"]) for r in rows if r["method"] == "posterior"] == [(1, 0), (2, 0), (2, 1)]
+    assert "samples of each of 2 held-out faces" in (tmp_path / "search.md").read_text()
     with pytest.raises(UsageError, match="unknown argument 'fcaes=2'"):
         main(["search", "fcaes=2"])
     assert main(["search", "--help"]) == 0
