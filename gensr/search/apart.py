@@ -58,11 +58,14 @@ class Apart(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> object:  # fmt: skip
         """Called by torch in place of each of its functions."""
-        named = kwargs or {}
+        named = dict(kwargs or {})
+        if func in LAYERS and not args and "input" in named:
+            args = (named.pop("input"),)
         rows = self._rows(func, args)
         if not any(rows):
             return func(*args, **named)
-        if rows[0] and not any(rows[1:]) and not named and (alike := _alike(func, *args)) is not None:
+        plain = func in PRODUCTS or func is nn.functional.linear
+        if plain and not any(rows[1:]) and not named and (alike := _alike(func, *args)) is not None:
             return alike
         cut = [_cut(a) if has else None for a, has in zip(args, rows, strict=True)]
         alone = [
@@ -76,14 +79,16 @@ class Apart(TorchFunctionMode):
         """Which arguments have rows that a function computes one by one."""
         if func in LAYERS:
             return [k == 0 and self._batched(a) for k, a in enumerate(args)]
-        if func in PRODUCTS:
+        if func in PRODUCTS and len(args) == 2:
             left, right = args
             wide = right.ndim > MATRIX
             return [self._batched(left) and (not wide or left.ndim == right.ndim), wide and self._batched(right)]
         if func in ATTENTION:
             return [self._batched(a) for a in args]
-        if func is torch.einsum and args[0].count("->") == 1:
+        if func is torch.einsum and isinstance(args[0], str) and args[0].count("->") == 1:
             terms, out = args[0].replace(" ", "").split("->")
+            if terms.count(",") + 2 != len(args):
+                return []  # operands in a list, which are left together
             leads = (bool(out) and term[:1] == out[:1] for term in terms.split(","))
             return [False, *(first and self._batched(a) for first, a in zip(leads, args[1:], strict=True))]
         return []
@@ -136,8 +141,6 @@ def _alike(func: Callable[..., Any], x: Tensor, matrix: Tensor, bias: Tensor | N
     """A product of all rows with one matrix, where that adds up as for a row alone; None elsewhere."""
     if func is nn.functional.linear:
         matrix = matrix.T
-    elif func not in PRODUCTS:
-        return None
     if x.ndim != MATRIX or matrix.ndim != MATRIX or matrix.requires_grad:
         return None
     if any(size * x.element_size() % LINE for size in matrix.shape):

@@ -41,6 +41,9 @@ OPERATIONS: dict[str, tuple[tuple[int, ...], Callable[[Tensor], Tensor]]] = {
     "einsum": ((130,), lambda x: torch.einsum("cd,nc->nd", MATRIX, x)),
     "attention": ((2, 12, 16), lambda x: functional.scaled_dot_product_attention(x, x.flip(2), x)),
     "convolution": ((130, 8, 8), lambda x: functional.conv2d(x, KERNEL, padding=1)),
+    "convolution of a module": ((24, 9, 9), torch.nn.Conv2d(24, 16, 3, 2, 1).requires_grad_(False)),
+    "linear of a module": ((128,), torch.nn.Linear(128, 48).requires_grad_(False)),
+    "named": ((130,), lambda x: functional.linear(input=x, weight=MATRIX.T)),
     "transposed convolution": ((24, 8, 8), lambda x: functional.conv_transpose2d(x, KERNEL, stride=2)),
     "odd": ((130, 3, 5), lambda x: functional.conv2d(x, KERNEL, padding=1)),
 }
@@ -84,6 +87,13 @@ class TestOperations:
         with Apart(8):
             made = x @ x
         torch.testing.assert_close(made, x @ x)
+
+    def test_other_ways_to_say_the_same_are_let_through(self) -> None:
+        x, y = (torch.randn(4, 4, generator=torch.Generator().manual_seed(k)) for k in (1, 2))
+        with Apart(4):
+            made = [torch.matmul(x, other=y), torch.einsum("ab,bc->ac", [x, y]), torch.einsum(x, [0, 1], y, [1, 2])]
+        for other in made:
+            torch.testing.assert_close(other, x @ y)
 
     def test_one_row_and_what_is_outside_are_left_alone(self) -> None:
         assert not isinstance(apart(torch.zeros(1, 3)), Apart)
