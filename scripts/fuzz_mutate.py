@@ -260,6 +260,10 @@ def _by_name(name: str, raw: bytes) -> Mutation:
     return nifti if ".nii" in name else markup if name.endswith((".xml", ".wld")) else bytes_at_random
 
 
+LARGEST = 64 << 20
+"""Bytes of a spoilt file: a value may be padded to a length that another mutation made up."""
+
+
 def mutate(rng: random.Random, name: str, raw: bytes) -> bytes:
     """A spoilt copy: mostly by the structure of the format, one time in five bytes at random, sometimes both."""
     if name.endswith(".gz") and rng.random() < 0.8:
@@ -272,4 +276,4 @@ def mutate(rng: random.Random, name: str, raw: bytes) -> bytes:
             raw = (bytes_at_random if rng.random() < 0.2 else _by_name(name, raw))(rng, raw)
         except DAMAGE:
             raw = bytes_at_random(rng, raw or b"x")  # a structure that an earlier mutation destroyed
-    return raw
+    return raw[:LARGEST]

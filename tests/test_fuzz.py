@@ -107,7 +107,7 @@ def test_every_format_is_mutated_by_its_structure(seeds):
         (ValueError("x"), "bug"),
         (type("PanicException", (BaseException,), {})("x"), "bug"),
         (SystemExit(3), "bug"),
-        (fuzz.GensrError("two\nlines"), "lines"),
+        (MemoryError("two\nlines"), "lines"),
         (fuzz.GensrError("a.tif: damaged"), None),
         (MemoryError(), None),
     ],

@@ -18,6 +18,8 @@ MOST = 999
 """Axes of an array and fields of a table, by the standard."""
 _COUNTS = {b"NAXIS", b"ZNAXIS", b"TFIELDS"}
 _NUMBER = re.compile(rb"\s*([+-]?\d{1,40})(?:\.0*)?\s*(/.*)?")
+_WILD = re.compile(rb"[*?\x80-\xff]|\.\.\.$")
+"""What astropy takes for a pattern in the name of a card; bytes beyond ASCII become question marks."""
 _SIZED = re.compile(rb"BITPIX|NAXIS\d{0,3}|PCOUNT|GCOUNT")
 
 
@@ -57,6 +59,11 @@ def _header(stream: BinaryIO, name: str) -> tuple[dict[bytes, int], int]:
             if key == b"END":
                 return numbers or {b"BITPIX": 8}, count
             count += 1
+            if key not in (b"COMMENT", b"HISTORY", b""):
+                named = (card[9:] if b"=" in card else b"").partition(b"=")[0] if key == b"HIERARCH" else key
+                if _WILD.search(named.rstrip()):  # readers take it for a pattern, and other cards for its value
+                    text = named.strip().decode("ascii", "replace")
+                    raise FormatError(f"{name}: has a card named {text}, which no keyword may be; rename it")
             continued = continued + 1 if key == b"CONTINUE" else 0
             within("continued", continued, name)
             value = _NUMBER.fullmatch(card[10:].rstrip()) if card[8:9] == b"=" else None

@@ -123,7 +123,7 @@ def _inspect(path: Path, tif: Any, wanted: int | None, pages: int) -> Container:
     if found:
         raise FormatError(f"{path}: is georeferenced ({', '.join(found)}); use domain=satellite")
     ome = tif.ome_metadata or "" if tif.is_ome else ""
-    images = _check_ome(path, ome, pages) if ome else 0
+    images = _check_ome(path, ome, pages, int(first.size)) if ome else 0
     all_series = tif.series
     kinds = {s.kind for s in all_series}
     unknown = sorted(kinds - set(_KINDS))
@@ -155,7 +155,7 @@ def _choose(path: Path, all_series: list[Any], wanted: int | None) -> int:
     return index
 
 
-def _check_ome(path: Path, xml: str, pages: int) -> int:
+def _check_ome(path: Path, xml: str, pages: int, pixels_of_page: int) -> int:
     """Refuse entity bombs, planes in other files and absurd sizes before the library acts; returns how many images."""
     within("xml", len(xml), path)
     # Every element is opened by one bracket, and closed by another unless it is empty.
@@ -171,6 +171,9 @@ def _check_ome(path: Path, xml: str, pages: int) -> int:
         for axis in "ZCT":
             planes *= int(pixels.getAttribute(f"Size{axis}"))
         within("planes", planes, path)
+        # The library keeps a place for every page that the declared pixels would fill.
+        total = planes * int(pixels.getAttribute("SizeX")) * int(pixels.getAttribute("SizeY"))
+        within("planes", total // max(1, pixels_of_page), path)
         if planes < 1:
             raise FormatError(f"{path}: its OME-XML declares {planes} planes; get an intact copy")
         for data in pixels.getElementsByTagNameNS("*", "TiffData"):

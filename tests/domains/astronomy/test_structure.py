@@ -117,3 +117,25 @@ def test_sizes_that_are_negative_or_said_twice(tmp_path, key, number):
 def test_whole_numbers_with_a_point_and_the_same_number_twice_pass(tmp_path):
     path = write(tmp_path / "a.fits", [*PLAIN, card("NAXIS2", 72), card("GCOUNT", "1."), card("PCOUNT", 0)])
     check_structure(path, "a.fits")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "A*B     = 1",
+        "WHAT?   = 1",
+        "ab...   = 1",
+        "H[?     =                    1",
+        "HIERARCH a*a*a*b = 3",
+        "\xe9T\xe9     = 1",
+    ],
+)
+def test_names_that_readers_take_for_patterns(tmp_path, line):
+    path = write(tmp_path / "a.fits", [*PLAIN, line.ljust(80).encode("latin-1")])
+    with pytest.raises(FormatError, match=r"a\.fits: has a card named .*, which no keyword may be; rename it"):
+        DOMAIN.open(path, {})
+
+
+def test_patterns_in_values_and_remarks_pass(tmp_path):
+    lines = ["COMMENT what? 2*3 ...", "HISTORY a*b", "OBJECT  = 'M31 ?...*' / what?", "HIERARCH ESO A = '*' / ?"]
+    check_structure(write(tmp_path / "a.fits", [*PLAIN, *(line.ljust(80).encode() for line in lines)]), "a.fits")

@@ -130,6 +130,7 @@ BAD_XML = {
     "companion": ("<OME><BinaryOnly MetadataFile='a.companion.ome' UUID='b'/></OME>", "companion file"),
     "wrong size": (pixels(SIZES.replace("SizeX='16'", "SizeX='99'")), "does not fit its pages"),
     "missing planes": (pixels(SIZES.replace("SizeZ='1'", "SizeZ='5'")), "missing"),
+    "an endless side": (pixels(SIZES.replace("SizeY='16'", "SizeY='4294967295'")), "claims 268435455 planes"),
     "not well formed": (pixels(SIZES)[:-9] + "</OME>", "damaged TIFF"),
     "no sizes": (pixels(""), "damaged TIFF"),
 }
