@@ -29,15 +29,17 @@ from gensr.values.random import Stream
 
 from .scores import Row
 from .script import words, write
-from .sets import SETS
-from .steps import pictures
+from .sets import SETS, BenchmarkSet
 
 PRIORS = {
     "microscopy": "engression-field",
     "satellite": "engression-field",
     "brain-mr": "engression-field",
     "faces": "engression-faces",
+    "chest-xray": "engression-chest-xray",
 }
+LARGEST = 128
+"""Side of the middle of a picture that is looked at, pixels."""
 FACTORS: tuple[Factor, ...] = ((1, 1), (2, 2), (4, 4), (2, 4))
 NOISES = (0.0, 0.01, 0.05)
 SAMPLES = 8
@@ -103,6 +105,23 @@ def observed(x: Tensor, operator: Operator, noise: float) -> Observation:
     y = y + noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(7))
     usable = torch.ones_like(y, dtype=torch.bool)
     return Observation(y, operator, torch.full_like(y, noise**2), usable, exact=noise == 0)
+
+
+def pictures(item: BenchmarkSet, root: Path, limit: int, split: str) -> Tensor:
+    """Middles of pictures of a split in generator units, (n, band, side, side)."""
+    found = []
+    for case in item.cases(root, split, limit):
+        image = case.image.astype(np.float32)
+        if item.percentiles is None:
+            image = image / np.float32(case.peak)
+        else:
+            low, high = np.percentile(image, item.percentiles)
+            image = (image - np.float32(low)) / np.float32(high - low)
+        side = min(LARGEST, *image.shape[1:]) // 16 * 16
+        top, left = ((n - side) // 2 for n in image.shape[1:])
+        found.append(torch.from_numpy(np.ascontiguousarray(image[:, top : top + side, left : left + side])))
+    side = min(image.shape[-1] for image in found)
+    return torch.stack([image[:, :side, :side] for image in found])
 
 
 def psnr(found: Tensor, x: Tensor) -> float:

@@ -31,7 +31,7 @@ FAMILIES = (*NETWORKS, "gaussian")
 def family_of(generator: str) -> str:
     """The family in a generator's name.
 
-    >>> family_of("flow-chest-xray")
+    >>> family_of("engression-chest-xray")
     'flow'
     """
     return generator.split("-", 1)[0]
@@ -84,19 +84,21 @@ class BenchmarkSet:
         return repr(noise * peak)
 
 
-def _both(subject: str, network: str = "engression-field") -> tuple[str, ...]:
-    return (network, f"gaussian-{subject}")
+def _both(subject: str) -> tuple[str, ...]:
+    return ("engression-field", f"gaussian-{subject}")
+
+
+def _own(subject: str) -> tuple[str, ...]:
+    return (f"engression-{subject}", f"gaussian-{subject}")
 
 
 SETS: Sequence[BenchmarkSet] = (
     BenchmarkSet("microscopy", "microscopy", "microscopy", _both("microscopy"), (1, 99.9), clipped=True),
     BenchmarkSet("satellite", "satellite", "satellite", _both("satellite"), (2, 98), clipped=False, grey=True),
     BenchmarkSet("satellite-rgb", "satellite", "satellite", _both("satellite"), (2, 98), clipped=False),
-    BenchmarkSet(
-        "astronomy", "astronomy", "astronomy", _both("astronomy", "flow-astronomy"), None, clipped=False, flux=True
-    ),
-    BenchmarkSet("faces", "faces", "faces", _both("faces", "engression-faces"), None, clipped=True),
-    BenchmarkSet("chest-xray", "medical_cxr", "medical", _both("chest-xray", "flow-chest-xray"), None, clipped=True),
+    BenchmarkSet("astronomy", "astronomy", "astronomy", _own("astronomy"), None, clipped=False, flux=True),
+    BenchmarkSet("faces", "faces", "faces", _own("faces"), None, clipped=True),
+    BenchmarkSet("chest-xray", "medical_cxr", "medical", _own("chest-xray"), None, clipped=True),
     BenchmarkSet(
         "brain-mr", "medical_brain", "medical", _both("brain-mr"), (0.5, 99.9), clipped=False, validation="train"
     ),

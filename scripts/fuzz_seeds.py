@@ -35,7 +35,7 @@ from gensr.priors import weights
 
 ROOT = Path(__file__).resolve().parent.parent
 Pixels = npt.NDArray[Any]
-WEIGHTS = ("gaussian-microscopy", "gaussian-faces", "style-faces", "engression-field", "flow-astronomy")
+WEIGHTS = ("gaussian-microscopy", "gaussian-faces", "style-faces", "engression-field", "engression-astronomy")
 """Generators whose headers are spoiled; their tensors are left out where they are large."""
 
 

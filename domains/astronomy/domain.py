@@ -40,7 +40,7 @@ class Astronomy(Domain):
         ".fts",
         ".fz",
     )
-    prior: ClassVar[str] = "flow-astronomy"
+    prior: ClassVar[str] = "engression-astronomy"
     objects: ClassVar[tuple[str, ...]] = objects.KINDS
     defaults: ClassVar[Mapping[str, Any]] = {
         "hdu": None,

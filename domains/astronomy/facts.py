@@ -8,7 +8,7 @@ from .levels import Sky, find_noise
 from .opened import OpenedFits
 from .units import Values
 
-PRIOR = "flow-astronomy"
+PRIOR = "engression-astronomy"
 """Generator of the domain."""
 
 

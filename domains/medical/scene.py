@@ -117,7 +117,7 @@ class MedicalScene(Scene):
                 f"aligned=true on {self.modality} of {rows} x {cols} pixels and {self.planes} planes: the chest prior "
                 "needs one square CR or DX picture of a whole chest; crop it, or leave the option out"
             )
-        return "flow-chest-xray"
+        return "engression-chest-xray"
 
     def stand_in(self) -> str:
         """See `Scene.stand_in`."""

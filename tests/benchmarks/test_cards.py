@@ -67,7 +67,7 @@ def test_a_card_takes_scores_factors_and_audit(small_packs: Path, results: Path,
 
 def test_a_card_without_bias_takes_that_of_the_table_or_is_refused(small_packs: Path, results: Path) -> None:
     stored = weights.read(available()["gaussian-microscopy"])
-    for name in ("gaussian-microscopy", "flow-astronomy"):
+    for name in ("gaussian-microscopy", "engression-astronomy"):
         silent = dataclasses.replace(stored.card, name=name, bias="")
         weights.save(results / f"{name}.safetensors", stored.tensors, stored.config, silent)
     words = [f"data={small_packs}", f"results={results}", f"weights={results}"]
@@ -75,7 +75,7 @@ def test_a_card_without_bias_takes_that_of_the_table_or_is_refused(small_packs: 
     filled = weights.read(results / "gaussian-microscopy.safetensors").card
     assert filled.bias == cards.BIAS["gaussian-microscopy"]
     with pytest.raises(UsageError, match="its card states no bias"):
-        cards.main([*words, "generators=flow-astronomy"])
+        cards.main([*words, "generators=engression-astronomy"])
     with pytest.raises(UsageError, match="several fields"):
         cards.main([*words, "generators=engression-field"])
     with pytest.raises(UsageError, match="generators=nobody: no set"):

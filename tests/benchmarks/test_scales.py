@@ -54,7 +54,7 @@ def test_narrow_and_shifted_ones_are_seen():
     shifted = scales.row(FACES, told(FACES, shift=0.3), How("engression-faces"), 2)
     assert shifted["mean_16"] > 20 * shifted["mean_1"]
     assert shifted["rank_4"] > 0.9
-    low = scales.row(FLUX, told(FLUX, shift=0.05), How("flow-astronomy"), 2)
+    low = scales.row(FLUX, told(FLUX, shift=0.05), How("engression-astronomy"), 2)
     assert low["sky"] + low["bright"] < -2
 
 

@@ -113,7 +113,7 @@ class TestOptions:
         assert (chosen.minutes, chosen.batch, chosen.rate, chosen.sheet) == (60.0, 16, 1e-3, 10.0)
         assert not chosen.aligned
         assert parse({"domain": "faces", "data": "a"}).aligned
-        assert parse({"domain": "faces", "data": "a", "init": "flow-chest-xray"}).rate == 3e-4
+        assert parse({"domain": "faces", "data": "a", "init": "flow-own"}).rate == 3e-4
 
     def test_every_option_has_a_help(self):
         read = set(parse({"domain": "faces", "data": "a"}).__dataclass_fields__)
@@ -140,8 +140,8 @@ class TestOptions:
             ({"aligned": "yes"}, "aligned=yes: expected true or false"),
             ({"low": "99", "high": "1"}, "low=99 high=1"),
             ({"low": "101"}, "low=101"),
-            ({"init": "flow-chest-xray", "widths": "48"}, "widths=48: flow-chest-xray settles it"),
-            ({"init": "flow-chest-xray", "aligned": "true"}, "aligned=true: flow-chest-xray settles it"),
+            ({"init": "flow-own", "widths": "48"}, "widths=48: flow-chest-xray settles it"),
+            ({"init": "flow-own", "aligned": "true"}, "aligned=true: flow-chest-xray settles it"),
         ],
     )
     def test_impossible_texts_are_named(self, change, words):

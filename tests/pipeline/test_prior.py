@@ -155,6 +155,6 @@ def test_shipped_priors_of_faces_stand_in_for_each_other():
         SearchError, match=r"engression-faces cannot serve .* 512 x 512 pixels; use generator=gaussian-faces"
     ):
         choose_prior(replace(faces, named="engression-faces"))
-    sky = wanted((24, 24), "flow-astronomy", operator=parse_operator("gaussian:sigma=0.5", (2, 2)))
+    sky = wanted((24, 24), "engression-astronomy", operator=parse_operator("gaussian:sigma=0.5", (2, 2)))
     prior, why = choose_prior(sky)
-    assert (prior.generator.card.name == "flow-astronomy") == (why == USUAL)
+    assert (prior.generator.card.name == "engression-astronomy") == (why == USUAL)

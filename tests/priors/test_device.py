@@ -19,7 +19,7 @@ from gensr.priors.device import placed, rounding
 from gensr.priors.grey import Grey
 from gensr.priors.unet import fast_half
 
-NETWORKS = ("flow-astronomy", "engression-field", "engression-faces")
+NETWORKS = ("engression-astronomy", "engression-field", "engression-faces")
 FAST = "bfloat16" if fast_half("cpu") else "float32"
 IMAGE = np.random.default_rng(2).normal(100, 9, (20, 24)).astype(np.float32)
 

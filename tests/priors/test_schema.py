@@ -21,7 +21,7 @@ from gensr.priors.card import GeneratorCard
 from gensr.priors.families import family
 from gensr.priors.schema import CARD, COMPANION, DEPTH, check_depth
 
-SHIPPED = ["engression-faces", "flow-astronomy", "gaussian-microscopy", "gaussian-faces", "style-faces"]
+SHIPPED = ["engression-faces", "engression-astronomy", "gaussian-microscopy", "gaussian-faces", "style-faces"]
 
 
 def stored(name: str) -> tuple[dict[str, torch.Tensor], dict[str, Any], GeneratorCard]:
@@ -160,7 +160,7 @@ def test_no_shape_of_a_tensor_is_believed(name):
     [
         ("style-faces", {"widths": [4096] * 8, "style": 4096, "latent": 4096, "depth": 64}),
         ("gaussian-microscopy", {"side": 256}),
-        ("flow-astronomy", {"shape": {"widths": [4096] * 6, "embedding": 4096, "blocks": 64}}),
+        ("engression-astronomy", {"shape": {"widths": [4096] * 6, "embedding": 4096, "blocks": 64}}),
     ],
 )
 def test_nothing_is_allocated_before_it_is_compared(name, change):

@@ -51,7 +51,7 @@ def test_defaults_of_a_scene(make, medical, tmp_path):
 def test_aligned_prior_only_for_square_radiographs(make, medical, tmp_path):
     square = np.ones((4, 4), np.uint8)
     chest = medical.open(dicom(make, tmp_path / "a.dcm", "DX", square), {"aligned": True})
-    assert chest.generator() == "flow-chest-xray"
+    assert chest.generator() == "engression-chest-xray"
     wide = medical.open(dicom(make, tmp_path / "b.dcm", "DX", np.ones((4, 5), np.uint8)), {"aligned": True})
     head = medical.open(dicom(make, tmp_path / "c.dcm", "MR", square), {"aligned": True})
     for scene in (wide, head):
