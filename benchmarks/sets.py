@@ -31,8 +31,8 @@ FAMILIES = (*NETWORKS, "gaussian")
 def family_of(generator: str) -> str:
     """The family in a generator's name.
 
-    >>> family_of("engression-chest-xray")
-    'flow'
+    >>> family_of("gaussian-chest-xray")
+    'gaussian'
     """
     return generator.split("-", 1)[0]
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from gensr.operators import Operator
 from gensr.priors.observation import Observation
@@ -27,6 +28,8 @@ FIRST, LAST = 0.05, 0.1
 of validation fields then leave residuals of 0.97 to 1.05 of the noise."""
 CLEAR = 3.0
 """Deviations of the noise from which on a datum counts as bright."""
+NEIGHBOURS, SURE = 7, 2.0
+"""Side of the square of data whose mean squared residual is looked at, and how often what is expected is too much."""
 LEAST = 2.0 / NOISE_UNIT
 """What stands for the deviation of a pixel where training measures sums, generator units; see `score.sums`."""
 NEAR = 0.15
@@ -75,6 +78,9 @@ def reconciled(x: Tensor, variance: Tensor, data: Observation, white: Tensor | N
     rest = torch.where(data.usable, data.y - operator.forward(x), 0.0)
     noise = data.variance.clamp(min=QUIET**2)
     own = _own(data)
+    # On images of no kind that it knows a network is further off, and its residuals say so.
+    about = avg_pool2d(rest.square(), NEIGHBOURS, 1, NEIGHBOURS // 2, count_include_pad=False)
+    own = own + (about - SURE * (noise + own)).clamp(min=0)
     kept = rest * noise / (noise + own)
     if white is not None:
         kept = kept + (noise * own / (noise + own)).sqrt() * white

@@ -16,7 +16,7 @@ MOST = {"none": 0.0, "blur": 8.0, "pixelate": 64.0, "motion": 41.0}
 WIDTHS = 4
 """A Gaussian is cut at this many deviations."""
 MOST_NOISE = 20.0
-LARGEST = 1e6
+LARGEST = 1e30
 """Any number that is given."""
 _LEAST = {"none": 0.0, "blur": 0.1, "pixelate": 2.0, "motion": 2.0}
 Kernel = npt.NDArray[np.float64]

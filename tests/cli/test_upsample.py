@@ -109,17 +109,22 @@ def half_done(*_args, **_options):
     raise AttributeError("half done")
 
 
-def test_an_interrupt_that_became_another_error_is_an_interrupt(run, upsampler, micrograph, tmp_path, monkeypatch):
+def test_an_interrupt_that_became_another_error_is_an_interrupt(
+    run, upsampler, micrograph, tmp_path, monkeypatch, request
+):
     paths = [micrograph(tmp_path / f"{n}.tif") for n in "abc"]
 
-    def turned(self, request, listener, where):
-        if Path(request.source) != paths[1]:
-            return answered(self, request, listener, where)
+    def turned(self, asked, listener, where):
+        if Path(asked.source) != paths[1]:
+            return answered(self, asked, listener, where)
         try:
             half_done()
         except AttributeError as error:
             return Outcome((), {}, 0.0, error)
 
+    # A shell leaves interrupts of what runs behind it ignored.
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, kept))
     answered = FakeUpsampler.__call__
     monkeypatch.setattr(FakeUpsampler, "__call__", turned)
     outcome = run("upsample", *paths)

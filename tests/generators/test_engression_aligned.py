@@ -150,7 +150,6 @@ class TestCommand:
         [
             ({"domain": "faces,satellite", "data": "a;b", "held": ""}, "give one domain"),
             ({"side": "24"}, "of one size"),
-            ({"init": "engression-field", "patch": "", "widths": ""}, "give an engression of aligned pictures"),
             ({"aligned": "true", "init": "engression-field", "patch": "", "widths": ""}, "settles it"),
         ],
     )

@@ -111,6 +111,15 @@ class TestBrightData:
         kept = NOISE**2 / (NOISE**2 + (FIRST * 1000) ** 2)
         assert float((after * before).mean() / before.square().mean()) == pytest.approx(kept, rel=0.05)
 
+    def test_a_network_that_is_lost_is_led_by_the_data(self):
+        """A ramp where a sky was expected: off by eight deviations of the noise, data that are not bright."""
+        data = seen(torch.zeros(1, 1, 64, 64))
+        x = torch.full((1, 1, 64, 64), 8 * NOISE)
+        noise = torch.randn(data.y.shape, generator=torch.Generator().manual_seed(4))
+        after = reconciled(x, torch.ones_like(x), data, noise)
+        rest = data.y - data.operator.forward(after)
+        assert float(rest.square().mean()) / NOISE**2 == pytest.approx(1.0, abs=0.15)
+
     def test_gaps_change_nothing(self):
         data, x = self.off_by_its_share(1000.0)
         data.usable[..., :64, :] = False

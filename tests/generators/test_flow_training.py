@@ -140,8 +140,8 @@ class TestOptions:
             ({"aligned": "yes"}, "aligned=yes: expected true or false"),
             ({"low": "99", "high": "1"}, "low=99 high=1"),
             ({"low": "101"}, "low=101"),
-            ({"init": "flow-own", "widths": "48"}, "widths=48: flow-chest-xray settles it"),
-            ({"init": "flow-own", "aligned": "true"}, "aligned=true: flow-chest-xray settles it"),
+            ({"init": "flow-own", "widths": "48"}, "widths=48: flow-own settles it"),
+            ({"init": "flow-own", "aligned": "true"}, "aligned=true: flow-own settles it"),
         ],
     )
     def test_impossible_texts_are_named(self, change, words):
