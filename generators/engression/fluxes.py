@@ -15,14 +15,12 @@ from torch.nn.functional import avg_pool2d
 
 from gensr.operators import Operator
 from gensr.priors.observation import Observation
-from gensr.priors.stretch import Stretch
+from gensr.priors.stretch import NOISE_UNIT, Stretch
 
 from .departure import above
 from .linear import QUIET, Estimate, estimate
 from .prior import Prior
 
-NOISE_UNIT = 16.0
-"""Deviations of the noise of a datum that are one generator unit."""
 FIRST, LAST = 0.05, 0.1
 """Deviation of what a network makes of the flux of a datum, of that flux: at factors up to 4, and from 8 on: draws
 of validation fields then leave residuals of 0.97 to 1.05 of the noise."""

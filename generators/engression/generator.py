@@ -20,11 +20,12 @@ from gensr.operators.scaled import Scaled
 from gensr.priors.card import GeneratorCard
 from gensr.priors.generator import NO_OPTIONS, Capability, Cost, Generator, Options, Stage
 from gensr.priors.observation import Moments, Observation
+from gensr.priors.stretch import NOISE_UNIT
 from gensr.priors.unet import fast_half, place
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 from gensr.values.normalise import AffineNormaliser
 
-from .fluxes import NOISE_UNIT, moved, reconciled
+from .fluxes import moved, reconciled
 from .imagined import of_data
 from .layered import layers_of, trust
 from .linear import QUIET, Estimate, correction

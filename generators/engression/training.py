@@ -15,10 +15,9 @@ from gensr.making.training import Budget, Table
 from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
 from gensr.priors.device import choose_device
-from gensr.priors.stretch import Stretch
+from gensr.priors.stretch import NOISE_UNIT, SOFTENING, TOP, Stretch
 from gensr.priors.unet import count
 
-from .fluxes import NOISE_UNIT
 from .generator import Engression, Settings, config_of
 from .instruments import Recipe
 from .loop import Run
@@ -29,8 +28,6 @@ from .prior import fit
 from .sources import Corpora, corpora, held, names, shape_for
 from .validation import COLUMNS, Case, cases, panel, table
 
-SOFTENING, TOP = 0.3, 6500.0
-"""Stretch of fluxes, in units of 16 deviations of the sky."""
 OF_FLUXES = Recipe(quiet=0.003, loud=0.12, flux=True)
 FITTED = 512
 """Windows of each domain that the prior is fitted on."""

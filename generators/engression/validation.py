@@ -20,10 +20,9 @@ from torch.nn.functional import avg_pool2d, pad
 from gensr.operators import Area, GaussianPSF, Operator
 from gensr.operators.resample import upsample
 from gensr.priors.observation import Observation
-from gensr.priors.stretch import Stretch
+from gensr.priors.stretch import NOISE_UNIT, Stretch
 from gensr.values.random import Stream
 
-from .fluxes import NOISE_UNIT
 from .generator import Engression
 from .model import IDENTITY
 

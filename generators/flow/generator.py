@@ -22,7 +22,7 @@ from gensr.priors.card import GeneratorCard
 from gensr.priors.diffusion import integrate, karras
 from gensr.priors.generator import NO_OPTIONS, Capability, Cost, Generator, Options, Stage
 from gensr.priors.observation import Moments, Observation
-from gensr.priors.stretch import Stretch
+from gensr.priors.stretch import NOISE_UNIT, Stretch
 from gensr.priors.unet import fast_half, place
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 from gensr.values.normalise import AffineNormaliser
@@ -41,8 +41,6 @@ MAP_LAST = 0.02
 REACH = 40
 """High-resolution pixels beyond which the network's answer hardly changes."""
 LARGEST_FACTOR = 16
-NOISE_UNIT = 16.0
-"""Deviations of the noise of a datum that are one generator unit where values are fluxes."""
 MEMORY = 450.0
 """Bytes per pixel and band that an evaluation holds, measured on the shipped networks."""
 BEYOND = 1.5

@@ -19,7 +19,7 @@ from gensr.making.training import Budget
 from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
 from gensr.priors.device import choose_device
-from gensr.priors.stretch import Stretch
+from gensr.priors.stretch import SOFTENING, TOP, Stretch
 from gensr.priors.unet import count
 
 from . import sheet
@@ -43,8 +43,6 @@ BRIGHTEST = 6e4
 FIELD_FACTORS: tuple[tuple[int, float], ...] = ((2, 0.25), (3, 0.08), (4, 0.35), (6, 0.05), (8, 0.27))
 MARGIN = 8
 """Pixels by which windows of fields are larger than what the network sees, so that data fall on every phase."""
-SOFTENING, TOP = 0.3, 6500.0
-"""Default stretch of fluxes, in units of 16 deviations of the sky."""
 FLUX_JITTER, JITTER = 0.5, 0.1
 
 

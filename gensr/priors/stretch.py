@@ -17,6 +17,10 @@ FLATTEST, STEEPEST = 1e-3, 25.0
 """Bounds of `Stretch.rate`; up to here the inverse is finite in single precision."""
 
 
+NOISE_UNIT = 16.0
+"""Deviations of the noise of a datum that are one generator unit where values are fluxes."""
+SOFTENING, TOP = 0.3, 6500.0
+"""Default stretch of fluxes, generator units."""
 SCHEMA = Record({}, {"softening": Optional(Number(1e-30)), "top": Number(1e-30)})
 """What `Stretch.from_config` reads."""
 WIDEST = 1.0

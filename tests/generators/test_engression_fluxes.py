@@ -8,17 +8,17 @@ import torch
 
 from gensr.errors import SearchError, UsageError
 from gensr.generators.engression import FAMILY
-from gensr.generators.engression.fluxes import FIRST, NEAR, NOISE_UNIT, errors, in_sums, reconciled, share, stretched
+from gensr.generators.engression.fluxes import FIRST, NEAR, errors, in_sums, reconciled, share, stretched
 from gensr.generators.engression.generator import Engression
 from gensr.generators.engression.instruments import Recipe, instrument, observe
 from gensr.generators.engression.pictures import Fields, Variation
 from gensr.generators.engression.prior import Prior
-from gensr.generators.engression.training import SOFTENING, TOP, save
+from gensr.generators.engression.training import save
 from gensr.operators import Area, GaussianPSF
 from gensr.operators.scaled import unit_gain
 from gensr.priors import weights
 from gensr.priors.observation import Observation
-from gensr.priors.stretch import Stretch
+from gensr.priors.stretch import NOISE_UNIT, SOFTENING, TOP, Stretch
 from gensr.values.normalise import AffineNormaliser
 from gensr.values.random import Stream
 
