@@ -116,6 +116,7 @@ def write(output: Output, geo: Georeference) -> list[Path]:
             with rasterio.open(part, "w", **_creation(output, geo)) as target:
                 _describe(target, output, geo)
                 _fill(target, output, geo)
+            gdal.room(output.count * output.dtype.itemsize * geo.grid.shape[0] * geo.grid.shape[1])
             with rasterio.open(part, driver="GTiff") as source:  # left to itself GDAL would choose the driver
                 rasterio.shutil.copy(
                     source,

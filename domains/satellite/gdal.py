@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from .sidecars import beside, staged
 CACHE_BYTES = 64 * 2**20
 DRIVERS = ("GTiff", "COG", "JP2OpenJPEG", "JPEG", "PNG")
 """The drivers of GDAL that gensr uses; VRT and all others never open anything."""
+ROOM = 48 * 2**20
+"""Bytes that GDAL may take beside what its cache holds: a few blocks, compressed and not (21 MB were seen)."""
 THREADS = 1  # an error in a thread of its own GDAL prints and forgets: a full disk or memory must end the run
 
 
@@ -83,14 +86,31 @@ def opened(path: Path, driver: str, packed: bool = False) -> Any:  # noqa: ANN40
         return Packed(dataset, path, settings(), any(end.endswith(".msk") for end in neighbours)) if packed else dataset
 
 
+def room(image: int = 0) -> None:
+    """See that GDAL finds the memory that it takes: where its own allocation fails, it ends the whole process.
+
+    Args:
+        image: bytes of what it shall hold; no more of it than its cache is counted.
+
+    Raises:
+        MemoryError: there is not as much.
+    """
+    size = ROOM + min(image, CACHE_BYTES)
+    try:
+        mmap.mmap(-1, size).close()  # address space only: nothing is touched
+    except OSError as error:
+        raise MemoryError(f"GDAL needs {size >> 20} MB of memory") from error
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[Any]:
     """Settings for reading; a failure becomes a FormatError that names ``path``."""
     rasterio = load()
     try:
+        room()
         with rasterio.Env(**settings()):
             yield rasterio
-    except GensrError:
+    except (GensrError, MemoryError):
         raise
     except Exception as error:  # a damaged header surfaces as RasterioError, CPLE_*, ValueError, UnicodeError, ...
         raise FormatError(f"{path}: cannot be decoded ({brief(error)}); the file is damaged or truncated") from error
@@ -100,6 +120,7 @@ def reading(path: Path) -> Iterator[Any]:
 def writing(path: Path) -> Iterator[Any]:
     """Settings for writing; a failure becomes an OutputError that names ``path``."""
     rasterio = load()
+    room()
     try:
         with rasterio.Env(**settings()):
             yield rasterio

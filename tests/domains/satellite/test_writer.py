@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from math import cos, radians, sin
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -336,3 +339,37 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
     )
     out = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, check=True)
     assert float(out.stdout) < 300
+
+
+LITTLE = """
+import os, resource, sys
+from pathlib import Path
+from gensr.domains.satellite import Satellite
+from gensr.scenes.names import Names
+from gensr.scenes.testing import NearestProduct
+
+scene = Satellite().open(Path(sys.argv[1]), {})
+ended = {}
+for more in (*range(1 << 18, 24 << 20, 1 << 18), 240 << 20):
+    child = os.fork()
+    if not child:
+        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + more
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+        try:
+            scene.write(NearestProduct(scene, 2), Path(sys.argv[2]), Names(f"o{more}", 2))
+        except MemoryError:
+            os._exit(3)
+        os._exit(0)
+    ended.setdefault(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), []).append(more >> 20)
+print(ended)
+sys.exit(set(ended) != {0, 3})
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
+def test_little_memory_is_an_error_and_not_the_end_of_the_process(raster, tmp_path):
+    """GDAL aborts where an allocation of its own fails; nobody can catch that."""
+    path = raster(noise(2, rows=200, cols=200))
+    asked = [sys.executable, "-c", LITTLE, str(path), str(tmp_path)]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
