@@ -41,6 +41,7 @@ class EngressionFamily:
         "held": "held-out images in the same form, to validate on; nothing is chosen by them",
         "aligned": "true for aligned square pictures, all bands jointly (default: true for faces)",
         "grey": "true to train on the luminance of pictures of three bands, not on each band",
+        "joint": "true to draw the bands of fields jointly, for images of that many bands",
         "init": "engression (name or file) to start from; its network and prior are kept",
         "name": "name of the new generator (default: engression-<domain>-own)",
         "output": "folder to write the weights into (default: the user's own, where gensr finds them)",

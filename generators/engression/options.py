@@ -26,6 +26,7 @@ class Options:
     held: tuple[tuple[Path, ...], ...]
     aligned: bool
     grey: bool
+    joint: bool
     init: str
     name: str
     output: Path
@@ -94,6 +95,7 @@ def parse(options: Mapping[str, str]) -> Options:
         held=held,
         aligned=aligned,
         grey=read.switch("grey") or False,
+        joint=_joint(read, aligned),
         init=init,
         name=read.text("name", f"engression-{domains[0]}-own"),
         output=Path(read.text("output")) if read.text("output") else weights.user_folder(),
@@ -140,6 +142,16 @@ def _unit(read: Reader, domains: tuple[str, ...]) -> float | None:
     if unit is not None and len(domains) > 1:
         raise UsageError(f"unit={unit:g}: fluxes share no network with other domains; give one domain")
     return unit
+
+
+def _joint(read: Reader, aligned: bool) -> bool:
+    """Whether the bands of fields stay together; those of aligned pictures always do."""
+    joint = read.switch("joint") or False
+    others = {"aligned": aligned, "grey": read.switch("grey"), "unit": bool(read.text("unit"))}
+    if joint and any(others.values()):
+        other = next(key for key, given in others.items() if given)
+        raise UsageError(f"joint=true goes with fields of several bands, and {other}= makes something else of them")
+    return joint
 
 
 def _widths(text: str) -> tuple[int, ...]:

@@ -43,6 +43,7 @@ class Variation:
         negative: share of negatives.
         scaled: share of windows that are reduced from larger ones.
         blurred: share with a Gaussian blur of up to 1.2 pixels.
+        bands: deviation of the logarithm of a factor, and of four times what is added, of each band by itself.
     """
 
     contrast: float = 0.25
@@ -51,17 +52,19 @@ class Variation:
     negative: float = 0.04
     scaled: float = 0.3
     blurred: float = 0.15
+    bands: float = 0.08
 
 
 class Fields:
     """Random windows of planes, drawn by the square root of their area.
 
     Args:
-        images: (band, rows, cols) each; every band is a plane of its own.
+        images: (band, rows, cols) each; every band is a plane of its own, unless ``joint``.
         low, high: percentiles of a plane that become 0 and 1.
         side: of the windows.
         variation: of contrast, scale and so on.
         unit: for fluxes, the value of one generator unit instead of percentiles; they vary in brightness alone.
+        joint: whether the bands of an image stay together.
     """
 
     def __init__(
@@ -72,8 +75,10 @@ class Fields:
         side: int,
         variation: Variation | None = None,
         unit: float | None = None,
+        joint: bool = False,
     ) -> None:
-        bands = (band for image in images for band in image if min(band.shape) >= side)
+        large = (image for image in images if min(image.shape[-2:]) >= side)
+        bands = large if joint else (band[None] for image in large for band in image)
         if unit is None:
             scaled = (_scaled(band, low, high) for band in bands)
         else:
@@ -88,23 +93,28 @@ class Fields:
     def __len__(self) -> int:
         return len(self.planes)
 
+    @property
+    def bands(self) -> int:
+        """Of every window."""
+        return self.planes[0].shape[0] if self.planes else 1
+
     def window(self, draw: torch.Generator) -> Tensor:
-        """One window (side, side)."""
+        """One window (band, side, side)."""
         for attempt in range(TRIES):
             u = torch.rand(8, generator=draw).tolist()
             plane = self.planes[min(int(torch.searchsorted(self.edges, u[0])), len(self.planes) - 1)]
             side = self.side
             if u[1] < self.variation.scaled:
-                side = min(*plane.shape, int(side * LARGEST_SCALE ** u[2]))
-            top, left = (int(v * (n - side + 1)) for v, n in zip(u[3:5], plane.shape, strict=True))
-            piece = plane[top : top + side, left : left + side].float()
+                side = min(*plane.shape[-2:], int(side * LARGEST_SCALE ** u[2]))
+            top, left = (int(v * (n - side + 1)) for v, n in zip(u[3:5], plane.shape[-2:], strict=True))
+            piece = plane[:, top : top + side, left : left + side].float()
             if float(piece.std()) > FLAT or u[5] < KEEP_FLAT or attempt == TRIES - 1:
                 break
         if side > self.side:
-            piece = interpolate(piece[None, None], (self.side, self.side), mode="bicubic", antialias=True)[0, 0]
+            piece = interpolate(piece[None], (self.side, self.side), mode="bicubic", antialias=True)[0]
         turn = int(8 * u[6])
-        piece = torch.rot90(piece, turn % 4)
-        return piece.flip(0) if turn > 3 else piece
+        piece = torch.rot90(piece, turn % 4, (-2, -1))
+        return piece.flip(-2) if turn > 3 else piece
 
     def cut(self, x: Tensor, factor: Factor) -> Tensor:
         """Windows with sides that are multiples of ``factor``."""
@@ -112,8 +122,8 @@ class Fields:
         return x[..., :rows, :cols].contiguous()
 
     def batch(self, count: int, draw: torch.Generator) -> Tensor:
-        """(count, 1, side, side)."""
-        stack = torch.stack([self.window(draw) for _ in range(count)])[:, None]
+        """(count, band, side, side)."""
+        stack = torch.stack([self.window(draw) for _ in range(count)])
         if self.unit is not None:
             return stack * (self.variation.contrast * torch.randn(count, 1, 1, 1, generator=draw)).exp()
         return varied(stack, self.variation, draw)
@@ -178,7 +188,11 @@ def varied(x: Tensor, variation: Variation, draw: torch.Generator) -> Tensor:
     x = torch.where(u[0] < variation.blurred, _blurred(x, 1.2 * u[1]), x)
     x = x.sign() * (x.abs() + 1e-6) ** (variation.gamma * g[0]).exp()
     x = torch.where(u[2] < variation.negative, 1 - x, x)
-    return 0.5 + (x - 0.5) * (variation.contrast * g[1]).exp() + variation.offset * g[2]
+    x = 0.5 + (x - 0.5) * (variation.contrast * g[1]).exp() + variation.offset * g[2]
+    if x.shape[1] == 1 or variation.bands == 0:
+        return x
+    own = variation.bands * torch.randn(2, *x.shape[:2], 1, 1, generator=draw)
+    return x * own[0].exp() + own[1] / 4
 
 
 def _blurred(x: Tensor, width: Tensor, radius: int = 4) -> Tensor:
@@ -192,6 +206,7 @@ def _blurred(x: Tensor, width: Tensor, radius: int = 4) -> Tensor:
     return conv2d(conv2d(planes, each[:, :, None], groups=n * band), each[..., None], groups=n * band).view_as(x)
 
 
-def _scaled(plane: FloatArray, low: float, high: float) -> FloatArray:
-    least, most = np.percentile(plane, [low, high])
-    return np.asarray((plane - least) / (most - least if most > least else 1.0), np.float32)
+def _scaled(planes: FloatArray, low: float, high: float) -> FloatArray:
+    """Every plane of (band, rows, cols) by its own percentiles."""
+    least, most = np.percentile(planes, [low, high], axis=(-2, -1), keepdims=True)
+    return np.asarray((planes - least) / np.where(most > least, most - least, 1.0), np.float32)

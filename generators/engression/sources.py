@@ -27,10 +27,10 @@ HELD = 16
 """Windows of each domain that are validated."""
 LUMINANCE = (0.299, 0.587, 0.114)
 """Of red, green and blue, ITU-R BT.601."""
-PLAIN = Variation(0, 0, 0, 0, 0, 0)
-OF_PICTURES = Variation(0.08, 0.02, 0.08, 0, 0, 0)
+PLAIN = Variation(0, 0, 0, 0, 0, 0, 0)
+OF_PICTURES = Variation(0.08, 0.02, 0.08, 0, 0, 0, 0)
 """Aligned pictures vary less: a face has one sign, one size, and light that belongs to it."""
-OF_FLUXES = Variation(0.5, 0, 0, 0, 0, 0)
+OF_FLUXES = Variation(0.5, 0, 0, 0, 0, 0, 0)
 """Of fluxes only the brightness varies: their zero is the sky."""
 FIELD, LARGEST_FINE = (48, 72, 112), 64
 """Widths for fields; aligned pictures up to this side are seen in blocks of 2 x 2 pixels, larger ones of 4 x 4."""
@@ -73,7 +73,11 @@ def corpora(chosen: Options, seen: Seen) -> Corpora:
     sources = tuple(_fields(chosen, chosen.data, i, varied, seen, FEWEST) for i in range(len(chosen.domains)))
     if chosen.unit is not None:
         return Corpora(sources, _side(chosen), 1, {"unit": chosen.unit})
-    return Corpora(sources, _side(chosen), 1, {"low": low, "high": high} if len(found) == 1 else {})
+    bands = {source.bands for source in sources}
+    if len(bands) > 1:
+        numbers = ", ".join(str(number) for number in sorted(bands))
+        raise UsageError(f"joint=true: images of {numbers} bands share no network; give images of one number")
+    return Corpora(sources, _side(chosen), bands.pop(), {"low": low, "high": high} if len(found) == 1 else {})
 
 
 def held(chosen: Options, trained: Corpora, seen: Seen) -> dict[str, Tensor]:
@@ -95,7 +99,7 @@ def held(chosen: Options, trained: Corpora, seen: Seen) -> dict[str, Tensor]:
 def shape_for(chosen: Options, found: Corpora) -> Shape:
     """The network of a run that starts from nothing."""
     if not chosen.aligned:
-        return Shape(1, chosen.patch or 2, chosen.widths or FIELD)
+        return Shape(found.bands, chosen.patch or 2, chosen.widths or FIELD)
     large = found.side > LARGEST_FINE
     widths = chosen.widths or ((72, 104, 136) if large else (48, 72, 96))
     patch, embedding, fine = (4, 96, 24) if large else (2, 64, 16)
@@ -129,13 +133,33 @@ def _fields(
     fewest: int,
 ) -> Fields:
     low, high = chosen.percentiles(chosen.domains[index])
-    fields = Fields(seen.watch(_read(chosen, groups, index)), low, high, _side(chosen), variation, chosen.unit)
+    images = seen.watch(_read(chosen, groups, index))
+    if chosen.joint:
+        images = _of_equal_bands(images, names(groups[index]))
+    fields = Fields(images, low, high, _side(chosen), variation, chosen.unit, chosen.joint)
     if len(fields) < fewest:
         raise UsageError(
             f"{names(groups[index])}: {len(fields)} planes of {_side(chosen)} pixels or more that show something are "
             f"too few; give {fewest} or more"
         )
     return fields
+
+
+def _of_equal_bands(images: Iterator[FloatArray], where: str) -> Iterator[FloatArray]:
+    """The images, of which all have the bands of the first one.
+
+    Raises:
+        UsageError: one has another number.
+    """
+    bands = 0
+    for image in images:
+        bands = bands or len(image)
+        if len(image) != bands:
+            raise UsageError(
+                f"{where}: joint=true: an image of {len(image)} band(s) beside others of {bands}; give images of one "
+                "number of bands, or leave joint= out"
+            )
+        yield image
 
 
 def _pictures(chosen: Options, seen: Seen) -> Corpora:
