@@ -52,7 +52,7 @@ class Variation:
     negative: float = 0.04
     scaled: float = 0.3
     blurred: float = 0.15
-    bands: float = 0.08
+    bands: float = 0.0
 
 
 class Fields:

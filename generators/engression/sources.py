@@ -27,10 +27,12 @@ HELD = 16
 """Windows of each domain that are validated."""
 LUMINANCE = (0.299, 0.587, 0.114)
 """Of red, green and blue, ITU-R BT.601."""
-PLAIN = Variation(0, 0, 0, 0, 0, 0, 0)
-OF_PICTURES = Variation(0.08, 0.02, 0.08, 0, 0, 0, 0)
+PLAIN = Variation(0, 0, 0, 0, 0, 0)
+OF_PICTURES = Variation(0.08, 0.02, 0.08, 0, 0, 0)
 """Aligned pictures vary less: a face has one sign, one size, and light that belongs to it."""
-OF_FLUXES = Variation(0.5, 0, 0, 0, 0, 0, 0)
+OF_JOINT = Variation(bands=0.08)
+"""Of fields whose bands stay together, the light of each varies a little by itself."""
+OF_FLUXES = Variation(0.5, 0, 0, 0, 0, 0)
 """Of fluxes only the brightness varies: their zero is the sky."""
 FIELD, LARGEST_FINE = (48, 72, 112), 64
 """Widths for fields; aligned pictures up to this side are seen in blocks of 2 x 2 pixels, larger ones of 4 x 4."""
@@ -69,7 +71,7 @@ def corpora(chosen: Options, seen: Seen) -> Corpora:
         return _pictures(chosen, seen)
     found = {chosen.percentiles(domain) for domain in chosen.domains}
     low, high = next(iter(found))
-    varied = Variation() if chosen.unit is None else OF_FLUXES
+    varied = OF_FLUXES if chosen.unit is not None else OF_JOINT if chosen.joint else Variation()
     sources = tuple(_fields(chosen, chosen.data, i, varied, seen, FEWEST) for i in range(len(chosen.domains)))
     if chosen.unit is not None:
         return Corpora(sources, _side(chosen), 1, {"unit": chosen.unit})
