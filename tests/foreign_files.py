@@ -11,7 +11,10 @@ import torch
 from torch import nn
 
 BUFFERS = ("resample_filter", "noise_const", "w_avg", "magnitude_ema", "up_filter", "down_filter", "transform", "freqs",
-           "phases")  # fmt: skip
+           "phases", "u")  # fmt: skip
+
+CONTAINERS = ("enc", "dec")
+"""Modules of EDM that are dictionaries of modules."""
 
 
 @contextmanager
@@ -101,8 +104,22 @@ def tree(program, tensors, class_name="Generator", kwargs=(), **attributes):
         else:
             state["_parameters"][head] = nn.Parameter(tensor)
     for name, part in inner.items():
-        state["_modules"][name] = tree(program, part, name.capitalize())
+        if name in CONTAINERS:
+            state["_modules"][name] = nn.ModuleDict()
+            made = {k: tree(program, v, "UNetBlock") for k, v in levels(part).items()}
+            state["_modules"][name]._modules.update(made)  # a class of torch itself, pickled as such
+        else:
+            state["_modules"][name] = tree(program, part, name.capitalize())
     return Persistent(program, class_name, state)
+
+
+def levels(tensors):
+    """Tensors by the first part of their names."""
+    found = {}
+    for name, tensor in tensors.items():
+        head, _, rest = name.partition(".")
+        found.setdefault(head, {})[rest] = tensor
+    return found
 
 
 def nvidia(path, tensors, kwargs, protocol=None, **attributes):
@@ -114,6 +131,19 @@ def nvidia(path, tensors, kwargs, protocol=None, **attributes):
             "G_ema": tree(program, tensors, kwargs=kwargs, **attributes),
             "augment_pipe": tree(program, {"Hz_geom": torch.ones(3)}, "AugmentPipe"),
             "training_set_kwargs": program.EasyDict(path="data.zip", class_name="training.dataset.ImageFolderDataset"),
+        }
+        path.write_bytes(pickle.dumps(said, protocol))
+    return path
+
+
+def edm(path, tensors, kwargs, class_name="EDMPrecond", protocol=None, **attributes):
+    """A snapshot of EDM: the averaged network, what else its training needed, and the data set."""
+    with programs() as program:
+        said = {
+            "ema": tree(program, tensors, class_name, kwargs, **attributes),
+            "loss_fn": Persistent(program, "EDMLoss", {"P_mean": -1.2, "P_std": 1.2, "sigma_data": 0.5}),
+            "augment_pipe": Persistent(program, "AugmentPipe", {"p": 0.12, "xflip": 1e8}),
+            "dataset_kwargs": program.EasyDict(path="faces.zip", class_name="training.dataset.ImageFolderDataset"),
         }
         path.write_bytes(pickle.dumps(said, protocol))
     return path

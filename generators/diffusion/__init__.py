@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .family import FAMILY, DiffusionFamily
+from .foreign import FOREIGN, EdmFiles
 
-__all__ = ["FAMILY", "DiffusionFamily"]
+__all__ = ["FAMILY", "FOREIGN", "DiffusionFamily", "EdmFiles"]

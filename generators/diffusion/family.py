@@ -9,24 +9,31 @@ from typing import Any
 from torch import Tensor
 
 from gensr.errors import UsageError, WeightsError
+from gensr.priors import ddpm
 from gensr.priors.card import GeneratorCard
-from gensr.priors.ddpm import Shape, empty
+from gensr.priors.ddpm import UNet
 from gensr.priors.generator import Generator, Options
 from gensr.priors.layers import check_layers, restored
 from gensr.priors.quantile import RANGE
-from gensr.priors.schema import List, Number, Record, Text, Whole, check_config, check_shapes
+from gensr.priors.schema import List, Number, Optional, Record, Text, Whole, check_config, check_shapes
 from gensr.priors.steps import PREDICTIONS
 
+from . import edm
+from .edm import EdmUNet
 from .generator import Diffusion, Latent, Parts
+from .rules import RULE, Rule, Steps, of_config
+from .structure import Shape as EdmShape
 
 CONFIG = Record(
     {
-        "prediction": Text(20, PREDICTIONS),
         "range": RANGE,
         "steps": Whole(1, 1000),
         "size": List(Whole(1, 1 << 14), 0, 2),
     },
     {
+        "prediction": Text(20, PREDICTIONS),
+        "rule": RULE,
+        "label": Optional(Whole(0, 1 << 20)),
         "latent": Record(
             {"scale": Number(1e-12, 1e12), "mean": Number(), "factor": Whole(1, 1024)},
         )
@@ -49,18 +56,16 @@ class DiffusionFamily:
     def build(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: GeneratorCard) -> Generator:
         """See `gensr.priors.generator.Family.build`."""
         check_config(CONFIG, config, card.name)
-        shape = Shape.from_config(config.get("unet"), f"{card.name}: config.unet")
-        network = empty(shape, f"{card.name}: config.unet")
-        expected = {f"unet.{k}": tuple(v.shape) for k, v in network.state_dict().items()}
-        check_shapes(tensors, {**expected, "sigmas": (None,)}, card.name)
-        sigmas = tensors["sigmas"].double()
-        rising = bool((sigmas.diff() >= 0).all()) and float(sigmas[0]) > 0
-        if not STEPS[0] <= len(sigmas) <= STEPS[1] or not rising:
-            raise WeightsError(f"{card.name}: noise levels that do not rise from above 0; fetch the file again")
+        network = self._network(config, card)
+        part = "unet" if isinstance(network, UNet) else "edm"
+        expected = {f"{part}.{k}": tuple(v.shape) for k, v in network.state_dict().items()}
+        check_shapes(tensors, expected, card.name)
+        rule = self._rule(tensors, config, card)
         low, high = (float(x) for x in config["range"])
         if low == high or len(config["size"]) == 1 or bool(config["size"]) != card.aligned:
             raise WeightsError(f"{card.name}: config.range or config.size does not fit the card; fetch the file again")
-        network.load_state_dict({k: tensors[f"unet.{k}"].float() for k in network.state_dict()}, assign=True)
+        shape = network.shape
+        network.load_state_dict({k: tensors[f"{part}.{k}"].float() for k in network.state_dict()}, assign=True)
         latent = self._latent(tensors, config, shape, card)
         bands = shape.inward if latent is None else card.bands
         if bands != card.bands or shape.outward not in (shape.inward, 2 * shape.inward):
@@ -73,12 +78,34 @@ class DiffusionFamily:
         if size is not None and any(n % block for n in size):
             raise WeightsError(f"{card.name}: config.size = {list(size)}: expected multiples of {block}")
         network.eval().requires_grad_(False)
-        return Diffusion(
-            Parts(network, sigmas, config["prediction"], (low, high), size, int(config["steps"]), latent), card
-        )
+        return Diffusion(Parts(network, rule, (low, high), size, int(config["steps"]), latent), card)
+
+    def _network(self, config: Mapping[str, Any], card: GeneratorCard) -> UNet | EdmUNet:
+        if "edm" not in config:
+            place = f"{card.name}: config.unet"
+            return ddpm.empty(ddpm.Shape.from_config(config.get("unet"), place), place)
+        place, label = f"{card.name}: config.edm", config.get("label")
+        shape = EdmShape.from_config(config["edm"], place)
+        if label is not None and label >= shape.classes:
+            raise WeightsError(f"{card.name}: config.label = {label} of {shape.classes} classes; fetch the file again")
+        network = edm.empty(shape, place)
+        network.label = label
+        return network
+
+    def _rule(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: GeneratorCard) -> Rule:
+        if ("rule" in config) == ("prediction" in config):
+            raise WeightsError(f"{card.name}: expected config.rule or config.prediction; fetch the file again")
+        if "rule" in config:
+            return of_config(config["rule"])
+        check_shapes(tensors, {"sigmas": (None,)}, card.name)
+        sigmas = tensors["sigmas"].double()
+        rising = bool((sigmas.diff() >= 0).all()) and float(sigmas[0]) > 0
+        if not STEPS[0] <= len(sigmas) <= STEPS[1] or not rising:
+            raise WeightsError(f"{card.name}: noise levels that do not rise from above 0; fetch the file again")
+        return Steps(sigmas, config["prediction"])
 
     def _latent(
-        self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], shape: Shape, card: GeneratorCard
+        self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], shape: ddpm.Shape | EdmShape, card: GeneratorCard
     ) -> Latent | None:
         if "latent" not in config:
             return None

@@ -1,7 +1,7 @@
 """A diffusion network as a prior.
 
-In pixels it is a denoiser at any noise level, which guided samples go through: ``denoise`` finds the step of the
-schedule with that level, between two where need be. In latents of an autoencoder it is a map from white noise to
+In pixels it is a denoiser at any noise level, which guided samples go through: ``denoise`` tells the network that level as it was
+trained to hear it; of those trained in steps, it finds the step, between two where need be. In latents of an autoencoder it is a map from white noise to
 images, in a few deterministic steps and a decoder, which is searched.
 """
 
@@ -22,8 +22,10 @@ from gensr.priors.diffusion import integrate, karras
 from gensr.priors.generator import Capability, Generator, Stage
 from gensr.priors.layers import Stack
 from gensr.priors.quantile import from_range, to_range
-from gensr.priors.steps import clean, step_of
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
+
+from .edm import EdmUNet
+from .rules import Rule
 
 FIRST, LAST = 80.0, 0.02
 """Noise levels where the map from noise to images begins, at most, and ends, as in arXiv:2206.00364."""
@@ -52,17 +54,15 @@ class Parts:
 
     Attributes:
         network: in evaluation mode.
-        sigmas: noise levels (steps,) of its schedule, rising, in units of its clean images.
-        kind: what it says, see `gensr.priors.steps.clean`.
+        rule: how it is told noise levels, in units of its clean images, and what it says.
         range: values of black and white.
         size: (rows, cols) of aligned pictures; None for fields of any size.
         steps: evaluations in the map from noise to images.
         latent: its autoencoder; None in pixels.
     """
 
-    network: UNet
-    sigmas: Tensor
-    kind: str
+    network: UNet | EdmUNet
+    rule: Rule
     range: tuple[float, float]
     size: tuple[int, int] | None
     steps: int
@@ -74,7 +74,7 @@ class Parts:
         if latent is not None:
             latent = replace(latent, decoder=copy.deepcopy(latent.decoder).to(device))
         network = copy.deepcopy(self.network).to(device)
-        return replace(self, network=network, sigmas=self.sigmas.to(device), latent=latent)
+        return replace(self, network=network, rule=self.rule.to(device), latent=latent)
 
 
 class Diffusion(Generator):
@@ -111,7 +111,7 @@ class Diffusion(Generator):
     def synthesize(self, latents: Latents, shape: tuple[int, int], stage: Stage | None = None) -> Tensor:
         """See `Generator.synthesize`: the deterministic flow in a few steps."""
         noise = latents["noise"]
-        levels = karras(min(FIRST, float(self.parts.sigmas[-1])), LAST, self.parts.steps)
+        levels = karras(min(FIRST, self.parts.rule.highest()), LAST, self.parts.steps)
 
         def denoise(x: Tensor, sigma: float) -> Tensor:
             return self._clean(x, x.new_full((len(x),), sigma))
@@ -134,10 +134,9 @@ class Diffusion(Generator):
 
     def _clean(self, x: Tensor, sigma: Tensor) -> Tensor:
         """The clean image behind ``x``, both in units of the network."""
-        level = sigma.view(-1, 1, 1, 1)
-        step = step_of(sigma, self.parts.sigmas).to(x)
-        said = cast(Tensor, self.parts.network(x * (1 + level.square()).rsqrt(), step))
-        return clean(said[:, : self.parts.network.shape.inward], x, level, self.parts.kind)
+        level, rule = sigma.view(-1, 1, 1, 1), self.parts.rule
+        said = cast(Tensor, self.parts.network(x * rule.inward(level), rule.told(sigma).to(x)))
+        return rule.clean(said[:, : self.parts.network.shape.inward], x, level)
 
     def context(self, operator: Operator) -> int:
         """See `Generator.context`; aligned pictures are never tiled."""

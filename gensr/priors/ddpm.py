@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from gensr.errors import WeightsError
 from gensr.priors.blocks import Attention, Residual
 from gensr.priors.schema import Flag, List, Number, Record, Whole
 
+Denoiser = TypeVar("Denoiser", bound=nn.Module)
 PERIOD = 10_000.0
 """Longest period of the embedding of steps."""
 _SIZE = Whole(1, 1 << 16)
@@ -232,15 +233,26 @@ class UNet(nn.Module):
 
 
 def empty(shape: Shape, place: str) -> UNet:
-    """A network without memory behind its tensors.
+    """A network without memory behind its tensors, see `hollow`."""
+    return hollow(lambda: UNet(shape), shape.inward, shape.multiple, place)
+
+
+def hollow(make: Callable[[], Denoiser], inward: int, multiple: int, place: str) -> Denoiser:
+    """A network from noisy images and what it is told without memory behind its tensors.
+
+    Args:
+        make: it.
+        inward: its channels in.
+        multiple: sides of images are multiples of this.
+        place: for messages.
 
     Raises:
         WeightsError: numbers that do not fit each other.
     """
     try:
         with torch.device("meta"):
-            network = UNet(shape).eval()
-            network(torch.empty(1, shape.inward, 2 * shape.multiple, 2 * shape.multiple), torch.zeros(1))
+            network = make().eval()
+            network(torch.empty(1, inward, 2 * multiple, 2 * multiple), torch.zeros(1))
     except (RuntimeError, ValueError, ZeroDivisionError) as error:
         raise WeightsError(f"{place}: no network has these numbers ({' '.join(str(error).split())[:120]})") from error
     return network
