@@ -102,7 +102,7 @@ def tree(program, tensors, class_name="Generator", kwargs=(), **attributes):
         elif head in BUFFERS:
             state["_buffers"][head] = tensor
         else:
-            state["_parameters"][head] = nn.Parameter(tensor)
+            state["_parameters"][head] = nn.Parameter(tensor, tensor.is_floating_point())
     for name, part in inner.items():
         if name in CONTAINERS:
             state["_modules"][name] = nn.ModuleDict()

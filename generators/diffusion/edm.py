@@ -1,7 +1,7 @@
 """The U-Nets of EDM (Karras et al., arXiv:2206.00364, appendix F.1), rebuilt from a table of numbers.
 
-Two of them: that of DDPM++ and NCSN++ (Song et al., arXiv:2011.13456), and that of ADM (arXiv:2105.05233). Their parts bear the names
-under which NVIDIA's files keep their tensors, so that weights of ours hold them as they were.
+Two of them: that of DDPM++ and NCSN++ (Song et al., arXiv:2011.13456), and that of ADM (arXiv:2105.05233). Their parts
+bear the names under which NVIDIA's files keep their tensors, so that weights of ours hold them as they were.
 """
 
 from __future__ import annotations
@@ -215,7 +215,8 @@ class EdmUNet(nn.Module):
             noise: (n,) what it is told of the noise level.
         """
         told = self.told(noise.to(x))
-        kept, beside = [], x
+        kept: list[Tensor] = []
+        beside = x
         for name, part in self.enc.items():
             if "_aux_down" in name:
                 beside = part(beside)

@@ -36,7 +36,7 @@ CONFIG = Record(
         "label": Optional(Whole(0, 1 << 20)),
         "latent": Record(
             {"scale": Number(1e-12, 1e12), "mean": Number(), "factor": Whole(1, 1024)},
-        )
+        ),
     },
 )
 STEPS = (2, 100_000)
@@ -105,7 +105,11 @@ class DiffusionFamily:
         return Steps(sigmas, config["prediction"])
 
     def _latent(
-        self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], shape: ddpm.Shape | EdmShape, card: GeneratorCard
+        self,
+        tensors: Mapping[str, Tensor],
+        config: Mapping[str, Any],
+        shape: ddpm.Shape | EdmShape,
+        card: GeneratorCard,
     ) -> Latent | None:
         if "latent" not in config:
             return None

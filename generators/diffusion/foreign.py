@@ -118,9 +118,10 @@ def _agree(shape: Shape, kwargs: Mapping[str, object], where: str) -> None:
             found["attn_resolutions"] = list(shape.attended)
     for name, value in found.items():
         if name in kwargs and kwargs[name] != value:
+            said = kwargs[name] if isinstance(kwargs[name], int | float) else repr(kwargs[name])
             raise WeightsError(
-                f"{where}: says {name} = {str(kwargs[name])[:60]!r}, its tensors {value!r}; they are of different "
-                "networks: get the file again"
+                f"{where}: says {name} = {str(said)[:60]}, its tensors {value!r}; they are of different networks: "
+                "get the file again"
             )
 
 

@@ -1,8 +1,8 @@
 """A diffusion network as a prior.
 
-In pixels it is a denoiser at any noise level, which guided samples go through: ``denoise`` tells the network that level as it was
-trained to hear it; of those trained in steps, it finds the step, between two where need be. In latents of an autoencoder it is a map from white noise to
-images, in a few deterministic steps and a decoder, which is searched.
+In pixels it is a denoiser at any noise level, which guided samples go through: ``denoise`` tells the network that level
+as it was trained to hear it; of those trained in steps, it finds the step, between two where need be. In latents of an
+autoencoder it is a map from white noise to images, in a few deterministic steps and a decoder, which is searched.
 """
 
 from __future__ import annotations

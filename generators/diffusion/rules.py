@@ -47,7 +47,7 @@ class Rule(ABC):
         """The clean image that an output for the noisy image ``x`` means."""
         return x - level * said
 
-    def to(self, device: str) -> Rule:  # noqa: ARG002
+    def to(self, device: str) -> Rule:
         """The same with its tensors on a device."""
         return self
 
@@ -165,5 +165,5 @@ class Ve(Rule):
 
 def of_config(said: Mapping[str, Any]) -> Rule:
     """The rule of a header, checked by `RULE`; what it leaves out is as in the paper."""
-    kinds = {"edm": Edm, "vp": Vp, "ve": Ve}
+    kinds: dict[str, type[Edm | Vp | Ve]] = {"edm": Edm, "vp": Vp, "ve": Ve}
     return kinds[said["kind"]](**{k: said[k] for k in KEYS[said["kind"]] if k in said})

@@ -102,7 +102,8 @@ class Shape:
         """
         SHAPE.check(config, place)
         assert isinstance(config, Mapping)
-        found = Shape(**{k: tuple(v) if isinstance(v := config[k], list) else v for k in SHAPE.needed})
+        said: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+        found = Shape(**{k: said[k] for k in SHAPE.needed})
         if found.side % found.multiple or found.noise % 2:
             raise WeightsError(f"{place}: {found.side} pixels and {found.noise} numbers of noise for {found.multiple}")
         if found.adm and (found.fourier or (found.encoder, found.decoder) != ("standard", "standard")):
@@ -129,12 +130,15 @@ def told_by(tensors: Mapping[str, Sequence[int]], place: str) -> Shape:
     def shape(name: str, axes: int) -> Sequence[int]:
         found = tensors.get(name, ())
         if len(found) != axes:
-            raise WeightsError(f"{place}: tensor {name!r} is {'of shape %s' % (tuple(found),) if found else 'missing'}")
+            reason = f"is of shape {tuple(found)}" if found else "is missing"
+            raise WeightsError(f"{place}: tensor {name!r} {reason}")
         return found
 
     sides = sorted({int(m[1]) for name in tensors if (m := LEVEL.match(name))}, reverse=True)
     if not sides or sides != [sides[0] >> i for i in range(len(sides))]:
-        raise WeightsError(f"{place}: levels of {', '.join(map(str, sides)) or 'no'} pixels, each half of the one before")
+        raise WeightsError(
+            f"{place}: levels of {', '.join(map(str, sides)) or 'no'} pixels, each half of the one before"
+        )
     names = [name_of(s) for s in sides]
     first = shape(f"enc.{names[0]}_conv.weight", 4)
     adm = "out_conv.weight" in tensors

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from gensr.priors import weights
-from tests.foreign_files import nvidia
-from tests.generators import test_pggan, test_stylegan1, test_stylegan3
+from tests.foreign_files import edm, nvidia
+from tests.generators import reference_edm, test_pggan, test_stylegan1, test_stylegan3
 from tests.generators.reference_stylegan2 import random_tensors
 
 
@@ -103,6 +103,26 @@ def test_every_family_answers_16_px(run, tmp_path, family, search):
     (report,) = (tmp_path / "out").glob("*.json")
     assert json.loads(report.read_text())["generator"]["name"] == "own"
     with Image.open(next((tmp_path / "out").glob("face_x2_generated.png"))) as picture:
+        assert picture.size == (32, 32)
+
+
+@pytest.mark.parametrize("kw", [reference_edm.SONG, reference_edm.ADM], ids=["DDPM++", "ADM"])
+def test_edm_answers_16_px(run, tmp_path, kw):
+    kw = {**kw, "img_resolution": 32, "attn_resolutions": [8], "num_blocks": 1, "channel_mult": [1, 1, 2]}
+    path = edm(tmp_path / "edm-faces.pkl", reference_edm.random_tensors(kw), kw)
+    page = run("models", "inspect", path)
+    for words in ("edm", "EDMPrecond", kw["model_type"], "32 px", "never run", "model_channels"):
+        assert words in page.out
+    out = tmp_path / "own.safetensors"
+    more = ["label=1"] if kw["label_dim"] else []
+    assert run("models", "convert", path, "--out", out, "licence=CC BY-NC-SA 4.0", *more).code == 0
+    values = np.random.default_rng(1).integers(60, 200, (16, 16, 3)).astype(np.uint8)
+    Image.fromarray(values).save(tmp_path / "face.png")
+    words = ["factor=2", f"generator={out}", "search=fast", "search.steps=3", "search.draws=2", "samples=1", "noise=2"]
+    done = run("upsample", tmp_path / "face.png", *words, "domain=faces", f"output={tmp_path / 'out'}")
+    assert done.code == 0, done.err
+    assert "licence: CC BY-NC-SA 4.0" in done.err
+    with Image.open(tmp_path / "out" / "face_x2_generated.png") as picture:
         assert picture.size == (32, 32)
 
 
