@@ -98,7 +98,7 @@ class HubBigGan(Foreign):
             "distribution": {"kind": "truncated", "mean": 0.0, "scale": TRUNCATION},
             "range": list(words.range()),
         }
-        card = words.card("biggan", shape.bands, checkpoint, match.words)
+        card = words.card("biggan", shape.bands, checkpoint, match.words, size=[shape.side])
         return Converted(made, said, card)
 
 

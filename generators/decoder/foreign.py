@@ -75,7 +75,8 @@ class Described(Foreign):
             "range": list(words.range(float(low), float(high))),
         }
         aligned = not field or words.alignment not in ("", "none")
-        card = words.card("decoder", made[0], checkpoint, f"a decoder of {len(plan.layers)} layers", aligned)
+        recipe = f"a decoder of {len(plan.layers)} layers"
+        card = words.card("decoder", made[0], checkpoint, recipe, aligned, () if field else made[1:])
         return Converted(tensors, config, card)
 
 

@@ -148,9 +148,8 @@ def _autoencoder(checkpoint: Checkpoint, place: str, words: Words, notes: tuple[
         parts["encoder"] = _gathered_plan(encoder, tensors, (bands, 2 * step, 2 * step), where)
         said["encoder"] = encoder.layers
     aligned = words.alignment not in ("", "none")
-    card = words.card(
-        "decoder", bands, checkpoint, f"AutoencoderKL of diffusers, latents of {latent} channels", aligned
-    )
+    recipe, side = f"AutoencoderKL of diffusers, latents of {latent} channels", config.get("sample_size")
+    card = words.card("decoder", bands, checkpoint, recipe, aligned, [side] if type(side) is int else ())
     made = merged(*(_prefixed(part, name) for name, part in parts.items()))
     return Converted(made, said, card, notes)
 
@@ -186,7 +185,7 @@ def _diffusion(checkpoint: Checkpoint, place: str, vae: str | None, words: Words
         sides = side if isinstance(side, list) else [side, side]
         said["size"] = [n * block if type(n) is int else n for n in sides]
     recipe = "UNet2DModel of diffusers" + ("" if vae is None else " in latents of its AutoencoderKL")
-    card = words.card("diffusion", bands, checkpoint, recipe, aligned)
+    card = words.card("diffusion", bands, checkpoint, recipe, aligned, said["size"])
     return Converted(merged(*parts), said, card)
 
 

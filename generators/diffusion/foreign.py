@@ -74,11 +74,12 @@ class EdmFiles(Foreign):
             "label": _label(shape, part.kwargs, words, where),
             "range": list(words.range()),
             "steps": STEPS,
-            "size": [] if words.alignment == "none" else [shape.side, shape.side],
+            "size": [shape.side] * 2 if words.alignment != "none" else [],
         }
         rule, sigmas = _rule(part, where)
         recipe = f"{match.words} of EDM" + ("" if said["label"] is None else f": number {said['label']}")
-        card = words.card("diffusion", shape.inward, checkpoint, recipe, words.alignment != "none")
+        aligned = words.alignment != "none"
+        card = words.card("diffusion", shape.inward, checkpoint, recipe, aligned, said["size"])
         notes = ["what it was told of augmented images is left out: no image is augmented here"]
         told = f"{MODEL}map_augment.weight" in part.tensors
         return Converted(merged(made, sigmas), {**said, **rule}, card, tuple(notes if told else ()))

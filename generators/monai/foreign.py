@@ -140,6 +140,7 @@ def _generator(checkpoint: Checkpoint, definition: Definition, weights: list[Par
     plan, latent = networks.generator(definition)
     part = _found(definition, weights).part
     tensors = _tensors(plan, part, (latent,), definition.place, "network")
+    _, made = shaped(plan.layers, (latent,), definition.place)
     said, notes = list(texts(checkpoint)), []
     if _sigmoid(checkpoint):
         plan.add("sigmoid")
@@ -154,7 +155,8 @@ def _generator(checkpoint: Checkpoint, definition: Definition, weights: list[Par
         "range": list(words.range(*(value_range(checkpoint) or (0.0, 1.0)))),
     }
     bands = int(definition.words["channels"][-1])
-    return Converted(tensors, config, words.card("decoder", bands, checkpoint, "Generator of MONAI"), tuple(notes))
+    card = words.card("decoder", bands, checkpoint, "Generator of MONAI", size=made[1:])
+    return Converted(tensors, config, card, tuple(notes))
 
 
 def _sigmoid(checkpoint: Checkpoint) -> bool:
@@ -235,7 +237,8 @@ def _diffusion(
     if aligned:
         config["size"] = _size(checkpoint, step)
     recipe = "DiffusionModelUNet of MONAI" + (" in latents of its AutoencoderKL" if step > 1 else "")
-    return Converted(merged(*tensors), config, words.card("diffusion", bands, checkpoint, recipe, aligned), more)
+    card = words.card("diffusion", bands, checkpoint, recipe, aligned, config["size"])
+    return Converted(merged(*tensors), config, card, more)
 
 
 def _size(checkpoint: Checkpoint, step: int) -> list[int]:

@@ -56,7 +56,7 @@ class PgganFiles(Foreign):
         used = dict(found.shapes())
         left = sorted(set(tensors) - set(used))
         black, white = words.range()
-        card = words.card("pggan", found.bands, checkpoint, f"{match.words}, {found.side} px")
+        card = words.card("pggan", found.bands, checkpoint, f"{match.words}, {found.side} px", size=[found.side])
         notes = (f"pictures of coarser levels are left out ({', '.join(left[:2])} ...)",) if left else ()
         config = {"black": black, "white": white}
         return Converted({name: tensors[name] for name in used}, config, card, notes)

@@ -71,7 +71,7 @@ class Programs(Foreign):
         notes = [f"trusted on this machine from now on: {trust.MEANING}", f"the program {derivatives}"]
         if single:
             notes.append("the program takes one image at a time, which is slow")
-        card = words.card("program", bands, checkpoint, f"a black box ({program.kind})")
+        card = words.card("program", bands, checkpoint, f"a black box ({program.kind})", size=[rows, cols])
         return Converted(tensors, config, card, tuple(notes))
 
 

@@ -54,7 +54,8 @@ class StyleGan1Files(Foreign):
         tensors = {name: change(view.read()) for name, (view, change) in _sources(checkpoint).items()}
         found = structure(tensors, str(checkpoint.path))
         black, white = words.range()
-        card = words.card("stylegan1", found.bands, checkpoint, f"{match.words}, {found.sides[-1]} px")
+        side = found.sides[-1]
+        card = words.card("stylegan1", found.bands, checkpoint, f"{match.words}, {side} px", size=[side])
         config = {"black": black, "white": white, "spread": SPREAD}
         return Converted({**tensors, **statistics(StyleGan1(tensors, found))}, config, card)
 

@@ -36,7 +36,7 @@ class StyleGan2Files(Foreign):
         recipe = f"{layout.words}, {found.side} px, {config['architecture']}"
         if found.classes:
             recipe += f", {found.classes} classes: " + ("all" if words.label is None else f"number {words.label}")
-        card = words.card("stylegan2", found.bands, checkpoint, recipe)
+        card = words.card("stylegan2", found.bands, checkpoint, recipe, size=[found.side])
         notes = ("noise maps of the file are left out: coarse ones are searched, fine ones drawn",)
         return Converted({**tensors, **statistics(found, words.label)}, config, card, notes if found.maps else ())
 

@@ -51,7 +51,7 @@ class StyleGan3Files(Foreign):
         recipe = f"{match.words}-{'r' if kernel == 1 else 't'}, {found.side} px"
         if found.classes:
             recipe += f", {found.classes} classes: " + ("all" if words.label is None else f"number {words.label}")
-        card = words.card("stylegan3", found.bands, checkpoint, recipe)
+        card = words.card("stylegan3", found.bands, checkpoint, recipe, size=[found.side])
         return Converted({**tensors, **statistics(found, words.label)}, config, card)
 
 

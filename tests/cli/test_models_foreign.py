@@ -10,7 +10,15 @@ from PIL import Image
 
 from gensr.priors import weights
 from tests.foreign_files import edm, nvidia
-from tests.generators import reference_edm, test_pggan, test_stylegan1, test_stylegan3
+from tests.generators import (
+    emit_diffusers,
+    emit_monai,
+    reference_edm,
+    test_biggan,
+    test_pggan,
+    test_stylegan1,
+    test_stylegan3,
+)
 from tests.generators.reference_stylegan2 import random_tensors
 
 
@@ -124,6 +132,75 @@ def test_edm_answers_16_px(run, tmp_path, kw):
     assert "licence: CC BY-NC-SA 4.0" in done.err
     with Image.open(tmp_path / "out" / "face_x2_generated.png") as picture:
         assert picture.size == (32, 32)
+
+
+def _decoder(folder):
+    layers = [{"op": "linear", "name": "fc"}, {"op": "reshape", "shape": [4, 8, 8]}, {"op": "upsample", "factor": 8}]
+    folder.mkdir()
+    layers += [{"op": "conv", "name": "out", "padding": 1}, {"op": "tanh"}]
+    (folder / "decoder.json").write_text(json.dumps({"latent": [6], "layers": layers}))
+    linear, conv = torch.nn.Linear(6, 256), torch.nn.Conv2d(4, 3, 3)
+    state = {**linear.state_dict(prefix="fc."), **conv.state_dict(prefix="out.")}
+    torch.save(state, folder / "a.pt")
+    return folder
+
+
+def _biggan(folder):
+    blocks = [[True, 16, 16], [True, 16, 8], [True, 8, 4], [True, 4, 2], [False, 2, 1]]
+    config = {**test_biggan.CONFIG, "output_dim": 64, "layers": blocks, "attention_layer_position": 1}
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    torch.save(test_biggan.tensors(config), folder / "pytorch_model.bin")
+    return folder
+
+
+def _saved(tensors, folder):
+    folder.mkdir()
+    torch.save({"g_ema": tensors}, folder / "a.pt")
+    return folder / "a.pt"
+
+
+def _edm(folder):
+    folder.mkdir()
+    kw = {**reference_edm.SONG, "img_resolution": 64, "num_blocks": 1}
+    return edm(folder / "edm.pkl", reference_edm.random_tensors(kw), kw)
+
+
+LONG = {"strides": [2, 2, 2, 2], "channels": [6, 4, 4, 1]}
+OWN_SIZE = {
+    "stylegan1": (1024, lambda p: _saved(test_stylegan1.random_tensors(1024, most=6), p), "search=pulse"),
+    "stylegan2": (1024, lambda p: _saved(random_tensors(1024, base=1024, most=6), p), "search=pulse"),
+    "stylegan3": (512, lambda p: _saved(test_stylegan3.random_tensors(512, 14, most=6), p), "search=pulse"),
+    "pggan": (512, lambda p: _saved(test_pggan.random_tensors((6,) * 8), p), "search.solver=adam"),
+    "biggan": (64, _biggan, "search.solver=adam"),
+    "decoder": (64, _decoder, "search.solver=adam"),
+    "edm": (64, _edm, "search=fast"),
+    "diffusers-pixel": (32, lambda p: emit_diffusers.pixel(p, sample_size=32), "search=fast"),
+    "diffusers-vae": (64, lambda p: emit_diffusers.vae(p, sample_size=64), "search.solver=adam"),
+    "diffusers-latent": (64, lambda p: emit_diffusers.latent(p, sample_size=32), "search.solver=adam"),
+    "monai-gan": (64, lambda p: emit_monai.gan(p, **LONG), "search.solver=adam"),
+    "monai-latent": (64, lambda p: emit_monai.latent(p, latent_shape=[2, 32, 32]), "search.solver=adam"),
+}
+
+
+@pytest.mark.parametrize("kind", list(OWN_SIZE))
+def test_from_16_px_to_the_generator_s_own_size(run, tmp_path, kind):
+    """By the words of the manual alone: the card knows the size, and the whole picture is answered."""
+    side, make, search = OWN_SIZE[kind]
+    out = tmp_path / "own.safetensors"
+    outcome = run("models", "convert", make(tmp_path / "in"), "--out", out, "alignment=FFHQ")
+    assert outcome.code == 0, outcome.err
+    card = weights.read(out).card
+    assert (card.side, card.alignment, card.aligned) == (side, "ffhq", True)
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(110, 140, (16, 16, 3), dtype=np.uint8)).save(tmp_path / "face.png")
+    words = [f"factor={side // 16}", f"generator={out}", "search=fast", search, "search.steps=2", "samples=0"]
+    done = run("upsample", tmp_path / "face.png", *words, "noise=90", "domain=faces", f"output={tmp_path / 'out'}")
+    assert done.code == 0, done.err
+    with Image.open(tmp_path / "out" / f"face_x{side // 16}_generated.png") as picture:
+        assert picture.size == (side, side)
+    (report,) = (tmp_path / "out").glob("*.json")
+    assert json.loads(report.read_text())["generator"]["name"] == "own"
 
 
 def test_a_checkpoint_as_generator_is_told_how_to_become_one(run, snapshot, tmp_path, monkeypatch):

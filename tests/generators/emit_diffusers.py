@@ -194,9 +194,9 @@ def vae(folder: Path, **more: Any) -> Path:
     return write(folder, parts, "StableDiffusionPipeline")
 
 
-def latent(folder: Path) -> Path:
+def latent(folder: Path, **more: Any) -> Path:
     """A diffusion in latents of an autoencoder."""
-    config = {**UNET, "in_channels": 4, "out_channels": 4, "sample_size": 8}
+    config = {**UNET, "in_channels": 4, "out_channels": 4, "sample_size": 8, **more}
     parts = {
         "vae": (VAE, random(autoencoder(VAE))),
         "unet": (config, random(unet(config), 2)),

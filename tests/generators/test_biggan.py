@@ -121,11 +121,11 @@ def test_it_makes_what_the_library_makes(folder, tmp_path, library):
     assert float(want.std()) > 0.05
 
 
-@pytest.mark.parametrize(("doublings", "width"), [(1, 8), (3, 16), (5, 8)])
+@pytest.mark.parametrize(("doublings", "width"), [(1, 8), (3, 16), (5, 8), (8, 8)])
 @pytest.mark.parametrize("classes", [1, 3])
 def test_sizes_widths_and_classes_are_told_from_the_configuration(tmp_path, doublings, width, classes):
-    """From 8 to 128 pixels: what was written down is built, and every kernel arrives."""
-    halves = [(16, 16), (16, 8), (8, 4), (4, 2), (2, 1)]
+    """From 8 to 1024 pixels: what was written down is built, and every kernel arrives."""
+    halves = [*[(16, 16)] * max(1, doublings - 4), (16, 8), (8, 4), (4, 2), (2, 1)]
     blocks = [[k < doublings, a, b] for k, (a, b) in enumerate(halves)]
     more = {"output_dim": 4 << doublings, "channel_width": width, "num_classes": classes, "layers": blocks}
     config = CONFIG | more | {"attention_layer_position": 1}

@@ -162,14 +162,15 @@ def test_pickles_of_tensorflow(tmp_path):
     assert equal(generator, t)
 
 
-@pytest.mark.parametrize("side", [64, 1024])
-@pytest.mark.parametrize("bands", [1, 4])
-def test_sizes_are_told_from_shapes(tmp_path, side, bands):
-    t = random_tensors(side, bands=bands, latent=7, depth=8)
+@pytest.mark.parametrize("side", [32, 64, 256, 1024])
+@pytest.mark.parametrize(("bands", "most"), [(1, 5), (4, 12)])
+def test_sizes_are_told_from_shapes(tmp_path, side, bands, most):
+    t = random_tensors(side, bands=bands, latent=7, depth=8, most=most)
     torch.save(t, tmp_path / "a.pt")
     convert(read_foreign(tmp_path / "a.pt"), Words("own"), tmp_path / "own.safetensors")
     generator, kept = weights.load(str(tmp_path / "own.safetensors"))
     assert (generator.network.side, generator.layers, kept.card.bands) == (side, 2 * int(math.log2(side)) - 2, bands)
+    assert all(torch.equal(kept.tensors[k], v) for k, v in t.items() if "kernel" not in k)
 
 
 def test_a_tensor_of_another_shape_is_named(tmp_path):

@@ -197,15 +197,34 @@ def test_clamps_and_margins_are_those_of_the_training(tmp_path):
     assert equal(made(path)[0], t, 32, margin=6, clamp=0.5)
 
 
-@pytest.mark.parametrize(("side", "layers"), [(64, 8), (256, 14), (1024, 14)])
+@pytest.mark.parametrize(("side", "layers"), [(32, 6), (64, 8), (256, 14), (1024, 14)])
 @pytest.mark.parametrize("kernel", [1, 3])
-def test_sizes_are_told_from_names(tmp_path, side, layers, kernel):
-    t = random_tensors(side, layers, kernel, most=8, base=side, bands=1)
+@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize("most", [4, 8])
+def test_sizes_widths_and_classes_are_told_from_names(tmp_path, side, layers, kernel, classes, most):
+    t = random_tensors(side, layers, kernel, most=most, base=side, bands=1, classes=classes)
     torch.save(t, tmp_path / "a.pt")
     generator, kept = made(tmp_path / "a.pt")
-    assert (generator.network.side, generator.layers, kept.card.bands) == (side, layers + 2, 1)
-    if side == 64:
-        assert equal(generator, t, side, layers=layers, base=side, most=8)
+    network = generator.network
+    assert (network.side, generator.layers, network.classes, kept.card.bands) == (side, layers + 2, classes, 1)
+    assert all(torch.equal(kept.tensors[k], v) for k, v in t.items())
+    if (side, most) == (64, 8):
+        assert equal(generator, t, side, label=1 if classes else None, layers=layers, base=side, most=most)
+
+
+def test_one_class_of_several(tmp_path):
+    torch.save(random_tensors(classes=3), tmp_path / "a.pt")
+    means = []
+    for label in (0, 2):
+        generator, kept = made(tmp_path / "a.pt", Words("own", label=label))
+        told = f.one_hot(torch.full((4000,), label), 3).float()
+        v = generator.network.mapping(torch.randn(4000, 9, generator=torch.Generator().manual_seed(1)), told)
+        assert torch.allclose(generator.whitening.mean, v.mean(0), atol=0.1 * float(v.std()))
+        means.append(generator.whitening.mean)
+        assert f"number {label}" in kept.card.recipe
+    assert not torch.allclose(*means, atol=1e-2)
+    with pytest.raises(WeightsError, match="label=3: expected one of 3 classes"):
+        made(tmp_path / "a.pt", Words("own", label=3))
 
 
 def test_samples_do_not_know_of_each_other(tmp_path):

@@ -20,6 +20,8 @@ from gensr.priors.families import family
 from gensr.priors.foreign.checkpoint import OPAQUE, Checkpoint, Part
 
 GROUP = "foreign"
+WORD = re.compile(r"[A-Za-z][A-Za-z0-9.]*")
+"""An alignment that a domain may know by name, rather than a description."""
 TRUST = "trust=true"
 """What a program misses that nobody has said he trusts."""
 
@@ -72,7 +74,8 @@ class Words:
         bands: bands that it makes, where a choice is possible; 0 leaves it to the file.
         low: value that the network makes of black; None leaves it to the family.
         high: value that it makes of white; None leaves it to the family.
-        alignment: how content must be aligned; "none" for fields of any size, "" leaves it to the family.
+        alignment: how content must be aligned, in a word of its domain ("ffhq") or a description; "none" for fields of
+            any size, "" leaves it to the family.
         label: class that it is told, of those that it knows; None for all.
         discrepancy: standard deviation of what it cannot express, generator units.
         latent: shape of its latents, such as "512" or "4x8x8", where the file does not say; "" leaves it to the file.
@@ -109,7 +112,13 @@ class Words:
         return said
 
     def card(
-        self, family_name: str, bands: int, checkpoint: Checkpoint, recipe: str, aligned: bool = True
+        self,
+        family_name: str,
+        bands: int,
+        checkpoint: Checkpoint,
+        recipe: str,
+        aligned: bool = True,
+        size: Sequence[int] = (),
     ) -> GeneratorCard:
         """The card of a generator in 0..1, with what is known of its source.
 
@@ -119,7 +128,10 @@ class Words:
             checkpoint: that it came from.
             recipe: what it is, in words.
             aligned: whether content must be aligned, rather than a field of any size.
+            size: (rows, cols) of the pictures that it makes, where these are of one size.
         """
+        side = size[0] if aligned and size and len(set(size)) == 1 else 0
+        word = self.alignment.lower() if aligned and WORD.fullmatch(self.alignment) else ""
         return GeneratorCard(
             name=self.name,
             family=family_name,
@@ -136,6 +148,8 @@ class Words:
             bias=self.bias,
             audit="none: converted from another program's weights",
             discrepancy=self.discrepancy,
+            alignment=word,
+            side=side,
             source=f"{checkpoint.path.name} ({checkpoint.kind}), sha256 {checkpoint.sha256}",
         )
 
