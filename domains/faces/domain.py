@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from gensr.errors import UsageError
+from gensr.scenes.arrays import ArrayScene
 from gensr.scenes.domain import Domain
 from gensr.scenes.scene import Scene
 
 from .chosen import parse_choice
 from .looks import caption_of
 from .photo import format_of, is_plain_colour, read_photo, size_of
+from .portrait import Portrait
 from .whole import GROUNDS, LANCZOS, PhotoScene
 
 TYPICAL_SIDE = 1024
@@ -62,6 +64,10 @@ class Faces(Domain):
     def open(self, path: Path, options: Mapping[str, Any]) -> Scene:
         """See `Domain.open`."""
         return PhotoScene(read_photo(path), self._checked(options))
+
+    def array(self, scene: Scene) -> Scene:
+        """See `Domain.array`: one aligned face."""
+        return Portrait(scene) if isinstance(scene, ArrayScene) else scene
 
     def stem(self, path: Path) -> str:
         """See `Domain.stem`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gensr.operators import Area, Operator
-from gensr.scenes.insets import Aligned, Inset, Insets
+from gensr.scenes.insets import Aligned, Inlaid, Inset, Insets
 from gensr.scenes.scene import Scene
 from gensr.values.grid import Factor, PixelGrid, Window
 from gensr.values.image import Image
@@ -56,6 +57,36 @@ class PartScene(FaceScene):
         return Area(factor)
 
 
+class Parted(Inlaid):
+    """A picture of which faces are parts."""
+
+    @abstractmethod
+    def part(self, values: npt.NDArray[np.float32]) -> Scene:
+        """A face as a scene of its own.
+
+        Args:
+            values: (band, y, x), upright, codes of the picture that are not rounded.
+        """
+
+
+@dataclass(frozen=True)
+class Made:
+    """A picture that a prior is asked for.
+
+    Attributes:
+        side: of it, pixels.
+        times: finer than its data.
+    """
+
+    side: int
+    times: int
+
+    @property
+    def data(self) -> int:
+        """Pixels a side of the data."""
+        return self.side // self.times
+
+
 @dataclass(frozen=True)
 class FacePart(Inset):
     """See `gensr.scenes.insets.Inset`.
@@ -87,7 +118,7 @@ class FacePart(Inset):
         return self.crop.refined(factor).mask(window)
 
 
-def whole_part(scene: FaceScene, factor: Factor, prior: Aligned) -> Insets:
+def whole_part(scene: Parted, factor: Factor, prior: Aligned) -> Insets:
     """A picture that is one aligned face, beyond what the prior makes by itself.
 
     Args:
@@ -98,16 +129,15 @@ def whole_part(scene: FaceScene, factor: Factor, prior: Aligned) -> Insets:
     side = scene.grid.shape[0]
     crop = Crop((side / 2, side / 2), (side / 2, 0.0), side)
     facts = {"name": "the picture", "side": side}
-    times = _times(side, prior.side)
-    if times is None:
+    made = _made(side, max(factor), prior)
+    if made is None:
         why = f"{side} x {side} pixels: {_why(side, prior)}; interpolated, nothing is generated"
         return Insets((), True, (why,), ({**facts, "left": why},))
-    part = _part(scene, "the picture", crop, times, prior, facts, True)
-    notes = (_end(prior, side * max(factor)),) if side * max(factor) > prior.side else ()
-    return Insets((part,), True, notes, (part.facts,))
+    part = _part(scene, "the picture", crop, made, prior, facts, True)
+    return Insets((part,), True, _ends((part,), factor, prior), (part.facts,))
 
 
-def face_parts(scene: FaceScene, faces: Sequence[Face], choice: Choice, factor: Factor, prior: Aligned) -> Insets:
+def face_parts(scene: Parted, faces: Sequence[Face], choice: Choice, factor: Factor, prior: Aligned) -> Insets:
     """The chosen faces of a photo.
 
     Args:
@@ -125,13 +155,13 @@ def face_parts(scene: FaceScene, faces: Sequence[Face], choice: Choice, factor: 
     parts, facts, left, reasons = [], [], [], dict[str, list[int]]()
     for face in faces:
         crop = face.crop(prior.side, how)
-        times = _times(crop.length, prior.side)
+        made = _made(crop.length, max(factor), prior)
         fact = {"name": f"face {face.number}", **_said(face), "side": round(crop.length, 1)}
         why = ""
         if face.number not in chosen:
             left.append(face.number)
             why = f"face={choice.words}"
-        elif times is None:
+        elif made is None:
             why = _why(crop.length, prior)
         elif _inside(crop, shape) < INSIDE:
             why = "most of its square lies outside the photo"
@@ -140,21 +170,20 @@ def face_parts(scene: FaceScene, faces: Sequence[Face], choice: Choice, factor: 
                 reasons.setdefault(why, []).append(face.number)
             facts.append({**fact, "left": why})
             continue
-        assert times is not None
-        part = _part(scene, fact["name"], crop, times, prior, fact, False)
+        assert made is not None
+        part = _part(scene, fact["name"], crop, made, prior, fact, False)
         parts.append(part)
         facts.append(dict(part.facts))
     notes = [f"{_named(left)}: left as interpolated, because face={choice.words}"] if left else []
     notes += [f"{_named(numbers)}: left as interpolated: {why}" for why, numbers in reasons.items()]
-    longest = max((part.facts["side"] * max(factor) for part in parts), default=0)
-    notes += [_end(prior, round(longest))] if longest > prior.side else []
+    notes += _ends(parts, factor, prior)
     return Insets(tuple(parts), False, tuple(notes), tuple(facts))
 
 
 def _part(
-    scene: FaceScene, name: str, crop: Crop, times: int, prior: Aligned, facts: Mapping[str, Any], covers: bool
+    scene: Parted, name: str, crop: Crop, made: Made, prior: Aligned, facts: Mapping[str, Any], covers: bool
 ) -> FacePart:
-    side = prior.side // times
+    side = made.data
     own = crop.sampled(side)
     shape = scene.grid.shape
     area = Window(0, 0, *shape) if covers else crop.window(shape, margin=1)
@@ -164,26 +193,41 @@ def _part(
     values = image if same else own.cut(image, (reach.row, reach.col))
     if prior.bands not in (1, len(values)) and len(values) == 1:
         values = np.repeat(values, prior.bands, 0)
-    told = {**facts, "restored": True, "data": f"{side} x {side}", "prior": prior.name, "made": prior.side}
-    part = PartScene(scene, np.ascontiguousarray(values, np.float32))
-    return FacePart(name, part, times, area, told, own, len(scene.bands), covers)
+    told = {**facts, "restored": True, "data": f"{side} x {side}", "prior": prior.name, "made": made.side}
+    part = scene.part(np.ascontiguousarray(values, np.float32))
+    return FacePart(name, part, made.times, area, told, own, len(scene.bands), covers)
 
 
-def _times(length: float, side: int) -> int | None:
-    """How much finer the prior's picture is than a face of so many pixels a side; None where it knows nothing."""
-    if length > FINE * side:
+def _made(length: float, factor: int, prior: Aligned) -> Made | None:
+    """What the prior is asked for where a face has so many pixels a side; None where it knows nothing.
+
+    As much as the face shows, refined to what is wanted where the prior goes so far.
+    """
+    sides = {prior.side, *(prior.largest(times) for times in TIMES)}
+    if length > FINE * max(sides):
         return None
-    return next((times for times in TIMES if side % times == 0 and side / times * COARSE <= length), None)
+    served = [Made(side, n) for side in sides for n in TIMES if side % n == 0 and side <= prior.largest(n)]
+    shown = [made for made in served if made.data * COARSE <= length]
+    return min(shown, key=lambda made: (-made.data, max(length * factor - made.side, 0), made.side), default=None)
 
 
 def _why(length: float, prior: Aligned) -> str:
-    if length > FINE * prior.side:
-        return f"as fine as the {prior.side} pixels that {prior.name} knows, or finer"
+    most = max(prior.largest(times) for times in TIMES)
+    if length > FINE * most:
+        return f"as fine as the {most} pixels that {prior.name} knows, or finer"
     return f"too coarse: {prior.name} needs {COARSE * prior.side / max(TIMES):.0f} pixels a side"
 
 
-def _end(prior: Aligned, side: int) -> str:
-    return f"{prior.name} makes faces of {prior.side} pixels; on the way to {side} nothing is added, it is interpolated"
+def _ends(parts: Sequence[FacePart], factor: Factor, prior: Aligned) -> tuple[str, ...]:
+    """What is said of faces that are finer in the output than the prior makes them: of the finest one."""
+    beyond = [(part.facts["side"] * max(factor), part.facts["made"]) for part in parts]
+    beyond = [(wanted, made) for wanted, made in beyond if wanted > made]
+    if not beyond:
+        return ()
+    wanted, made = max(beyond)
+    return (
+        f"{prior.name} makes faces of {made} pixels; on the way to {wanted:.0f} nothing is added, it is interpolated",
+    )
 
 
 def _inside(crop: Crop, shape: tuple[int, int]) -> float:

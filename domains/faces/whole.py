@@ -7,9 +7,11 @@ from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from gensr.errors import UsageError
 from gensr.scenes.insets import Aligned, Inlaid, Insets, Subject
+from gensr.scenes.scene import Scene
 from gensr.values.grid import Factor
 from gensr.values.precision import Real
 
@@ -18,7 +20,7 @@ from .align import Face
 from .centre import INSTALL, Picture
 from .chosen import Choice, parse_choice
 from .finder import face_in, find_faces, number
-from .parts import face_parts, whole_part
+from .parts import Parted, PartScene, face_parts, whole_part
 from .people import Mask, people
 from .scene import OF_FIELDS, FaceScene
 
@@ -31,7 +33,7 @@ FILLS, OFF, TURNED = (0.75, 1.35), 0.12, 15.0
 """Side of the square of a face that is the picture, as shares of it, how far off its middle is, and degrees turned."""
 
 
-class PhotoScene(FaceScene, Inlaid):
+class PhotoScene(FaceScene, Parted):
     """See `FaceScene`; of a whole photo the faces are parts."""
 
     def replaced(self, values: Real) -> Inlaid:
@@ -52,9 +54,14 @@ class PhotoScene(FaceScene, Inlaid):
                 f"{self.path}: background={self.options['background']}: the picture is taken for one aligned face "
                 "with nothing behind it; leave the word out, or say domain.aligned=false"
             )
-        if rows != cols or (rows * max(factor) <= prior.side and prior.bands in (1, len(self.bands))):
+        served = rows * max(factor) <= prior.largest(max(factor))
+        if rows != cols or (served and prior.bands in (1, len(self.bands))):
             return None
         return whole_part(self, factor, prior)
+
+    def part(self, values: npt.NDArray[np.float32]) -> Scene:
+        """See `Parted.part`."""
+        return PartScene(self, values)
 
     def subjects(self) -> tuple[Subject, ...] | None:
         """See `Inlaid.subjects`: the faces that `gensr info` numbers."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gensr.errors import SearchError, UsageError
+from gensr.operators import Area as Means
 from gensr.operators import Operator
 from gensr.operators.scaled import unit_gain
 from gensr.pipeline.background import Background
@@ -52,6 +53,10 @@ from gensr.values.words import AUTO
 
 SIDE = 128
 """Pixels a side of aligned pictures where a card does not say it."""
+DOUBLED = (2, 4)
+"""Refinements by which a prior that serves twice the side of its pictures is asked for them: on faces of photographs,
+256 pixels, it gains 0.4 to 1.5 dB over an interpolation from 64 and 128; of coarser ones its own side, interpolated,
+is nearer."""
 ARRAY = "array"
 """What is said in place of a domain where the input is an array in memory."""
 
@@ -110,7 +115,7 @@ def open_source(
     array = numbers(source)
     if dims is None and isinstance(array, np.ndarray):
         ask_for_dims(array.shape)
-    return part_of(ArrayScene(array, lender, bands, dims), area), ARRAY, STEM
+    return part_of(lender.array(ArrayScene(array, lender, bands, dims)), area), ARRAY, STEM
 
 
 def settle(request: Request) -> Plan | NearestPlan | InsetPlan:
@@ -196,7 +201,9 @@ def settle_insets(scene: Scene, request: Request) -> Insets | None:
     card = generator.card
     if not card.aligned:
         return None
-    return scene.insets(request.factors, Aligned(card.name, card.bands, card.side or SIDE, card.alignment))
+    side = card.side or SIDE
+    double = max((f for f in DOUBLED if generator.serves(Means(f), (2 * side, 2 * side))), default=0)
+    return scene.insets(request.factors, Aligned(card.name, card.bands, side, card.alignment, double))
 
 
 def settle_part(inset: Inset, request: Request, chosen: Preset) -> Part:

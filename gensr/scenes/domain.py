@@ -76,6 +76,14 @@ class Domain(ABC):
         """
         return 0
 
+    def array(self, scene: Scene) -> Scene:
+        """What an array that this domain answers is taken for: itself.
+
+        Args:
+            scene: of an array without words of its own, a `gensr.scenes.arrays.ArrayScene`.
+        """
+        return scene
+
     def lay_down(self, source: object, folder: Path) -> list[Path]:
         """Write an object that the domain `knows` as a file or folder that `open` reads: one way for both.
 

@@ -24,12 +24,18 @@ class Aligned:
         bands: that it models jointly; 1 means that bands are answered one by one.
         side: pixels a side of its pictures: what it knows and no more.
         alignment: how these were cut, in the word of its card.
+        double: most refinement by which it also makes pictures of twice that side; 0 for none.
     """
 
     name: str
     bands: int
     side: int
     alignment: str
+    double: int = 0
+
+    def largest(self, factor: int) -> int:
+        """Pixels a side of the largest picture that it makes of one ``factor`` times coarser."""
+        return 2 * self.side if factor <= self.double else self.side
 
 
 class Inset(ABC):
