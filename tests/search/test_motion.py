@@ -111,6 +111,30 @@ def test_paths_have_the_kernel_and_the_size_of_the_arcs_they_are():
     assert float(paths.extent()) == pytest.approx(max(np.ptp(rows), np.ptp(cols)), abs=2)
 
 
+def walks(count, seed=0):
+    draw = np.random.default_rng(seed)
+    return Paths(torch.from_numpy(draw.normal(3, 0.1, count)), torch.from_numpy(draw.normal(0, 0.9, (count, MOMENTS))))
+
+
+def test_finer_paths_are_the_same_paths_and_cost_the_same():
+    paths = walks(3)
+    finer = paths.finer()
+    assert finer.heading.shape == (3, 2 * MOMENTS - 1)
+    torch.testing.assert_close(finer.points(96), paths.points(96), atol=1e-9, rtol=0)
+    torch.testing.assert_close(finer.effort(), paths.effort())
+
+
+def test_bent_paths_are_others_nearby():
+    paths = walks(200)
+    bent = paths.bent(np.random.default_rng(1))
+    turned = bent.heading.diff(dim=1) - paths.heading.diff(dim=1)
+    assert float((turned.abs() > 1e-9).double().mean()) == pytest.approx(0.4, abs=0.04)
+    assert float(turned[turned.abs() > 1e-9].std()) == pytest.approx(0.9, abs=0.08)
+    assert float((bent.heading - paths.heading)[:, 0].std()) == pytest.approx(0.2, abs=0.03)
+    assert float((bent.size - paths.size).std()) == pytest.approx(0.15, abs=0.03)
+    torch.testing.assert_close(bent.heading, paths.bent(np.random.default_rng(1)).heading)  # the same every time
+
+
 def test_windows_smear_a_spectrum_and_keep_its_power():
     seen = spectra(picture())[0]
     kernel = line(20, 30)
