@@ -18,7 +18,7 @@ from gensr.pipeline.noise import MEASURED, Known, known_noise
 from gensr.scenes.inputs import guess, open_scene
 from gensr.scenes.scene import Scene
 from gensr.search.motion.fit import Fit
-from gensr.search.motion.order import APART, AUTO, HUMAN, NONE, ORDERS, UNIFORM, Found, identify, kernel_of
+from gensr.search.motion.order import AUTO, HUMAN, NONE, ORDERS, UNIFORM, Found, identify, kernel_of
 from gensr.search.motion.spectrum import quietest
 from gensr.values.grid import Window
 from gensr.values.noise import GaussianNoise
@@ -31,6 +31,8 @@ WHOLE = 1 << 25
 LABELS = 16
 """A mask of no more different values above 0 numbers people; one of more says what share of a pixel one person has."""
 SPECTRUM = "measured on the modes of the data in which least is seen"
+CLEAR = 2.0
+"""Logarithm of odds from which an order that is asked for is against the evidence."""
 SOFT = 0.7
 """Width of the border of a mask of whole pixels, pixels."""
 Share = npt.NDArray[np.float64]
@@ -159,7 +161,7 @@ def _doubt(found: Found, sought: Sought, scene: Scene, silent: bool) -> str:
         return f"motion found: {found.order}{several}"
     best = min(found.surprise, key=lambda name: found.surprise[name])
     lost = found.surprise.get(sought.order, 0.0) - found.surprise[best]
-    if best != sought.order and lost > APART * found.data:
+    if best != sought.order and lost > CLEAR:
         return f"motion={sought.order} is what was asked for; the evidence is for {best}{several}"
     return several.removeprefix("; ")
 
