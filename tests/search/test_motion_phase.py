@@ -7,7 +7,7 @@ import pytest
 
 from gensr.operators.blurs import line
 from gensr.search.motion.fit import Fit, mirrored
-from gensr.search.motion.order import BACKWARDS, Region, _likely, identify
+from gensr.search.motion.order import BACKWARDS, CERTAIN, Region, _likely, identify
 from gensr.search.motion.paths import Path, correlation
 from gensr.search.motion.phase import backwards, dearness
 from gensr.search.motion.spectrum import spectrum, taper
@@ -64,7 +64,8 @@ def test_a_mirror_image_loses_what_its_phases_cost_and_nothing_else():
     np.testing.assert_array_equal(other.kernel, true.kernel[::-1, ::-1])
     one = region(blurred(picture(1), true.kernel))
     assert one.won(true) == pytest.approx(one.won(other), abs=1e-9)
-    lost = 2 * BACKWARDS * backwards(one.image, one.weight, other.kernel, SIGMA)
+    dearer = backwards(one.image, one.weight, other.kernel, SIGMA)
+    lost = BACKWARDS * (dearer + min(dearer, CERTAIN))
     # `telling` is below 1 at this noise
     assert 0.5 * lost < one.score(true) - one.score(other) <= lost + 1e-9
     assert one.score(true) > one.score(other) + 0.01
