@@ -29,9 +29,11 @@ def test_evaluations_of_the_network_are_a_part_of_the_whole():
 def test_the_command_says_what_the_array_said(monkeypatch):
     asked = []
     monkeypatch.setattr(whole.subprocess, "run", lambda words, **_: asked.append(words))
+    spent = iter([1.0, 4.0, 4.5, 7.0])
+    monkeypatch.setattr(whole, "_spent_by_children", lambda: next(spent))
     row = whole.cold(whole.Subject("cells", CELLS, "microscopy", {"factor": 2, "samples": 0}), 0.5)
-    assert asked[0][-4:] == ["domain=microscopy", "labels=image", "factor=2", "samples=0"]
-    assert row["ratio"] == pytest.approx(row["seconds"] / 0.5)
+    assert asked[0][5:9] == ["domain=microscopy", "labels=image", "factor=2", "samples=0"]
+    assert (row["seconds"], row["ratio"], row["beyond"]) == (2.5, 5.0, 2.0)
 
 
 def test_tables_are_written_and_unknown_words_refused(tmp_path, monkeypatch):
