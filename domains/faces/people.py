@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import label
 
 from . import centre
 from .align import Face
@@ -46,6 +45,8 @@ def people(photo: Picture, faces: Sequence[Face]) -> list[Mask]:
 
 def grown(photo: Picture, face: Face) -> Mask:
     """The person of a face (rows, cols)."""
+    from scipy.ndimage import label  # late: every photo comes by this module, few have people in motion
+
     cv2 = centre.opencv()
     step = max(1, -(-max(photo.shape[:2]) // LONGEST))
     small = np.ascontiguousarray(photo[::step, ::step, ::-1])

@@ -65,8 +65,10 @@ def _numbers(node: Mapping[str, Any], name: str, said: tuple[str, ...]) -> tuple
 
     Where the user chose another solver, numbers of the preset's own that nobody said are left behind.
     """
-    own, declared = solver_options(name), generator_options()
-    usual = PRESETS.get(str(node.get("name", "")))
+    own, usual = solver_options(name), PRESETS.get(str(node.get("name", "")))
+    declared: Mapping[str, float] = {} if usual is None else usual.generator_options
+    if not {*OWN, *own, *declared} >= set(node):  # to ask every family is to import it
+        declared = generator_options()
     left = set() if usual is None else set(solver_options(usual.solver)) - set(said)
     for_solver: dict[str, float] = {}
     for_generators: dict[str, float] = {}
