@@ -77,12 +77,17 @@ def reconciled(x: Tensor, variance: Tensor, data: Observation, white: Tensor | N
     noise = data.variance.clamp(min=QUIET**2)
     own = _own(data)
     # On images of no kind that it knows a network is further off, and its residuals say so.
-    about = avg_pool2d(rest.square(), NEIGHBOURS, 1, NEIGHBOURS // 2, count_include_pad=False)
+    about = _about(rest.square()) / _about(data.usable.to(rest)).clamp(min=1e-6)  # gaps say nothing
     own = own + (about - SURE * (noise + own)).clamp(min=0)
     kept = rest * noise / (noise + own)
     if white is not None:
         kept = kept + (noise * own / (noise + own)).sqrt() * white
     return moved(x, torch.where(data.usable, rest - kept, 0.0), variance, operator)
+
+
+def _about(x: Tensor) -> Tensor:
+    """Mean over a square around each datum."""
+    return avg_pool2d(x, NEIGHBOURS, 1, NEIGHBOURS // 2, count_include_pad=False)
 
 
 def moved(x: Tensor, change: Tensor, variance: Tensor, operator: Operator) -> Tensor:

@@ -22,8 +22,6 @@ FLAT = 0.02
 """Deviation below which a window is called flat, generator units."""
 KEEP_FLAT = 0.3
 """Share of flat windows that are used."""
-BRIGHTEST = 6e4
-"""Largest flux that is used, generator units: planes are kept in half precision."""
 WILDEST = 6.0
 """Largest value of a plane that is used: in a nearly empty plane percentiles say nothing."""
 LARGEST_SCALE = 2.0
@@ -65,6 +63,9 @@ class Fields:
         variation: of contrast, scale and so on.
         unit: for fluxes, the value of one generator unit instead of percentiles; they vary in brightness alone.
         joint: whether the bands of an image stay together.
+
+    Attributes:
+        largest: absolute value of all planes, generator units.
     """
 
     def __init__(
@@ -83,9 +84,13 @@ class Fields:
             scaled = (_scaled(band, low, high) for band in bands)
         else:
             scaled = (np.asarray(band / np.float32(unit), np.float32) for band in bands)
-        most = WILDEST if unit is None else BRIGHTEST
-        self.unit = unit
-        self.planes = [torch.from_numpy(plane).half() for plane in scaled if np.abs(plane).max() <= most]
+        self.unit, self.largest = unit, 0.0
+        self.planes: list[Tensor] = []
+        for plane in scaled:
+            largest = float(np.abs(plane).max())
+            self.largest = max(self.largest, largest)
+            if unit is not None or largest <= WILDEST:
+                self.planes.append(torch.from_numpy(plane).half())
         self.side, self.variation = side, variation or Variation()
         weight = torch.tensor([p.numel() for p in self.planes], dtype=torch.float64).sqrt()
         self.edges = (weight / weight.sum()).cumsum(0) if self.planes else weight

@@ -15,6 +15,7 @@ from torch import Tensor
 from gensr.errors import UsageError
 from gensr.making import corpus
 from gensr.making.telling import Seen
+from gensr.making.units import check_unit
 
 from .network import Shape
 from .options import Options
@@ -139,6 +140,8 @@ def _fields(
     if chosen.joint:
         images = _of_equal_bands(images, names(groups[index]))
     fields = Fields(images, low, high, _side(chosen), variation, chosen.unit, chosen.joint)
+    if chosen.unit is not None and len(fields):
+        check_unit(chosen.unit, fields.largest * chosen.unit, names(groups[index]))
     if len(fields) < fewest:
         raise UsageError(
             f"{names(groups[index])}: {len(fields)} planes of {_side(chosen)} pixels or more that show something are "

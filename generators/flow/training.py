@@ -16,6 +16,7 @@ from gensr.errors import UsageError
 from gensr.making import corpus
 from gensr.making.telling import Seen, tell, tell_changed
 from gensr.making.training import Budget
+from gensr.making.units import check_unit
 from gensr.priors import weights
 from gensr.priors.card import GeneratorCard
 from gensr.priors.device import choose_device
@@ -38,8 +39,6 @@ MOST_IMAGES = 60_000
 FEWEST = 10
 SMALLEST = 16
 """Side of windows and pictures, pixels."""
-BRIGHTEST = 6e4
-"""Largest value of an image, generator units: images are kept in half precision."""
 FIELD_FACTORS: tuple[tuple[int, float], ...] = ((2, 0.25), (3, 0.08), (4, 0.35), (6, 0.05), (8, 0.27))
 MARGIN = 8
 """Pixels by which windows of fields are larger than what the network sees, so that data fall on every phase."""
@@ -201,8 +200,8 @@ def _corpora(chosen: Options, index: int, images: list[FloatArray], shape: Shape
         raise UsageError(f"percentiles {low:g} and {high:g}: give low= below high=")
     jitter = chosen.jitter if chosen.jitter is not None else FLUX_JITTER if flux else JITTER
     unit = chosen.unit if flux or len(chosen.domains) == 1 else None
-    if unit is not None and max(float(np.abs(image).max()) for image in images) > BRIGHTEST * unit:
-        raise UsageError(f"unit={unit:g}: values of data={where} reach more than {BRIGHTEST:g} times that; give more")
+    if unit is not None:
+        check_unit(unit, max(float(np.abs(image).max()) for image in images), where)
     scaling = Contrast(low, high, unit, jitter)
     stretch = _stretch(chosen, first) if flux else Stretch()
     side = (chosen.side or 64) // shape.multiple * shape.multiple

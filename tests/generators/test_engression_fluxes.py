@@ -120,6 +120,15 @@ class TestBrightData:
         rest = data.y - data.operator.forward(after)
         assert float(rest.square().mean()) / NOISE**2 == pytest.approx(1.0, abs=0.15)
 
+    def test_gaps_hide_nothing_of_a_network_that_is_lost(self):
+        data = seen(torch.zeros(1, 1, 64, 64))
+        draw = torch.Generator().manual_seed(5)
+        data.usable[:] = torch.rand(data.usable.shape, generator=draw) < 0.35
+        x = torch.full((1, 1, 64, 64), 4 * NOISE)
+        noise = torch.randn(data.y.shape, generator=draw)
+        rest = (data.y - data.operator.forward(reconciled(x, torch.ones_like(x), data, noise)))[data.usable]
+        assert float(rest.square().mean()) / NOISE**2 == pytest.approx(1.0, abs=0.25)
+
     def test_gaps_change_nothing(self):
         data, x = self.off_by_its_share(1000.0)
         data.usable[..., :64, :] = False
@@ -195,6 +204,9 @@ class TestTraining:
         assert (tmp_path / "toy.training" / "validation.csv").read_text().count("astronomy") == 6
 
     def test_what_cannot_be(self, options, tmp_path):
+        for unit, message in (("1e-9", "reach more than 60000 times that"), ("1e9", "the noise of an empty pixel")):
+            with pytest.raises(UsageError, match=message):
+                FAMILY.train({**options, "unit": unit, "name": "other"}, None)
         with pytest.raises(UsageError, match="unit= is missing: astronomy values are fluxes"):
             FAMILY.train({k: v for k, v in options.items() if k != "unit"}, None)
         with pytest.raises(UsageError, match="share no network with other domains"):
