@@ -25,8 +25,9 @@ def check_unit(unit: float, largest: float, where: str) -> None:
     """
     if largest > BRIGHTEST * unit:
         raise UsageError(f"unit={unit:g}: values of data={where} reach more than {BRIGHTEST:g} times that; give more")
-    if largest <= FAINTEST * unit:
+    noise = unit * FAINTEST
+    if largest <= noise:
         raise UsageError(
-            f"unit={unit:g}: no value of data={where} is above {unit * FAINTEST:g}, what it says is the noise of an empty "
-            "pixel; give 16 times that noise"
+            f"unit={unit:g}: no value of data={where} is above {noise:g}, what it says is the noise of an empty pixel; "
+            "give 16 times that noise"
         )
