@@ -212,6 +212,9 @@ def _checkpoints(folder: Path, hostile: ModuleType) -> None:
     for protocol in (0, 2, 5):
         (folder / f"arrays{protocol}.pkl").write_bytes(pickle.dumps({"G": arrays}, protocol))
     safetensors.torch.save_file(tensors, folder / "other.ckpt", {"format": "pt"})
+    files, edm = builders("foreign_files.py"), builders("generators/reference_edm.py")
+    small = {**edm.SONG, "channel_mult": [1, 1], "img_resolution": 4, "num_blocks": 1, "attn_resolutions": [2]}
+    files.edm(folder / "edm.pkl", edm.random_tensors(small), small)
 
 
 def _programs(folder: Path) -> None:
