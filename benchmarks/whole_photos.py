@@ -1,7 +1,8 @@
 """Whole photos from end to end: ``python -m gensr.benchmarks.whole_photos photos=DIR output=DIR``.
 
 Every photo by two, and reduced by 4 x 4 pixels by four: how many faces are restored, what is left of the data, whether
-anything moved where no face lies, and how far the answer is from the interpolation at the border of the masks.
+anything moved where no face lies, and how far the answer is from the interpolation at the border of the masks. Rows are
+kept in ``whole_photos.jsonl``: a run that was stopped goes on; ``fresh=true`` after a change of the program.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from scipy.ndimage import binary_erosion
 import gensr
 from gensr.domains.faces import centre
 
+from .journal import Journal
 from .protocol import block_mean
 from .scores import Row
 from .script import words, write
@@ -104,18 +106,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write ``whole_photos.csv`` and ``whole_photos.md``.
 
     Args:
-        argv: ``photos=``, ``output=``, ``factors=`` (2 and 4 with a comma); those of the process if None.
+        argv: ``photos=``, ``output=``, ``factors=`` (2 and 4 with a comma), ``fresh=``; those of the process if None.
     """
-    usual = {"photos": "../shared/data/faces/photos", "output": "benchmarks/results", "factors": "4,2"}
+    usual = {
+        "photos": "../shared/data/faces/photos",
+        "output": "benchmarks/results",
+        "factors": "4,2",
+        "fresh": "false",
+    }
     given = words(argv, usual)
+    output = Path(given["output"])
+    output.mkdir(parents=True, exist_ok=True)
+    journal = Journal(output / "whole_photos.jsonl", given["fresh"] == "true")
     rows: list[Row] = []
     for factor in map(int, given["factors"].split(",")):
         for path in sorted(Path(given["photos"]).glob("*.jpg")):
-            with tempfile.TemporaryDirectory(prefix="gensr-") as place:
-                source = reduced(path, Path(place)) if factor == REDUCED else path
-                rows.append(row_of(source, factor, Path(place)))
-            print(rows[-1], file=sys.stderr, flush=True)
-            write(Path(given["output"]), "whole_photos", TEXT, COLUMNS, rows)
+            key, of = f"{path.stem} x{factor}", {"bytes": path.stat().st_size}
+            if not journal.has(key, of):
+                with tempfile.TemporaryDirectory(prefix="gensr-") as place:
+                    source = reduced(path, Path(place)) if factor == REDUCED else path
+                    journal.add(key, of, {"row": row_of(source, factor, Path(place))})
+                print(journal.entries[key]["row"], file=sys.stderr, flush=True)
+            rows.append(journal.entries[key]["row"])
+            write(output, "whole_photos", TEXT, COLUMNS, rows)
     return 0
 
 

@@ -41,3 +41,28 @@ def test_a_photo_is_reduced_by_means(tmp_path):
     low = whole_photos.codes(whole_photos.reduced(tmp_path / "b.png", tmp_path / "low"))
     wanted = codes[:12, :8].reshape(3, 4, 2, 4, 3).astype(float).mean((1, 3))
     assert low == pytest.approx(wanted, abs=0.5)
+
+
+def test_a_run_that_was_stopped_goes_on(tmp_path, monkeypatch):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(np.full((16, 16, 3), 100, np.uint8)).save(photos / f"{name}.jpg")
+    asked = []
+
+    def row_of(path, factor, folder):
+        asked.append((path.stem, factor))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return dict.fromkeys(whole_photos.COLUMNS, 1.0) | {"photo": path.stem, "factor": factor}
+
+    monkeypatch.setattr(whole_photos, "row_of", row_of)
+    words = [f"photos={photos}", f"output={tmp_path / 'out'}"]
+    with pytest.raises(KeyboardInterrupt):
+        whole_photos.main(words)
+    assert whole_photos.main(words) == 0
+    assert asked == [("a", 4), ("b", 4), ("a", 2), ("a", 2), ("b", 2)]
+    table = (tmp_path / "out" / "whole_photos.csv").read_text().splitlines()
+    assert len(table) == 5
+    whole_photos.main([*words, "fresh=true"])
+    assert len(asked) == 9
