@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gensr.benchmarks.deblur import recorded, summary
+from gensr.benchmarks.deblur import found_kernels, recorded, summary
 
 
 def test_a_line_that_was_cut_is_made_again(tmp_path: Path) -> None:
@@ -17,9 +17,14 @@ def test_a_line_that_was_cut_is_made_again(tmp_path: Path) -> None:
 def test_a_summary_counts_orders_and_the_worst_gain() -> None:
     right = {"order": "human", "kind": "line", "found": "human", "whole gensr": 30.0, "whole blurred": 25.0}
     wrong = {"order": "human", "kind": "line", "found": "none", "whole gensr": 24.8, "whole blurred": 25.0}
-    rows = [{**right, "person correlation": 0.9}, {**wrong, "person correlation": 0.5}]
+    near = {"person angle error": 9.0, "person length error": 0.1}
+    rows = [{**right, **near, "person correlation": 0.9}, {**wrong, "person correlation": 0.5}]
     lines, human, everything = summary(rows)
     assert (lines["kind"], human["kind"], everything["order"]) == ("line", "all", "all")
     assert lines["order right"] == "1/2"
     assert lines["least gain"] == pytest.approx(-0.2)
+    assert (lines["worse"], lines["alike"], lines["lines"]) == (1, "1/2", "1/2")
+    far = {**near, "person length error": 0.2, "background correlation": 0.71, "background angle error": 2.0}
+    assert found_kernels([{**right, **far, "person correlation": 0.9}])["lines"] == "0/2"
+    assert found_kernels([{**right, **far, "kind": "shake", "person correlation": 0.9}]) == {"alike": "2/2"}
     assert lines["person correlation"] == pytest.approx(0.7)
