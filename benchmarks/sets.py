@@ -95,7 +95,9 @@ def _own(subject: str) -> tuple[str, ...]:
 SETS: Sequence[BenchmarkSet] = (
     BenchmarkSet("microscopy", "microscopy", "microscopy", _both("microscopy"), (1, 99.9), clipped=True),
     BenchmarkSet("satellite", "satellite", "satellite", _both("satellite"), (2, 98), clipped=False, grey=True),
-    BenchmarkSet("satellite-rgb", "satellite", "satellite", _both("satellite"), (2, 98), clipped=False),
+    BenchmarkSet(
+        "satellite-rgb", "satellite", "satellite", ("engression-land-rgb", "gaussian-satellite"), (2, 98), clipped=False
+    ),
     BenchmarkSet("astronomy", "astronomy", "astronomy", _own("astronomy"), None, clipped=False, flux=True),
     BenchmarkSet("faces", "faces", "faces", _own("faces"), None, clipped=True),
     BenchmarkSet("chest-xray", "medical_cxr", "medical", _own("chest-xray"), None, clipped=True),

@@ -19,6 +19,8 @@ from . import preview
 from .opened import OpenedRaster
 from .writer import rehearse, write_product
 
+COLOURS = ("red", "green", "blue")
+
 
 class SatelliteScene(OpenedRaster):
     """See `OpenedRaster`."""
@@ -32,8 +34,9 @@ class SatelliteScene(OpenedRaster):
         return None if self.noise_floor is None else GaussianNoise(self.noise_floor)
 
     def generator(self) -> str:
-        """See `Scene.generator`."""
-        return "engression-field"
+        """See `Scene.generator`: of red, green and blue, in this order, one that knows how they go together."""
+        colours = tuple(self.carried.colors[i - 1].name for i in self.layout.data)
+        return "engression-land-rgb" if colours == COLOURS else "engression-field"
 
     def stand_in(self) -> str:
         """See `Scene.stand_in`."""

@@ -11,15 +11,14 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from gensr.operators import Operator
 from gensr.priors.observation import Observation
 from gensr.priors.stretch import NOISE_UNIT, Stretch
 
-from .departure import above
 from .linear import QUIET, Estimate, estimate
 from .prior import Prior
+from .residual import about, moved
 
 FIRST, LAST = 0.05, 0.1
 """Deviation of what a network makes of the flux of a datum, of that flux: at factors up to 4, and from 8 on: draws
@@ -77,22 +76,12 @@ def reconciled(x: Tensor, variance: Tensor, data: Observation, white: Tensor | N
     noise = data.variance.clamp(min=QUIET**2)
     own = _own(data)
     # On images of no kind that it knows a network is further off, and its residuals say so.
-    about = _about(rest.square()) / _about(data.usable.to(rest)).clamp(min=1e-6)  # gaps say nothing
-    own = own + (about - SURE * (noise + own)).clamp(min=0)
+    found = about(rest.square(), data.usable, NEIGHBOURS)
+    own = own + (found - SURE * (noise + own)).clamp(min=0)
     kept = rest * noise / (noise + own)
     if white is not None:
         kept = kept + (noise * own / (noise + own)).sqrt() * white
     return moved(x, torch.where(data.usable, rest - kept, 0.0), variance, operator)
-
-
-def _about(x: Tensor) -> Tensor:
-    """Mean over a square around each datum."""
-    return avg_pool2d(x, NEIGHBOURS, 1, NEIGHBOURS // 2, count_include_pad=False)
-
-
-def moved(x: Tensor, change: Tensor, variance: Tensor, operator: Operator) -> Tensor:
-    """An image whose block means (n, band, h, w) change, most where ``variance`` is large."""
-    return x + variance * above(change / operator.forward(variance).clamp(min=1e-20), operator)
 
 
 def errors(u: Tensor, x: Tensor, stretch: Stretch) -> Tensor:

@@ -25,12 +25,13 @@ from gensr.priors.unet import fast_half, place
 from gensr.values.latent import Latents, LatentSpec, LatentTensor
 from gensr.values.normalise import AffineNormaliser
 
-from .fluxes import moved, reconciled
+from .fluxes import reconciled
 from .imagined import of_data
 from .layered import layers_of, trust
 from .linear import QUIET, Estimate, correction
 from .model import Model, deviation
 from .network import Network
+from .residual import moved, settled
 
 REACH = 48
 """High-resolution pixels beyond which the network's answer hardly changes."""
@@ -214,7 +215,11 @@ class Engression(Generator):
             plain = told.mean + of_data(white, coarse, single, self.model.prior)
             drawn = plain + sure * (drawn - plain)
         self._refuse_infinite(drawn)
-        return self._explaining(drawn, told.deviation.square(), single).to(data.y)
+        variance = told.deviation.square()
+        if not data.exact and isinstance(_bare(data.operator), Area):
+            fy, fx = data.operator.factor
+            drawn = settled(drawn, variance, single, noise(1).to(drawn)[..., ::fy, ::fx])
+        return self._explaining(drawn, variance, single).to(data.y)
 
     def _fluxes(self, drawn: Tensor, told: Estimate, data: Observation, noise: Callable[[int], Tensor]) -> Tensor:
         stretch = self.model.stretch

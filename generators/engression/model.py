@@ -77,7 +77,12 @@ class Model:
     def _held(self, value: Tensor, told: Estimate, gain: Tensor | None = None) -> Tensor:
         if told.leeway is None:
             return value
-        return told.leeway.held(value.float() * told.deviation, self.prior, gain) / told.deviation
+        departure = value.float() * told.deviation
+        if departure.requires_grad:
+            return told.leeway.held(departure, self.prior, gain) / told.deviation
+        # What data see of a departure is divided by the variance of their noise: answers keep their digits.
+        exact = told.leeway.each(lambda x: x.double() if x.is_floating_point() else x)
+        return exact.held(departure.double(), self.prior, gain).to(departure) / told.deviation
 
     def _outputs(self, told: Estimate, white: Tensor, drawn: bool) -> tuple[Tensor, ...]:
         shape = self.network.shape

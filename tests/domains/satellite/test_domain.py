@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+import gensr
 from gensr.domains.satellite import preview
 from gensr.errors import PluginError
 from gensr.values.grid import Window
@@ -45,12 +46,25 @@ def test_stems(domain, tmp_path):
 
 
 def test_operator_noise_and_generator(domain, raster):
-    scene = domain.open(raster(CODES), {})
+    scene = domain.open(raster(CODES, photometric="MINISBLACK"), {})
     assert scene.operator((4, 4)).describe()["name"] == "area"
     assert scene.noise() is None
     assert scene.generator() == "engression-field"
     assert domain.open(raster(CODES), {"noise_floor": 2.5}).noise() == GaussianNoise(2.5)
     assert scene.quantum == 1
+
+
+def test_colours_that_belong_together_have_a_prior_of_their_own(domain, raster):
+    colour = raster(CODES, photometric="RGB", name="rgb.tif")
+    assert domain.open(colour, {}).generator() == "engression-land-rgb"
+    assert domain.open(colour, {"bands": "1,2"}).generator() == "engression-field"
+    assert domain.open(colour, {"bands": "2"}).generator() == "engression-field"
+    clear = np.full_like(CODES[:1], 255)
+    four = raster(np.concatenate([CODES, clear]), photometric="RGB", alpha="YES", name="a.tif")
+    assert domain.open(four, {}).generator() == "engression-land-rgb"  # transparency is no band
+    found = gensr.upsample(colour, factor=2, domain="satellite", samples=1, noise=1)
+    assert found.report["generator"]["name"] == "engression-land-rgb"
+    assert found.mean.shape == found.samples[0].shape == (3, *(2 * n for n in CODES.shape[1:]))
 
 
 def test_normaliser_is_per_band(domain, raster):
