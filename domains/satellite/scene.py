@@ -36,7 +36,7 @@ class SatelliteScene(OpenedRaster):
     def generator(self) -> str:
         """See `Scene.generator`: of red, green and blue, in this order, one that knows how they go together."""
         colours = tuple(self.carried.colors[i - 1].name for i in self.layout.data)
-        return "engression-land-rgb" if colours == COLOURS else "engression-field"
+        return "engression-land-rgb" if colours == COLOURS and not self.repeated else "engression-field"
 
     def stand_in(self) -> str:
         """See `Scene.stand_in`."""

@@ -59,6 +59,9 @@ def test_colours_that_belong_together_have_a_prior_of_their_own(domain, raster):
     assert domain.open(colour, {}).generator() == "engression-land-rgb"
     assert domain.open(colour, {"bands": "1,2"}).generator() == "engression-field"
     assert domain.open(colour, {"bands": "2"}).generator() == "engression-field"
+    labelled = domain.open(colour, {})
+    labelled.repeated = frozenset({(0, 1)})
+    assert labelled.generator() == "engression-field"  # labels are no colour
     clear = np.full_like(CODES[:1], 255)
     four = raster(np.concatenate([CODES, clear]), photometric="RGB", alpha="YES", name="a.tif")
     assert domain.open(four, {}).generator() == "engression-land-rgb"  # transparency is no band
