@@ -60,8 +60,7 @@ def test_estimates_are_nearer_to_the_sharp_picture_and_change_nothing_where_noth
 
 
 def careful(monkeypatch, lost):
-    """Undoing a motion costs where the predicate says so, and no region is sure that it moved."""
-    monkeypatch.setattr(order, "SURE", math.inf)
+    """Undoing a motion costs where the predicate says so."""
     monkeypatch.setattr(order, "expected_gain", lambda i, w, s, motions, kernel: -1.0 if lost(w, kernel) else 1.0)
 
 
@@ -106,11 +105,3 @@ def test_the_surest_region_says_what_all_do(monkeypatch):
 
 def test_motions_that_are_certain_are_undone():
     assert identify(scene(line(12, 60), line(9, 150)), [person()], SIGMA, AUTO, thorough=False).left == ()
-
-
-def test_a_region_that_is_sure_to_have_moved_is_undone_whatever_is_expected(monkeypatch):
-    y = blurred(picture(), line(10, 45))
-    careful(monkeypatch, lambda weight, kernel: True)
-    assert identify(y, [], SIGMA, AUTO, thorough=False).left == ("everything",)
-    monkeypatch.setattr(order, "SURE", 0.5)
-    assert identify(y, [], SIGMA, AUTO, thorough=False).left == ()

@@ -31,9 +31,6 @@ MOVING, PRIOR = 1.6, {NONE: 0.0, UNIFORM: -0.5, HUMAN: -1.0}
 """Logarithms of the odds against a motion of its own in a region, and of orders. These, `DOUBT` and the weights of
 roughness and direction were fitted together, by logistic regression, to 74 simulated pictures for validation, of which
 69 orders came out right."""
-SURE = 0.5
-"""Logarithm of the odds that a region moved from which its motion is undone whatever is expected of that: four pictures
-simulated for validation were left although it was so sure, and would have gained 0.1 to 5.5 dB."""
 APART = 0.06
 """Score that a motion of its own must win over that of the background."""
 LIKELY = 6
@@ -156,13 +153,13 @@ class Region:
         return _sum([self.score(fit) / DOUBT for fit in fits]) - MOVING if self.spectra else -math.inf
 
     def gains(self, fit: Fit | None, fits: Sequence[Fit]) -> bool:
-        """Whether the region surely moved, or undoing a motion is expected to bring it nearer to the sharp one.
+        """Whether undoing a motion is expected to bring the picture nearer to the sharp one: see `expected_gain`.
 
         Args:
             fit: None for none, which gains nothing and loses nothing.
             fits: all that may be true, beside stillness.
         """
-        if fit is None or not self.spectra or self.odds(fits) > SURE:
+        if fit is None or not self.spectra:
             return True
         motions = [(DELTA, MOVING * DOUBT), *((f.kernel, self.score(f)) for f in fits)]
         return expected_gain(self.image, self.weight, self.sigma, motions, fit.kernel) > 0
