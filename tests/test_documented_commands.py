@@ -17,6 +17,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent / "generators"))
 import emit_diffusers
 import emit_monai
+import reference_edm
 import test_biggan
 import test_program
 
@@ -24,6 +25,7 @@ from gensr.cli.calibrate_keys import KEYS
 from gensr.cli.main import main
 from gensr.cli.models_keys import checked
 from gensr.priors.families import family
+from tests.foreign_files import edm
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -88,6 +90,8 @@ def networks(here: Path) -> None:
     (here / "sd" / "vae").rename(here / "vae")
     emit_monai.gan(here / "hand-xrays")
     emit_monai.latent(here / "brain-ldm")
+    small = {**reference_edm.SONG, "img_resolution": 16, "num_blocks": 1}
+    edm(here / "edm-ffhq-64x64-uncond-vp.pkl", reference_edm.random_tensors(small), small)
     (here / "biggan-deep").mkdir()
     (here / "biggan-deep" / "config.json").write_text(json.dumps(test_biggan.CONFIG))
     torch.save(test_biggan.tensors(), here / "biggan-deep" / "pytorch_model.bin")
