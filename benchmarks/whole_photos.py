@@ -39,7 +39,7 @@ TEXT = (
     "",
     "Made by `python -m gensr.benchmarks.whole_photos`: photos averaged over 4 x 4 pixels and refined x4, and",
     "photos as they are x2, `samples=0 search=fast lossless=true`, one thread. Of the faces `found` those are",
-    "`restored` that are coarser than the 128 pixels of the prior. `rms`, `largest`: what the written picture",
+    "`restored` that are coarser than the 256 pixels of the prior. `rms`, `largest`: what the written picture",
     "leaves of its data, codes. `moved outside`: pixels that differ from the same photo without faces where no",
     f"face was laid. `border`: rms difference from that on the outermost {WIDE} pixels of the masks, codes: a seam",
     "would show there. Seconds: wall clock of a machine that was shared with other work.",
