@@ -33,6 +33,8 @@ roughness and direction were fitted together, by logistic regression, to 74 simu
 69 orders came out right."""
 APART = 0.06
 """Score that a motion of its own must win over that of the background."""
+SUSPECTED = 1.0
+"""Logarithm of the odds of a motion that is left alone, from which on it is named: about three to one."""
 LIKELY = 6
 """Motions with the most evidence in a region among those that are not freer that are judged by roughness, too: more
 freedom finds more evidence in mere texture, and must not crowd out what is simple."""
@@ -228,7 +230,8 @@ def identify(
         return Found(NONE, None, (None,) * len(masks), lost, data)
     if wanted == UNIFORM:
         if careful and not any(region.gains(shared, fits) for region in everyone):  # the surest says what all do
-            return Found(NONE, None, (None,) * len(masks), lost, data, (EVERYTHING,))
+            seen = odds[UNIFORM] - odds[NONE] > SUSPECTED
+            return Found(NONE, None, (None,) * len(masks), lost, data, (EVERYTHING,) if seen else ())
         return Found(UNIFORM, shared, (shared,) * len(masks), lost, data)
     background = own[0]
     moved = [
